@@ -1,0 +1,21 @@
+#![doc = include_str!("../README.md")]
+
+mod actor;
+mod clock;
+mod currency;
+mod event;
+mod id;
+mod money;
+mod page;
+mod timestamp;
+
+pub use actor::{Actor, Permission};
+pub use clock::{Clock, IdSource, ManualClock};
+pub use currency::{Currency, UnknownCurrency};
+pub use event::Event;
+pub use id::UserId;
+#[doc(hidden)]
+pub use id::__private;
+pub use money::{Money, MoneyError};
+pub use page::{Cursor, CursorError, Page, PageLimit};
+pub use timestamp::{InvalidTimestamp, Timestamp};

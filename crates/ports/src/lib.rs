@@ -1,0 +1,12 @@
+#![doc = include_str!("../README.md")]
+
+mod event_bus;
+mod payment_gateway;
+mod system;
+
+pub use event_bus::{EventBus, EventBusError, LoggingEventBus};
+pub use payment_gateway::{
+    Charge, ChargeRequest, DisabledPaymentGateway, PaymentGateway, PaymentGatewayError,
+    SandboxPaymentGateway,
+};
+pub use system::{SystemClock, SystemIds};

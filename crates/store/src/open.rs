@@ -1,0 +1,165 @@
+//! Opening a module's store and running statements on it.
+
+use crate::StoreError;
+use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+use sea_orm::{
+    ConnectOptions, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
+    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, Value,
+};
+use secrecy::{ExposeSecret, SecretString};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Where a module's data lies.
+#[derive(Clone, Debug)]
+pub enum Target {
+    /// A file `<folder>/<module>.db`, made when it is missing.
+    Sqlite {
+        /// The folder of all modules' files.
+        folder: PathBuf,
+    },
+    /// The schema `<module>` of a PostgreSQL database, made by the first migration.
+    Postgres {
+        /// `postgres://user:password@host/database`.
+        url: SecretString,
+        /// The most connections this module's pool opens.
+        max_connections: u32,
+    },
+}
+
+/// A write transaction of one module. Dropped without `commit`, it leaves nothing behind.
+pub type WriteTx = DatabaseTransaction;
+
+/// One module's database.
+#[derive(Clone, Debug)]
+pub struct Store {
+    module: &'static str,
+    target: Target,
+    read: DatabaseConnection,
+    write: DatabaseConnection,
+}
+
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
+const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+const SQLITE_READERS: u32 = 4;
+
+impl Store {
+    /// Opens the store of `module` without touching its tables.
+    pub async fn open(module: &'static str, target: &Target) -> Result<Self, StoreError> {
+        let (read, write) = match target {
+            Target::Sqlite { folder } => {
+                std::fs::create_dir_all(folder).map_err(|source| StoreError::DataFolder {
+                    path: folder.display().to_string(),
+                    source,
+                })?;
+                let write = open_sqlite(target, module, 1).await?;
+                (open_sqlite(target, module, SQLITE_READERS).await?, write)
+            }
+            Target::Postgres { url, max_connections } => {
+                let mut options = ConnectOptions::new(url.expose_secret());
+                options
+                    .max_connections(*max_connections)
+                    .acquire_timeout(ACQUIRE_TIMEOUT)
+                    .connect_timeout(ACQUIRE_TIMEOUT)
+                    .sqlx_logging(false)
+                    .set_schema_search_path(module)
+                    .set_application_name(format!("finitech/{module}"));
+                let connection = Database::connect(options).await?;
+                (connection.clone(), connection)
+            }
+        };
+        Ok(Self { module, target: target.clone(), read, write })
+    }
+
+    /// The module's name, which is also its file's or schema's.
+    pub fn module(&self) -> &'static str {
+        self.module
+    }
+
+    /// Which database this is.
+    pub fn backend(&self) -> DbBackend {
+        self.write.get_database_backend()
+    }
+
+    /// The path of the SQLite file; `None` on PostgreSQL.
+    pub fn sqlite_path(&self) -> Option<PathBuf> {
+        self.target.sqlite_path(self.module)
+    }
+
+    /// For reading outside a transaction. On SQLite these connections cannot write.
+    pub fn read(&self) -> &DatabaseConnection {
+        &self.read
+    }
+
+    /// Starts a write transaction. On SQLite it holds the module's one writer until it ends.
+    pub async fn begin(&self) -> Result<WriteTx, StoreError> {
+        let options = TransactionOptions {
+            sqlite_transaction_mode: (self.backend() == DbBackend::Sqlite)
+                .then_some(SqliteTransactionMode::Immediate),
+            ..TransactionOptions::default()
+        };
+        Ok(self.write.begin_with_options(options).await?)
+    }
+
+    /// A statement of portable SQL with its binds in order.
+    pub fn statement(
+        &self,
+        sql: &str,
+        binds: impl IntoIterator<Item = Value>,
+    ) -> Statement {
+        Statement::from_sql_and_values(self.backend(), sql, binds)
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        Ok(self.read.ping().await?)
+    }
+
+    /// Closes all connections; what is in flight fails.
+    pub async fn close(self) -> Result<(), StoreError> {
+        self.read.close_by_ref().await?;
+        Ok(self.write.close_by_ref().await?)
+    }
+
+    /// For migrations, which manage their own transactions.
+    pub(crate) fn writer(&self) -> &DatabaseConnection {
+        &self.write
+    }
+}
+
+impl Target {
+    fn sqlite_path(&self, module: &str) -> Option<PathBuf> {
+        match self {
+            Self::Sqlite { folder } => Some(folder.join(format!("{module}.db"))),
+            Self::Postgres { .. } => None,
+        }
+    }
+}
+
+async fn open_sqlite(
+    target: &Target,
+    module: &str,
+    connections: u32,
+) -> Result<DatabaseConnection, StoreError> {
+    let path = target.sqlite_path(module).unwrap_or_default();
+    let writes = connections == 1;
+    // The path is given below as a path; in the URL it would have to be escaped.
+    let mut options = ConnectOptions::new("sqlite::memory:");
+    options
+        .max_connections(connections)
+        .acquire_timeout(ACQUIRE_TIMEOUT)
+        .sqlx_logging(false)
+        .map_sqlx_sqlite_opts(move |sqlite| {
+            sqlite
+                .in_memory(false)
+                .shared_cache(false)
+                .filename(&path)
+                .create_if_missing(true)
+                .journal_mode(SqliteJournalMode::Wal)
+                .synchronous(SqliteSynchronous::Full)
+                .busy_timeout(SQLITE_BUSY_TIMEOUT)
+                .foreign_keys(true)
+                .pragma("query_only", if writes { "false" } else { "true" })
+        });
+    Ok(Database::connect(options).await?)
+}

@@ -1,0 +1,93 @@
+//! Finishing the OpenAPI document that the routes generate: what holds for every operation is added in
+//! one place instead of being repeated on each.
+
+use crate::problem::ProblemBody;
+use serde_json::{Map, Value, json};
+use utoipa::OpenApi;
+
+#[derive(OpenApi)]
+#[openapi(components(schemas(ProblemBody)))]
+struct Shared;
+
+/// Completes a document generated from the routes: the bearer scheme, and on each operation the
+/// problems that any such operation can answer with.
+pub fn finish(generated: utoipa::openapi::OpenApi) -> Value {
+    let mut api = Shared::openapi();
+    api.merge(generated);
+    let mut document = serde_json::to_value(api).unwrap_or_default();
+    document["openapi"] = json!("3.1.0");
+    document["components"]["securitySchemes"] = json!({
+        "bearer": {
+            "type": "http",
+            "scheme": "bearer",
+            "bearerFormat": "JWT",
+            "description": "The accessToken of POST /api/v1/auth/login.",
+        }
+    });
+    for operation in operations_mut(&mut document) {
+        add_shared_responses(operation);
+    }
+    document
+}
+
+/// Every operation of a document: its method, path and object.
+pub fn operations(document: &Value) -> Vec<(String, String, &Value)> {
+    let paths = document["paths"].as_object().into_iter().flatten();
+    paths
+        .flat_map(|(path, item)| {
+            let methods = item.as_object().into_iter().flatten();
+            methods.filter(|(method, _)| METHODS.contains(&method.as_str())).map(
+                move |(method, operation)| (method.to_uppercase(), path.clone(), operation),
+            )
+        })
+        .collect()
+}
+
+const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
+
+fn operations_mut(document: &mut Value) -> impl Iterator<Item = &mut Value> {
+    let paths = document.get_mut("paths").and_then(Value::as_object_mut).into_iter().flatten();
+    paths.flat_map(|(_, item)| {
+        let methods = item.as_object_mut().into_iter().flatten();
+        methods.filter(|(method, _)| METHODS.contains(&method.as_str())).map(|(_, one)| one)
+    })
+}
+
+fn add_shared_responses(operation: &mut Value) {
+    let secured = operation.get("security").is_some();
+    let has_body = operation.get("requestBody").is_some();
+    let has_input = has_body || operation.get("parameters").is_some();
+    let shared = [
+        (has_body, "400", "The body is not JSON, or a required header is missing."),
+        (secured, "401", "No valid access token."),
+        (secured, "403", "The permission is missing."),
+        (has_body, "413", "The body is too large."),
+        (has_body, "415", "The body is not declared as JSON."),
+        (has_input, "422", "The request is not valid, or was refused; see `code`."),
+        (true, "500", "The server failed. The cause is in its log under the request id."),
+        (true, "503", "The service cannot answer now; see `Retry-After`."),
+    ];
+    let Some(responses) = operation
+        .as_object_mut()
+        .map(|object| object.entry("responses").or_insert_with(|| Value::Object(Map::new())))
+        .and_then(Value::as_object_mut)
+    else {
+        return;
+    };
+    for (applies, status, description) in shared {
+        if applies {
+            responses
+                .entry(status)
+                .or_insert_with(|| json!({ "description": description }));
+        }
+    }
+    for (status, response) in responses.iter_mut() {
+        if status.as_str() >= "400" {
+            response["content"] = json!({
+                "application/problem+json": {
+                    "schema": { "$ref": "#/components/schemas/ProblemBody" }
+                }
+            });
+        }
+    }
+}
