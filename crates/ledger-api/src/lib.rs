@@ -1,0 +1,86 @@
+#![doc = include_str!("../README.md")]
+
+mod account;
+mod refusal;
+mod transaction;
+
+pub use account::{Account, AccountStatus, Balances, Constraint, NewAccount, Side};
+pub use refusal::Refusal;
+pub use transaction::{Entry, EntryKey, LEGS_MAX, Leg, NewTransaction, Transaction};
+
+use async_trait::async_trait;
+use kernel::{CursorError, Page, PageLimit};
+
+kernel::typed_id! {
+    /// A ledger account; chosen by whoever opens it.
+    AccountId;
+    /// A ledger transaction; chosen by whoever posts it, and the idempotency key of the posting.
+    TransactionId;
+}
+
+/// Whether a command was carried out now or had been before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recorded<T> {
+    /// What the ledger holds.
+    pub record: T,
+    /// True when the same command had been carried out before and nothing happened now.
+    pub replayed: bool,
+}
+
+/// Why the ledger did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum LedgerError {
+    /// The command was decided and refused; nothing moved and nothing was recorded.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The queue of commands is full; nothing was taken on. Try again a little later.
+    #[error("the ledger is busy; try again in a moment")]
+    Overloaded,
+    /// The store did not answer. The command may or may not have been carried out: send it again with
+    /// the same id.
+    #[error("the ledger cannot answer; send the same command again")]
+    Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// The ledger.
+#[async_trait]
+pub trait Ledger: Send + Sync {
+    /// Opens an account. Again with the same id and content: answers with the account as it is.
+    async fn open_account(&self, account: NewAccount) -> Result<Recorded<Account>, LedgerError>;
+
+    /// Posts a transaction: all of its legs or none. Again with the same id and content: answers with
+    /// the first result and moves nothing.
+    async fn post(&self, transaction: NewTransaction) -> Result<Recorded<Transaction>, LedgerError>;
+
+    /// An account and its balances; `None` if there is none with this id.
+    async fn account(&self, id: AccountId) -> Result<Option<Account>, LedgerError>;
+
+    /// Several accounts and their balances as of one instant, in no particular order; unknown ids are
+    /// left out.
+    async fn accounts(&self, ids: &[AccountId]) -> Result<Vec<Account>, LedgerError>;
+
+    /// A transaction; `None` if there is none with this id.
+    async fn transaction(&self, id: TransactionId) -> Result<Option<Transaction>, LedgerError>;
+
+    /// The entries of an account, newest first, after (that is: older than) a key.
+    async fn entries(
+        &self,
+        account: AccountId,
+        after: Option<EntryKey>,
+        limit: PageLimit,
+    ) -> Result<Page<Entry>, LedgerError>;
+}
+
+impl From<EntryKey> for kernel::Cursor {
+    fn from(key: EntryKey) -> Self {
+        Self::from_i64(key.0)
+    }
+}
+
+impl TryFrom<&kernel::Cursor> for EntryKey {
+    type Error = CursorError;
+
+    fn try_from(cursor: &kernel::Cursor) -> Result<Self, CursorError> {
+        cursor.as_i64().map(Self)
+    }
+}

@@ -1,10 +1,10 @@
 //! Opening a module's store and running statements on it.
 
 use crate::StoreError;
-use sea_orm::sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+use sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{
     ConnectOptions, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
-    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, Value,
+    IsolationLevel, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, Value,
 };
 use secrecy::{ExposeSecret, SecretString};
 use std::path::PathBuf;
@@ -86,6 +86,14 @@ impl Store {
         self.target.sqlite_path(self.module)
     }
 
+    /// The connection pool of a PostgreSQL store, for statements that the ORM cannot carry (arrays).
+    ///
+    /// # Panics
+    /// On SQLite, where [`Self::sqlite_path`] is set instead.
+    pub fn postgres_pool(&self) -> &sqlx::PgPool {
+        self.write.get_postgres_connection_pool()
+    }
+
     /// For reading outside a transaction. On SQLite these connections cannot write.
     pub fn read(&self) -> &DatabaseConnection {
         &self.read
@@ -99,6 +107,16 @@ impl Store {
             ..TransactionOptions::default()
         };
         Ok(self.write.begin_with_options(options).await?)
+    }
+
+    /// Starts a read transaction that sees one state of the database from beginning to end.
+    pub async fn snapshot(&self) -> Result<DatabaseTransaction, StoreError> {
+        let options = TransactionOptions {
+            isolation_level: (self.backend() == DbBackend::Postgres)
+                .then_some(IsolationLevel::RepeatableRead),
+            ..TransactionOptions::default()
+        };
+        Ok(self.read.begin_with_options(options).await?)
     }
 
     /// A statement of portable SQL with its binds in order.

@@ -2,6 +2,9 @@
 
 use crate::{FieldError, Problem};
 
+/// The largest amount that may move at once, in minor units.
+const AMOUNT_MAX: i64 = 9_007_199_254_740_991;
+
 /// A request body that can tell what is wrong with it.
 pub trait Validate {
     /// Adds an error for each field at fault.
@@ -27,20 +30,21 @@ impl FieldErrors {
         }
     }
 
-    /// Amounts that move are whole minor units above zero.
-    pub fn require_positive(&mut self, minor_units: i64, pointer: &str) {
+    /// Amounts that move are whole minor units from 1 to 2^53 - 1: what every JSON reader keeps exactly.
+    pub fn require_amount(&mut self, minor_units: i64, pointer: &str) {
         self.require(
-            minor_units > 0,
+            (1..=AMOUNT_MAX).contains(&minor_units),
             pointer,
-            "must be a whole number of minor units greater than zero",
+            "must be a whole number of minor units from 1 to 9007199254740991",
         );
     }
 
-    /// Text is between `min` and `max` characters long.
-    pub fn require_length(&mut self, text: &str, min: usize, max: usize, pointer: &str) {
-        let length = text.chars().count();
-        if !(min..=max).contains(&length) {
+    /// Text is between `min` and `max` characters long and has no control characters.
+    pub fn require_text(&mut self, text: &str, min: usize, max: usize, pointer: &str) {
+        if !(min..=max).contains(&text.chars().count()) {
             self.add(pointer, format!("must have {min} to {max} characters"));
+        } else if text.chars().any(char::is_control) {
+            self.add(pointer, "must not contain control characters");
         }
     }
 

@@ -1,0 +1,94 @@
+use crate::{AccountId, AccountStatus};
+use kernel::{Currency, Money, Timestamp};
+
+/// Why a command was refused: one reason each, found in the order in which they stand here.
+///
+/// `leg` is the place of the leg at fault, counted from zero.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The id was used for something else.
+    #[error("this id was already used with other content; use a new id for a new command")]
+    IdReused,
+    /// The caller's own deadline is over.
+    #[error("the command came after its deadline {deadline}; send it as a new one")]
+    DeadlinePassed {
+        /// The deadline.
+        deadline: Timestamp,
+    },
+    /// Fewer than two legs, or more than [`crate::LEGS_MAX`].
+    #[error("a transaction needs 2 to {} legs, this one has {count}", crate::LEGS_MAX)]
+    LegCount {
+        /// How many there are.
+        count: usize,
+    },
+    /// An amount is zero or negative.
+    #[error("leg {leg}: the amount must be greater than zero; use the direction instead of a sign")]
+    AmountNotPositive {
+        /// Which leg.
+        leg: usize,
+    },
+    /// The legs do not sum to zero in a currency.
+    #[error("debits and credits differ in {currency}: {debits} against {credits} minor units")]
+    Unbalanced {
+        /// In which currency.
+        currency: Currency,
+        /// Sum of its debits, in minor units.
+        debits: i128,
+        /// Sum of its credits, in minor units.
+        credits: i128,
+    },
+    /// There is no such account.
+    #[error("leg {leg}: there is no account {account}")]
+    AccountNotFound {
+        /// Which leg.
+        leg: usize,
+        /// The unknown id.
+        account: AccountId,
+    },
+    /// The leg is not in the account's currency.
+    #[error("leg {leg}: account {account} is held in {held}")]
+    CurrencyMismatch {
+        /// Which leg.
+        leg: usize,
+        /// The account.
+        account: AccountId,
+        /// The account's currency.
+        held: Currency,
+    },
+    /// The account is frozen or closed.
+    #[error("leg {leg}: account {account} takes no transactions, it is {}", describe(*.status))]
+    AccountNotOpen {
+        /// Which leg.
+        leg: usize,
+        /// The account.
+        account: AccountId,
+        /// Its status.
+        status: AccountStatus,
+    },
+    /// A counter of the account would leave the range of 64 bits.
+    #[error("leg {leg}: account {account} cannot count that much")]
+    BalanceOverflow {
+        /// Which leg.
+        leg: usize,
+        /// The account.
+        account: AccountId,
+    },
+    /// The account's constraint would be broken.
+    #[error("account {account} has {} available, {} is needed", .available, .required)]
+    InsufficientFunds {
+        /// The account.
+        account: AccountId,
+        /// What may be taken out, credit limit included.
+        available: Money,
+        /// What the transaction takes out.
+        required: Money,
+    },
+}
+
+fn describe(status: AccountStatus) -> &'static str {
+    match status {
+        AccountStatus::Open => "open",
+        AccountStatus::Frozen => "frozen",
+        AccountStatus::Closed => "closed",
+    }
+}

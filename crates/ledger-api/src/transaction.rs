@@ -1,0 +1,120 @@
+use crate::{AccountId, Side, TransactionId};
+use kernel::{Money, Timestamp};
+use std::collections::BTreeMap;
+
+/// The most legs of one transaction.
+pub const LEGS_MAX: usize = 1_000;
+
+/// One side of a movement: an amount debited from or credited to one account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leg {
+    /// The account.
+    pub account_id: AccountId,
+    /// Debit or credit.
+    pub direction: Side,
+    /// How much, above zero, in the account's currency.
+    pub amount: Money,
+}
+
+/// A transaction to post.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewTransaction {
+    /// Its id, the caller's choice and idempotency key.
+    pub id: TransactionId,
+    /// What kind of movement it is: `wallet.transfer`; 1 to 64 characters.
+    pub kind: String,
+    /// For people; up to 500 characters.
+    pub description: Option<String>,
+    /// The caller's own reference; up to 200 characters.
+    pub reference: Option<String>,
+    /// The value date, when it is not the instant of recording.
+    pub effective_at: Option<Timestamp>,
+    /// What the caller wants to find again.
+    pub metadata: BTreeMap<String, String>,
+    /// At least two, at most [`LEGS_MAX`], summing to zero in each currency.
+    pub legs: Vec<Leg>,
+    /// The ledger refuses the transaction after this instant: whoever retries or gives up later can then
+    /// be sure of the outcome. Not part of the content.
+    pub not_after: Option<Timestamp>,
+}
+
+/// A posted transaction. It never changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Transaction {
+    /// Its id.
+    pub id: TransactionId,
+    /// Its place in the journal, which all accounts and transactions share.
+    pub sequence: i64,
+    /// What kind of movement it is.
+    pub kind: String,
+    /// For people.
+    pub description: Option<String>,
+    /// The caller's own reference.
+    pub reference: Option<String>,
+    /// The value date.
+    pub effective_at: Timestamp,
+    /// When the ledger recorded it; never earlier than the transaction before.
+    pub recorded_at: Timestamp,
+    /// What the caller wants to find again.
+    pub metadata: BTreeMap<String, String>,
+    /// The legs, in the caller's order.
+    pub legs: Vec<Leg>,
+}
+
+impl Transaction {
+    /// Whether `new` asks for exactly this transaction: the same in everything the caller states.
+    pub fn has_content_of(&self, new: &NewTransaction) -> bool {
+        let effective_at = new.effective_at.unwrap_or(self.recorded_at);
+        self.id == new.id
+            && self.kind == new.kind
+            && self.description == new.description
+            && self.reference == new.reference
+            && self.effective_at == effective_at
+            && self.metadata == new.metadata
+            && self.legs == new.legs
+    }
+}
+
+/// Where an entry stands in the journal; entries of an account sort by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct EntryKey(pub i64);
+
+/// Leaves room for [`LEGS_MAX`] legs under each sequence number.
+const LEGS_ROOM: i64 = 1_024;
+
+impl EntryKey {
+    /// The key of the leg at this place of the transaction with this sequence number.
+    pub fn new(sequence: i64, leg_no: i64) -> Self {
+        Self(sequence.saturating_mul(LEGS_ROOM).saturating_add(leg_no))
+    }
+
+    /// The transaction's sequence number and the leg's place.
+    pub fn parts(self) -> (i64, i64) {
+        (self.0.div_euclid(LEGS_ROOM), self.0.rem_euclid(LEGS_ROOM))
+    }
+}
+
+/// One leg as the history of its account shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// Where it stands.
+    pub key: EntryKey,
+    /// The transaction it belongs to.
+    pub transaction_id: TransactionId,
+    /// Debit or credit.
+    pub direction: Side,
+    /// How much.
+    pub amount: Money,
+    /// The account's posted balance after it, in minor units, positive on the normal side.
+    pub balance_after: i64,
+    /// The transaction's kind.
+    pub kind: String,
+    /// The transaction's description.
+    pub description: Option<String>,
+    /// The transaction's reference.
+    pub reference: Option<String>,
+    /// The transaction's value date.
+    pub effective_at: Timestamp,
+    /// When the ledger recorded it.
+    pub recorded_at: Timestamp,
+}

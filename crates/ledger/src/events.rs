@@ -1,0 +1,56 @@
+//! The journal as a stream of events. There is no table of events beside it: each sequence number is one
+//! account or one transaction, and that is the event.
+
+use crate::http::bodies::{OpenedBody, TransactionBody};
+use crate::journal::repo::Journal;
+use async_trait::async_trait;
+use kernel::{Event, Timestamp};
+use serde::Serialize;
+use store::outbox::EventSource;
+use store::{Store, StoreError};
+
+pub(crate) struct JournalEvents(pub(crate) Journal);
+
+#[async_trait]
+impl EventSource for JournalEvents {
+    fn store(&self) -> &Store {
+        self.0.store()
+    }
+
+    async fn after(&self, position: i64, limit: u32) -> Result<Vec<Event>, StoreError> {
+        let limit_rows = i64::from(limit);
+        let mut events = Vec::new();
+        for row in self.0.accounts_after(position, limit_rows).await? {
+            let (sequence, opened_at) = (row.sequence, Timestamp::from_micros(row.opened_at));
+            let id = row.id;
+            let opened = OpenedBody::from(row.into_account()?);
+            events.push(event(sequence, "ledger.account_opened", id, opened_at, &opened));
+        }
+        for transaction in self.0.transactions_after(position, limit_rows).await? {
+            let (sequence, recorded_at) = (transaction.sequence, transaction.recorded_at);
+            let id = transaction.id.0;
+            let body = TransactionBody::from(transaction);
+            events.push(event(sequence, "ledger.transaction_posted", id, recorded_at, &body));
+        }
+        events.sort_by_key(|event| event.position);
+        events.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        Ok(events)
+    }
+}
+
+fn event(
+    position: i64,
+    event_type: &str,
+    aggregate_id: uuid::Uuid,
+    occurred_at: Timestamp,
+    payload: &impl Serialize,
+) -> Event {
+    Event {
+        position,
+        event_type: event_type.to_owned(),
+        aggregate_id,
+        occurred_at,
+        // Plain structs always serialise.
+        payload: serde_json::to_string(payload).unwrap_or_default(),
+    }
+}

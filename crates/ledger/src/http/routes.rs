@@ -1,0 +1,208 @@
+use super::bodies::{
+    AccountBody, EntryBody, OpenAccountBody, PostTransactionBody, TransactionBody,
+    TrialBalanceBody, TrialBalanceLineBody,
+};
+use super::problems::problem;
+use crate::{Ledger, permissions};
+use axum::extract::State;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use kernel::{Actor, Permission};
+use ledger_api::{AccountId, EntryKey, Ledger as _, TransactionId};
+use uuid::Uuid;
+use web::{
+    Authorized, IdempotencyKey, Json, ListBody, OpenApiRouter, PageQuery, Path, Problem, Query,
+    Replayed, Right, routes,
+};
+
+struct Read;
+impl Right for Read {
+    const PERMISSION: Option<Permission> = Some(permissions::READ);
+}
+
+struct Write;
+impl Right for Write {
+    const PERMISSION: Option<Permission> = Some(permissions::WRITE);
+}
+
+pub(crate) fn router(ledger: Ledger) -> OpenApiRouter {
+    OpenApiRouter::new()
+        .routes(routes!(open_account))
+        .routes(routes!(get_account))
+        .routes(routes!(list_entries))
+        .routes(routes!(post_transaction))
+        .routes(routes!(get_transaction))
+        .routes(routes!(get_trial_balance))
+        .with_state(ledger)
+}
+
+/// Open an account
+///
+/// The same `id` again with the same content answers 200 with the account as it is. Refused with
+/// `idempotency_key_reused` when the id was used for another account.
+#[utoipa::path(
+    post, path = "/api/v1/ledger/accounts", tag = "Ledger", operation_id = "openLedgerAccount",
+    security(("bearer" = ["ledger:write"])),
+    request_body = OpenAccountBody,
+    responses(
+        (status = 201, description = "The account is open.", body = AccountBody),
+        (status = 200, description = "It was opened before.", body = AccountBody),
+    ),
+)]
+async fn open_account(
+    State(ledger): State<Ledger>,
+    _: Authorized<Write>,
+    Json(body): Json<OpenAccountBody>,
+) -> Result<Response, Problem> {
+    let new = body.into_new(ledger.ids.next());
+    let opened = ledger.open_account(new).await.map_err(problem)?;
+    let status = if opened.replayed { StatusCode::OK } else { StatusCode::CREATED };
+    let location = format!("/api/v1/ledger/accounts/{}", opened.record.id);
+    let body = Json(AccountBody::from(opened.record));
+    Ok((status, Replayed(opened.replayed), location_header(&location), body).into_response())
+}
+
+/// Read an account and its balances
+#[utoipa::path(
+    get, path = "/api/v1/ledger/accounts/{id}", tag = "Ledger", operation_id = "getLedgerAccount",
+    security(("bearer" = ["ledger:read"])),
+    params(("id" = Uuid, Path, description = "The account")),
+    responses(
+        (status = 200, description = "The account.", body = AccountBody),
+        (status = 404, description = "There is no such account."),
+    ),
+)]
+async fn get_account(
+    State(ledger): State<Ledger>,
+    _: Authorized<Read>,
+    Path(id): Path<Uuid>,
+) -> Result<Json<AccountBody>, Problem> {
+    let account = ledger.account(AccountId(id)).await.map_err(problem)?;
+    account.map(|account| Json(account.into())).ok_or_else(|| Problem::not_found("account"))
+}
+
+/// List an account's entries, newest first
+#[utoipa::path(
+    get, path = "/api/v1/ledger/accounts/{id}/entries", tag = "Ledger",
+    operation_id = "listLedgerEntries",
+    security(("bearer" = ["ledger:read"])),
+    params(("id" = Uuid, Path, description = "The account"), PageQuery),
+    responses(
+        (status = 200, description = "A page of entries.", body = ListBody<EntryBody>),
+        (status = 404, description = "There is no such account."),
+    ),
+)]
+async fn list_entries(
+    State(ledger): State<Ledger>,
+    _: Authorized<Read>,
+    Path(id): Path<Uuid>,
+    Query(query): Query<PageQuery>,
+) -> Result<Json<ListBody<EntryBody>>, Problem> {
+    let page = query.into_request()?;
+    let after = page.after.as_ref().map(EntryKey::try_from).transpose()?;
+    let id = AccountId(id);
+    let entries = ledger.entries(id, after, page.limit).await.map_err(problem)?;
+    if entries.items.is_empty() && ledger.account(id).await.map_err(problem)?.is_none() {
+        return Err(Problem::not_found("account"));
+    }
+    Ok(Json(entries.map(EntryBody::from).into()))
+}
+
+/// Post a transaction
+///
+/// All legs or none. The caller's `id` is the idempotency key, kept for ever: the same id with the same
+/// content answers with the first result and moves nothing (`Idempotency-Replayed: true`). Without an id,
+/// send `Idempotency-Key`. Refusals, in the order in which they are looked for:
+/// `idempotency_key_reused`, `transaction_unbalanced`, `account_not_found`, `currency_mismatch`,
+/// `account_not_open`, `balance_overflow`, `insufficient_funds`.
+#[utoipa::path(
+    post, path = "/api/v1/ledger/transactions", tag = "Ledger",
+    operation_id = "postLedgerTransaction",
+    security(("bearer" = ["ledger:write"])),
+    params(("Idempotency-Key" = Option<String>, Header, description = "Instead of `id`",
+        min_length = 1, max_length = 255)),
+    request_body = PostTransactionBody,
+    responses(
+        (status = 201, description = "The transaction is posted.", body = TransactionBody),
+    ),
+)]
+async fn post_transaction(
+    State(ledger): State<Ledger>,
+    Authorized { actor, .. }: Authorized<Write>,
+    key: Option<IdempotencyKey>,
+    Json(body): Json<PostTransactionBody>,
+) -> Result<Response, Problem> {
+    let id = body.id().or_else(|| key.map(|key| id_from_key(&actor, &key)));
+    let id = id.ok_or_else(missing_id)?;
+    let posted = ledger.post(body.into_new(id)).await.map_err(problem)?;
+    let location = format!("/api/v1/ledger/transactions/{id}");
+    let body = Json(TransactionBody::from(posted.record));
+    let replayed = Replayed(posted.replayed);
+    Ok((StatusCode::CREATED, replayed, location_header(&location), body).into_response())
+}
+
+/// Read a transaction
+#[utoipa::path(
+    get, path = "/api/v1/ledger/transactions/{id}", tag = "Ledger",
+    operation_id = "getLedgerTransaction",
+    security(("bearer" = ["ledger:read"])),
+    params(("id" = Uuid, Path, description = "The transaction")),
+    responses(
+        (status = 200, description = "The transaction.", body = TransactionBody),
+        (status = 404, description = "There is no such transaction."),
+    ),
+)]
+async fn get_transaction(
+    State(ledger): State<Ledger>,
+    _: Authorized<Read>,
+    Path(id): Path<Uuid>,
+) -> Result<Json<TransactionBody>, Problem> {
+    let transaction = ledger.transaction(TransactionId(id)).await.map_err(problem)?;
+    transaction.map(|one| Json(one.into())).ok_or_else(|| Problem::not_found("transaction"))
+}
+
+/// Read the trial balance: everything debited and credited, per currency
+#[utoipa::path(
+    get, path = "/api/v1/ledger/trial-balance", tag = "Ledger", operation_id = "getTrialBalance",
+    security(("bearer" = ["ledger:read"])),
+    responses((status = 200, description = "The totals.", body = TrialBalanceBody)),
+)]
+async fn get_trial_balance(
+    State(ledger): State<Ledger>,
+    _: Authorized<Read>,
+) -> Result<Json<TrialBalanceBody>, Problem> {
+    let lines = ledger.journal.trial_balance().await;
+    let lines = lines.map_err(|error| Problem::store_unavailable(&error))?;
+    let items = lines
+        .into_iter()
+        .map(|line| TrialBalanceLineBody {
+            currency_code: line.currency,
+            accounts: line.accounts,
+            debits_minor_units: line.debits,
+            credits_minor_units: line.credits,
+            balanced: line.is_balanced(),
+        })
+        .collect();
+    Ok(Json(TrialBalanceBody { items }))
+}
+
+/// The transaction id that a caller's key stands for. It is the same each time, so the ledger itself
+/// recognises the retry, for ever and without a second table.
+fn id_from_key(actor: &Actor, key: &IdempotencyKey) -> Uuid {
+    Uuid::new_v5(&actor.user_id.0, key.0.as_bytes())
+}
+
+fn missing_id() -> Problem {
+    Problem::new(
+        StatusCode::BAD_REQUEST,
+        "idempotency_key_missing",
+        "give the transaction an `id` of your own, or send a header Idempotency-Key, and repeat it \
+         when you retry",
+    )
+}
+
+fn location_header(path: &str) -> [(header::HeaderName, HeaderValue); 1] {
+    // Paths of ours with a UUID in them are always valid header values.
+    let value = HeaderValue::from_str(path).unwrap_or_else(|_| HeaderValue::from_static("/"));
+    [(header::LOCATION, value)]
+}

@@ -1,0 +1,4 @@
+//! The journal as it is stored: how rows become accounts and transactions, and the reads.
+
+pub(crate) mod encode;
+pub(crate) mod repo;

@@ -1,0 +1,244 @@
+//! Reading the journal, the same on every store.
+
+use super::encode::{self, ACCOUNT_COLUMNS, AccountRow};
+use kernel::{Page, PageLimit, Timestamp};
+use ledger_api::{
+    Account, AccountId, Entry, EntryKey, Leg, Transaction, TransactionId,
+};
+use std::collections::BTreeMap;
+use store::sea_orm::{self, FromQueryResult, Value};
+use store::{Store, StoreError};
+use uuid::Uuid;
+
+#[derive(Clone, Debug)]
+pub(crate) struct Journal {
+    store: Store,
+}
+
+/// The totals of one currency.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TrialBalanceLine {
+    pub(crate) currency: kernel::Currency,
+    pub(crate) accounts: i64,
+    pub(crate) debits: i128,
+    pub(crate) credits: i128,
+}
+
+#[derive(FromQueryResult)]
+struct TransactionRow {
+    sequence: i64,
+    id: Uuid,
+    kind: String,
+    description: Option<String>,
+    reference: Option<String>,
+    metadata: Option<String>,
+    effective_at: i64,
+    recorded_at: i64,
+}
+
+#[derive(FromQueryResult)]
+struct LegRow {
+    transaction_sequence: i64,
+    account_id: Uuid,
+    currency_code: String,
+    amount: i64,
+}
+
+/// Database parameters are bounded; a list longer than this is asked for in parts.
+const IDS_PER_QUERY: usize = 500;
+
+impl Journal {
+    pub(crate) fn new(store: Store) -> Self {
+        Self { store }
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
+    pub(crate) async fn accounts(&self, ids: &[AccountId]) -> Result<Vec<Account>, StoreError> {
+        let mut accounts = Vec::with_capacity(ids.len());
+        for part in ids.chunks(IDS_PER_QUERY) {
+            let sql = format!("select {ACCOUNT_COLUMNS} where a.id in ({})", binds(part.len()));
+            let ids = part.iter().map(|id| Value::from(id.0));
+            let rows = self.all::<AccountRow>(&sql, ids).await?;
+            for row in rows {
+                accounts.push(row.into_account()?);
+            }
+        }
+        Ok(accounts)
+    }
+
+    /// Accounts by their place in the journal, from just after `sequence`.
+    pub(crate) async fn accounts_after(
+        &self,
+        sequence: i64,
+        limit: i64,
+    ) -> Result<Vec<AccountRow>, StoreError> {
+        let sql = format!(
+            "select {ACCOUNT_COLUMNS} where a.sequence > $1 order by a.sequence limit $2"
+        );
+        self.all(&sql, [sequence.into(), limit.into()]).await
+    }
+
+    pub(crate) async fn transaction(
+        &self,
+        id: TransactionId,
+    ) -> Result<Option<Transaction>, StoreError> {
+        let sql = "select sequence, id, kind, description, reference, metadata, effective_at, \
+                   recorded_at from transactions where id = $1";
+        let rows = self.all::<TransactionRow>(sql, [id.0.into()]).await?;
+        Ok(self.with_legs(rows).await?.pop())
+    }
+
+    /// Transactions by their place in the journal, from just after `sequence`.
+    pub(crate) async fn transactions_after(
+        &self,
+        sequence: i64,
+        limit: i64,
+    ) -> Result<Vec<Transaction>, StoreError> {
+        let sql = "select sequence, id, kind, description, reference, metadata, effective_at, \
+                   recorded_at from transactions where sequence > $1 order by sequence limit $2";
+        let rows = self.all(sql, [sequence.into(), limit.into()]).await?;
+        self.with_legs(rows).await
+    }
+
+    async fn with_legs(&self, rows: Vec<TransactionRow>) -> Result<Vec<Transaction>, StoreError> {
+        let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
+            return Ok(Vec::new());
+        };
+        let sql = "select e.transaction_sequence, a.id as account_id, s.currency_code, e.amount \
+                   from entries e join accounts a on a.sequence = e.account_sequence \
+                   join account_states s on s.account_sequence = a.sequence \
+                   where e.transaction_sequence between $1 and $2 \
+                   order by e.transaction_sequence, e.leg_no";
+        let range = [first.sequence.into(), last.sequence.into()];
+        let mut legs: BTreeMap<i64, Vec<Leg>> = BTreeMap::new();
+        for row in self.all::<LegRow>(sql, range).await? {
+            let leg = encode::leg_from(row.account_id, row.amount, &row.currency_code)?;
+            legs.entry(row.transaction_sequence).or_default().push(leg);
+        }
+        rows.into_iter()
+            .map(|row| {
+                Ok(Transaction {
+                    id: TransactionId(row.id),
+                    sequence: row.sequence,
+                    kind: row.kind,
+                    description: row.description,
+                    reference: row.reference,
+                    effective_at: Timestamp::from_micros(row.effective_at),
+                    recorded_at: Timestamp::from_micros(row.recorded_at),
+                    metadata: encode::metadata_from(row.metadata.as_deref(), row.id)?,
+                    legs: legs.remove(&row.sequence).unwrap_or_default(),
+                })
+            })
+            .collect()
+    }
+
+    pub(crate) async fn entries(
+        &self,
+        account: AccountId,
+        after: Option<EntryKey>,
+        limit: PageLimit,
+    ) -> Result<Page<Entry>, StoreError> {
+        #[derive(FromQueryResult)]
+        struct Row {
+            transaction_sequence: i64,
+            leg_no: i64,
+            amount: i64,
+            balance_after: i64,
+            currency_code: String,
+            id: Uuid,
+            kind: String,
+            description: Option<String>,
+            reference: Option<String>,
+            effective_at: i64,
+            recorded_at: i64,
+        }
+        let (sequence, leg_no) = after.unwrap_or(EntryKey(i64::MAX)).parts();
+        let sql = "select e.transaction_sequence, e.leg_no, e.amount, e.balance_after, \
+                   s.currency_code, t.id, t.kind, t.description, t.reference, t.effective_at, \
+                   t.recorded_at \
+                   from accounts a join account_states s on s.account_sequence = a.sequence \
+                   join entries e on e.account_sequence = a.sequence \
+                   join transactions t on t.sequence = e.transaction_sequence \
+                   where a.id = $1 and (e.transaction_sequence, e.leg_no) < ($2, $3) \
+                   order by e.transaction_sequence desc, e.leg_no desc limit $4";
+        let binds = [account.0.into(), sequence.into(), leg_no.into(), limit.rows_to_fetch().into()];
+        let rows = self.all::<Row>(sql, binds).await?;
+        let entries = rows
+            .into_iter()
+            .map(|row| {
+                let leg = encode::leg_from(account.0, row.amount, &row.currency_code)?;
+                Ok(Entry {
+                    key: EntryKey::new(row.transaction_sequence, row.leg_no),
+                    transaction_id: TransactionId(row.id),
+                    direction: leg.direction,
+                    amount: leg.amount,
+                    balance_after: row.balance_after,
+                    kind: row.kind,
+                    description: row.description,
+                    reference: row.reference,
+                    effective_at: Timestamp::from_micros(row.effective_at),
+                    recorded_at: Timestamp::from_micros(row.recorded_at),
+                })
+            })
+            .collect::<Result<Vec<_>, StoreError>>()?;
+        Ok(Page::from_rows(entries, limit, |entry| entry.key.into()))
+    }
+
+    /// Totals per currency, all accounts as of one instant. Sums are taken in two halves because they
+    /// may exceed 64 bits where no single account does.
+    pub(crate) async fn trial_balance(&self) -> Result<Vec<TrialBalanceLine>, StoreError> {
+        #[derive(FromQueryResult)]
+        struct Row {
+            currency_code: String,
+            accounts: i64,
+            debits_high: i64,
+            debits_low: i64,
+            credits_high: i64,
+            credits_low: i64,
+        }
+        let sql = "select currency_code, count(*) as accounts, \
+                   cast(sum(posted_debits / 1000000000) as bigint) as debits_high, \
+                   cast(sum(posted_debits % 1000000000) as bigint) as debits_low, \
+                   cast(sum(posted_credits / 1000000000) as bigint) as credits_high, \
+                   cast(sum(posted_credits % 1000000000) as bigint) as credits_low \
+                   from account_states group by currency_code order by currency_code";
+        let whole = |high: i64, low: i64| {
+            i128::from(high).saturating_mul(1_000_000_000).saturating_add(i128::from(low))
+        };
+        self.all::<Row>(sql, [])
+            .await?
+            .into_iter()
+            .map(|row| {
+                Ok(TrialBalanceLine {
+                    currency: encode::currency_from(&row.currency_code, Uuid::nil())?,
+                    accounts: row.accounts,
+                    debits: whole(row.debits_high, row.debits_low),
+                    credits: whole(row.credits_high, row.credits_low),
+                })
+            })
+            .collect()
+    }
+
+    async fn all<R: FromQueryResult>(
+        &self,
+        sql: &str,
+        values: impl IntoIterator<Item = Value>,
+    ) -> Result<Vec<R>, StoreError> {
+        let statement = self.store.statement(sql, values);
+        Ok(R::find_by_statement(statement).all(self.store.read()).await?)
+    }
+}
+
+/// `$1, $2, …` for a list of `count` values.
+fn binds(count: usize) -> String {
+    (1..=count).map(|number| format!("${number}")).collect::<Vec<_>>().join(", ")
+}
+
+impl TrialBalanceLine {
+    pub(crate) fn is_balanced(&self) -> bool {
+        self.debits == self.credits
+    }
+}

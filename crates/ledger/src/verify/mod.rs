@@ -1,0 +1,237 @@
+//! Does the ledger still add up? Everything is derived again from the journal and compared.
+//!
+//! 1. The journal is whole: every number from 1 to the last is exactly one account or one transaction.
+//! 2. Every transaction has at least two legs and sums to zero in each currency.
+//! 3. Every entry's running balance is the one before it plus its amount.
+//! 4. Every account's counters are the sums of its entries, and its constraint holds.
+
+mod repo;
+
+use crate::journal::encode::AccountRow;
+use kernel::Currency;
+use ledger_api::{Balances, Side};
+use repo::{EntryRow, Snapshot};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use store::{Store, StoreError};
+
+/// What a verification found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// How many accounts were checked.
+    pub accounts: u64,
+    /// How many transactions were checked.
+    pub transactions: u64,
+    /// How many entries were checked.
+    pub entries: u64,
+    /// What is wrong; empty for a sound ledger. At most 1,000 are kept.
+    pub findings: Vec<Finding>,
+    /// How many findings there were in all.
+    pub findings_total: u64,
+}
+
+/// One thing that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The journal sequence number that it is about.
+    pub sequence: i64,
+    /// What is wrong.
+    pub what: String,
+}
+
+/// The most findings that a report lists.
+pub(crate) const FINDINGS_MAX: usize = 1_000;
+
+/// Journal numbers read at a time.
+const STEP: i64 = 5_000;
+
+/// An account while its entries are folded.
+struct Folded {
+    currency: Currency,
+    normal_side: Side,
+    lowest_available: Option<i64>,
+    stored: Balances,
+    derived: Balances,
+}
+
+#[derive(Default)]
+struct Verification {
+    accounts: HashMap<i64, Folded>,
+    report: Report,
+}
+
+pub(crate) async fn verify(
+    store: &Store,
+    mut progress: impl FnMut(i64, i64) + Send,
+) -> Result<Report, StoreError> {
+    let snapshot = Snapshot::take(store).await?;
+    let mut verification = Verification::default();
+    let last = snapshot.last_sequence().await?;
+    let mut first = 1;
+    while first <= last {
+        let end = first.saturating_add(STEP).saturating_sub(1).min(last);
+        let accounts = snapshot.accounts(first, end).await?;
+        let transactions = snapshot.transactions(first, end).await?;
+        let entries = snapshot.entries(first, end).await?;
+        verification.check_step(first, end, accounts, &transactions, &entries)?;
+        progress(end, last);
+        first = end.saturating_add(1);
+    }
+    verification.check_strays(last, snapshot.strays(last).await?);
+    verification.check_balances();
+    Ok(verification.report)
+}
+
+impl Verification {
+    fn check_step(
+        &mut self,
+        first: i64,
+        last: i64,
+        accounts: Vec<AccountRow>,
+        transactions: &[i64],
+        entries: &[EntryRow],
+    ) -> Result<(), StoreError> {
+        let opened: Vec<i64> = accounts.iter().map(|row| row.sequence).collect();
+        self.check_sequence(first, last, &opened, transactions);
+        for row in accounts {
+            let sequence = row.sequence;
+            let account = row.into_account()?;
+            self.report.accounts = self.report.accounts.saturating_add(1);
+            self.accounts.insert(
+                sequence,
+                Folded {
+                    currency: account.currency,
+                    normal_side: account.normal_side,
+                    lowest_available: account.constraint.lowest_available(),
+                    stored: account.balances,
+                    derived: Balances::default(),
+                },
+            );
+        }
+        for legs in entries.chunk_by(|one, next| one.transaction_sequence == next.transaction_sequence) {
+            let transaction = legs[0].transaction_sequence;
+            if transactions.binary_search(&transaction).is_err() {
+                self.find(transaction, "entries of no transaction".into());
+            }
+            self.check_entries(transaction, legs);
+        }
+        let with_entries: HashSet<i64> =
+            entries.iter().map(|entry| entry.transaction_sequence).collect();
+        for &transaction in transactions {
+            self.report.transactions = self.report.transactions.saturating_add(1);
+            if !with_entries.contains(&transaction) {
+                self.find(transaction, "a transaction without entries".into());
+            }
+        }
+        Ok(())
+    }
+
+    /// Every number is there, and once.
+    fn check_sequence(&mut self, first: i64, last: i64, accounts: &[i64], transactions: &[i64]) {
+        let mut found: Vec<i64> = accounts.iter().chain(transactions).copied().collect();
+        found.sort_unstable();
+        let mut expected = first;
+        for sequence in found {
+            if sequence < expected {
+                self.find(sequence, "both an account and a transaction".into());
+                continue;
+            }
+            if sequence > expected {
+                let gap = sequence.saturating_sub(expected);
+                self.find(expected, format!("{gap} record(s) missing from here on"));
+            }
+            expected = sequence.saturating_add(1);
+        }
+        if expected <= last {
+            let gap = last.saturating_sub(expected).saturating_add(1);
+            self.find(expected, format!("{gap} record(s) missing from here on"));
+        }
+    }
+
+    /// The legs of one transaction: numbered, at least two, zero in sum, each balance right.
+    fn check_entries(&mut self, transaction: i64, legs: &[EntryRow]) {
+        let mut sums: BTreeMap<Currency, i128> = BTreeMap::new();
+        for (leg_no, leg) in (0_i64..).zip(legs) {
+            self.report.entries = self.report.entries.saturating_add(1);
+            if leg.leg_no != leg_no {
+                self.find(transaction, format!("leg {leg_no} is missing"));
+            }
+            let Some(account) = self.accounts.get_mut(&leg.account_sequence) else {
+                let what = format!("leg {leg_no} is on an account that is not opened before it");
+                self.find(transaction, what);
+                continue;
+            };
+            let sum = sums.entry(account.currency).or_default();
+            *sum = sum.saturating_add(i128::from(leg.amount));
+            let counter = if leg.amount > 0 {
+                &mut account.derived.posted_debits
+            } else {
+                &mut account.derived.posted_credits
+            };
+            *counter = counter.saturating_add(leg.amount.saturating_abs());
+            let derived = account.derived.posted(account.normal_side);
+            if leg.balance_after != derived {
+                let stored = leg.balance_after;
+                let what = format!("leg {leg_no}: balance after is {stored}, should be {derived}");
+                self.find(transaction, what);
+            }
+        }
+        if legs.len() < 2 {
+            self.find(transaction, "fewer than two legs".into());
+        }
+        for (currency, sum) in sums {
+            if sum != 0 {
+                let what = format!("debits exceed credits by {sum} minor units of {currency}");
+                self.find(transaction, what);
+            }
+        }
+    }
+
+    fn check_strays(&mut self, last: i64, strays: [i64; 4]) {
+        let kinds = ["account(s)", "transaction(s)", "entry(ies)", "state(s) without an account"];
+        for (count, kind) in strays.into_iter().zip(kinds) {
+            if count > 0 {
+                self.find(last, format!("{count} {kind} outside the journal"));
+            }
+        }
+    }
+
+    /// The counters of every account are the sums of its entries, and its constraint holds.
+    fn check_balances(&mut self) {
+        let mut findings = Vec::new();
+        for (&sequence, account) in &self.accounts {
+            let (stored, derived) = (account.stored, account.derived);
+            if (stored.posted_debits, stored.posted_credits)
+                != (derived.posted_debits, derived.posted_credits)
+            {
+                findings.push(Finding {
+                    sequence,
+                    what: format!(
+                        "the account counts {} debited and {} credited, its entries {} and {}",
+                        stored.posted_debits,
+                        stored.posted_credits,
+                        derived.posted_debits,
+                        derived.posted_credits,
+                    ),
+                });
+            }
+            let available = stored.available(account.normal_side);
+            if let Some(lowest) = account.lowest_available
+                && available < lowest
+            {
+                let what = format!("the account has {available} available, less than {lowest}");
+                findings.push(Finding { sequence, what });
+            }
+        }
+        findings.sort_by_key(|finding| finding.sequence);
+        for finding in findings {
+            self.find(finding.sequence, finding.what);
+        }
+    }
+
+    fn find(&mut self, sequence: i64, what: String) {
+        self.report.findings_total = self.report.findings_total.saturating_add(1);
+        if self.report.findings.len() < FINDINGS_MAX {
+            self.report.findings.push(Finding { sequence, what });
+        }
+    }
+}
