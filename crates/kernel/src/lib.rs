@@ -13,9 +13,9 @@ pub use actor::{Actor, Permission};
 pub use clock::{Clock, IdSource, ManualClock};
 pub use currency::{Currency, UnknownCurrency};
 pub use event::Event;
-pub use id::UserId;
 #[doc(hidden)]
 pub use id::__private;
+pub use id::UserId;
 pub use money::{Money, MoneyError};
 pub use page::{Cursor, CursorError, Page, PageLimit};
 pub use timestamp::{InvalidTimestamp, Timestamp};

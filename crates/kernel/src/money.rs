@@ -132,7 +132,8 @@ impl fmt::Display for Money {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let sign = if self.minor_units < 0 { "-" } else { "" };
         let exponent = usize::try_from(self.currency.exponent()).unwrap_or(0);
-        let digits = format!("{:0>1$}", self.minor_units.unsigned_abs(), exponent.saturating_add(1));
+        let digits =
+            format!("{:0>1$}", self.minor_units.unsigned_abs(), exponent.saturating_add(1));
         let (major, minor) = digits.split_at(digits.len().saturating_sub(exponent));
         let point = if minor.is_empty() { "" } else { "." };
         write!(formatter, "{sign}{major}{point}{minor} {}", self.currency)

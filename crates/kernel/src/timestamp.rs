@@ -18,7 +18,8 @@ pub struct Timestamp(i64);
 pub struct InvalidTimestamp;
 
 /// 0000-01-01T00:00:00Z and 9999-12-31T23:59:59.999999Z: what RFC 3339 can write.
-const RFC3339_RANGE: std::ops::RangeInclusive<i64> = -62_167_219_200_000_000..=253_402_300_799_999_999;
+const RFC3339_RANGE: std::ops::RangeInclusive<i64> =
+    -62_167_219_200_000_000..=253_402_300_799_999_999;
 
 impl Timestamp {
     /// 1970-01-01T00:00:00Z.
@@ -104,7 +105,9 @@ mod tests {
 
     #[test]
     fn text_goes_there_and_back() {
-        for text in ["1970-01-01T00:00:00Z", "2026-11-23T09:30:00.123456Z", "1969-12-31T23:59:59.5Z"] {
+        for text in
+            ["1970-01-01T00:00:00Z", "2026-11-23T09:30:00.123456Z", "1969-12-31T23:59:59.5Z"]
+        {
             assert_eq!(text.parse::<Timestamp>().unwrap().to_string(), text);
         }
     }

@@ -1,6 +1,9 @@
 use crate::AccountId;
 use kernel::{Currency, Timestamp};
 
+/// The longest name of an account, in characters.
+pub const NAME_CHARS_MAX: usize = 200;
+
 /// The two sides of double-entry bookkeeping.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Side {
@@ -37,7 +40,7 @@ pub enum AccountStatus {
 pub struct NewAccount {
     /// Its id, the caller's choice.
     pub id: AccountId,
-    /// What it is for, for people; 1 to 200 characters.
+    /// What it is for, for people; 1 to [`NAME_CHARS_MAX`] characters.
     pub name: String,
     /// The currency of everything on it.
     pub currency: Currency,

@@ -4,9 +4,12 @@ mod account;
 mod refusal;
 mod transaction;
 
-pub use account::{Account, AccountStatus, Balances, Constraint, NewAccount, Side};
+pub use account::{Account, AccountStatus, Balances, Constraint, NAME_CHARS_MAX, NewAccount, Side};
 pub use refusal::Refusal;
-pub use transaction::{Entry, EntryKey, LEGS_MAX, Leg, NewTransaction, Transaction};
+pub use transaction::{
+    DESCRIPTION_CHARS_MAX, Entry, EntryKey, KIND_CHARS_MAX, LEGS_MAX, Leg, NewTransaction,
+    REFERENCE_CHARS_MAX, Transaction,
+};
 
 use async_trait::async_trait;
 use kernel::{CursorError, Page, PageLimit};
@@ -50,7 +53,8 @@ pub trait Ledger: Send + Sync {
 
     /// Posts a transaction: all of its legs or none. Again with the same id and content: answers with
     /// the first result and moves nothing.
-    async fn post(&self, transaction: NewTransaction) -> Result<Recorded<Transaction>, LedgerError>;
+    async fn post(&self, transaction: NewTransaction)
+    -> Result<Recorded<Transaction>, LedgerError>;
 
     /// An account and its balances; `None` if there is none with this id.
     async fn account(&self, id: AccountId) -> Result<Option<Account>, LedgerError>;

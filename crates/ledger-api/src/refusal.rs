@@ -1,7 +1,8 @@
 use crate::{AccountId, AccountStatus};
 use kernel::{Currency, Money, Timestamp};
 
-/// Why a command was refused: one reason each, found in the order in which they stand here.
+/// Why a command was refused: one reason each, found in the order in which they stand here, each looked
+/// for on all legs before the next.
 ///
 /// `leg` is the place of the leg at fault, counted from zero.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -15,6 +16,19 @@ pub enum Refusal {
         /// The deadline.
         deadline: Timestamp,
     },
+    /// A text is missing, too long, or holds U+0000, which no database text can.
+    #[error("{field} must have {min} to {max} characters, none of them U+0000")]
+    TextInvalid {
+        /// Which member of the command.
+        field: &'static str,
+        /// The fewest characters.
+        min: usize,
+        /// The most characters.
+        max: usize,
+    },
+    /// A credit limit is below zero.
+    #[error("a credit limit is zero or more")]
+    CreditLimitNegative,
     /// Fewer than two legs, or more than [`crate::LEGS_MAX`].
     #[error("a transaction needs 2 to {} legs, this one has {count}", crate::LEGS_MAX)]
     LegCount {

@@ -5,6 +5,15 @@ use std::collections::BTreeMap;
 /// The most legs of one transaction.
 pub const LEGS_MAX: usize = 1_000;
 
+/// The longest kind of a transaction, in characters.
+pub const KIND_CHARS_MAX: usize = 64;
+
+/// The longest description of a transaction, in characters.
+pub const DESCRIPTION_CHARS_MAX: usize = 500;
+
+/// The longest reference of a transaction, in characters.
+pub const REFERENCE_CHARS_MAX: usize = 200;
+
 /// One side of a movement: an amount debited from or credited to one account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Leg {
@@ -21,11 +30,12 @@ pub struct Leg {
 pub struct NewTransaction {
     /// Its id, the caller's choice and idempotency key.
     pub id: TransactionId,
-    /// What kind of movement it is: `wallet.transfer`; 1 to 64 characters.
+    /// What kind of movement it is: `wallet.transfer`; 1 to
+    /// [`KIND_CHARS_MAX`] characters.
     pub kind: String,
-    /// For people; up to 500 characters.
+    /// For people; up to [`DESCRIPTION_CHARS_MAX`] characters.
     pub description: Option<String>,
-    /// The caller's own reference; up to 200 characters.
+    /// The caller's own reference; up to [`REFERENCE_CHARS_MAX`] characters.
     pub reference: Option<String>,
     /// The value date, when it is not the instant of recording.
     pub effective_at: Option<Timestamp>,
@@ -33,8 +43,9 @@ pub struct NewTransaction {
     pub metadata: BTreeMap<String, String>,
     /// At least two, at most [`LEGS_MAX`], summing to zero in each currency.
     pub legs: Vec<Leg>,
-    /// The ledger refuses the transaction after this instant: whoever retries or gives up later can then
-    /// be sure of the outcome. Not part of the content.
+    /// The ledger refuses the transaction after this instant. Whoever gave up waiting learns the outcome
+    /// for good by posting the same again after it: replayed, or refused for ever. (Reading alone does
+    /// not tell: a posting of before may still be on its way.) Not part of the content.
     pub not_after: Option<Timestamp>,
 }
 

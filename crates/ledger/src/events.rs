@@ -18,6 +18,12 @@ impl EventSource for JournalEvents {
     }
 
     async fn after(&self, position: i64, limit: u32) -> Result<Vec<Event>, StoreError> {
+        // Accounts and transactions are read one after the other. What is committed in between must not
+        // make a hole: only numbers that had been given out before count.
+        let last = self.0.last_sequence().await?;
+        if last <= position {
+            return Ok(Vec::new());
+        }
         let limit_rows = i64::from(limit);
         let mut events = Vec::new();
         for row in self.0.accounts_after(position, limit_rows).await? {
@@ -32,6 +38,7 @@ impl EventSource for JournalEvents {
             let body = TransactionBody::from(transaction);
             events.push(event(sequence, "ledger.transaction_posted", id, recorded_at, &body));
         }
+        events.retain(|event| event.position <= last);
         events.sort_by_key(|event| event.position);
         events.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
         Ok(events)

@@ -95,7 +95,10 @@ impl ledger_api::Ledger for Ledger {
         }
     }
 
-    async fn post(&self, transaction: NewTransaction) -> Result<Recorded<Transaction>, LedgerError> {
+    async fn post(
+        &self,
+        transaction: NewTransaction,
+    ) -> Result<Recorded<Transaction>, LedgerError> {
         match self.engine.submit(Command::Post(transaction)).await? {
             Outcome::Posted(posted) => Ok(posted),
             Outcome::Opened(_) => Err(mismatched_answer()),

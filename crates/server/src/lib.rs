@@ -1,0 +1,13 @@
+#![doc = include_str!("../README.md")]
+
+mod app;
+pub mod cli;
+mod config;
+mod demo;
+mod documentation;
+mod health;
+mod serve;
+mod stores;
+mod workers;
+
+use app::App;

@@ -83,9 +83,8 @@ impl Store {
         &self,
         migrations: &[SqlMigration],
     ) -> Result<Vec<MigrationStatus>, StoreError> {
-        let known = Migrator::new(migrations)
-            .get_migration_with_status_read_only(self.writer())
-            .await?;
+        let known =
+            Migrator::new(migrations).get_migration_with_status_read_only(self.writer()).await?;
         Ok(known
             .into_iter()
             .map(|migration| MigrationStatus {

@@ -1,13 +1,13 @@
 //! Opening a module's store and running statements on it.
 
 use crate::StoreError;
-use sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 use sea_orm::{
-    ConnectOptions, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
-    IsolationLevel, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, Value,
+    ConnectOptions, Database, DatabaseConnection, DatabaseTransaction, DbBackend, IsolationLevel,
+    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, Value,
 };
 use secrecy::{ExposeSecret, SecretString};
-use std::path::PathBuf;
+use sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Where a module's data lies.
@@ -48,7 +48,7 @@ impl Store {
     pub async fn open(module: &'static str, target: &Target) -> Result<Self, StoreError> {
         let (read, write) = match target {
             Target::Sqlite { folder } => {
-                std::fs::create_dir_all(folder).map_err(|source| StoreError::DataFolder {
+                create_private(folder).map_err(|source| StoreError::DataFolder {
                     path: folder.display().to_string(),
                     source,
                 })?;
@@ -120,11 +120,7 @@ impl Store {
     }
 
     /// A statement of portable SQL with its binds in order.
-    pub fn statement(
-        &self,
-        sql: &str,
-        binds: impl IntoIterator<Item = Value>,
-    ) -> Statement {
+    pub fn statement(&self, sql: &str, binds: impl IntoIterator<Item = Value>) -> Statement {
         Statement::from_sql_and_values(self.backend(), sql, binds)
     }
 
@@ -152,6 +148,15 @@ impl Target {
             Self::Postgres { .. } => None,
         }
     }
+}
+
+/// Makes the folder if it is missing, for its owner alone: the files hold personal data.
+fn create_private(folder: &Path) -> std::io::Result<()> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
 }
 
 async fn open_sqlite(

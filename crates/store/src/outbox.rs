@@ -22,11 +22,7 @@ pub struct NewEvent {
 }
 
 /// Appends an event. The lock on the stream is held until the transaction ends, so do this last.
-pub async fn append_in_tx(
-    store: &Store,
-    tx: &WriteTx,
-    event: NewEvent,
-) -> Result<(), StoreError> {
+pub async fn append_in_tx(store: &Store, tx: &WriteTx, event: NewEvent) -> Result<(), StoreError> {
     #[derive(FromQueryResult)]
     struct Head {
         last_position: i64,

@@ -3,8 +3,8 @@
 //! of its own that is dropped afterwards.
 
 use crate::Target;
-use secrecy::{ExposeSecret, SecretString};
 use sea_orm::{ConnectionTrait, Database, DbErr};
+use secrecy::{ExposeSecret, SecretString};
 
 /// A database that lives as long as the test.
 #[derive(Debug)]
@@ -39,10 +39,8 @@ impl TestDatabase {
             .administer(&format!("create database {}", database.name))
             .await
             .expect("FINITECH_TEST_POSTGRES_URL names a server where databases can be created");
-        let target = Target::Postgres {
-            url: SecretString::from(database.url()),
-            max_connections: 5,
-        };
+        let target =
+            Target::Postgres { url: SecretString::from(database.url()), max_connections: 5 };
         Some(Self { target, _folder: None, _postgres: Some(database) })
     }
 
@@ -82,7 +80,8 @@ impl PostgresDatabase {
 impl Drop for PostgresDatabase {
     /// On a thread of its own, because the test's runtime cannot wait here.
     fn drop(&mut self) {
-        let database = Self { admin_url: self.admin_url.clone(), name: std::mem::take(&mut self.name) };
+        let database =
+            Self { admin_url: self.admin_url.clone(), name: std::mem::take(&mut self.name) };
         if database.name.is_empty() {
             return;
         }

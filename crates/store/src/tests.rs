@@ -1,4 +1,4 @@
-use crate::idempotency::{self, Claim, Request};
+use crate::idempotency::{self, CLOCK_TOLERANCE, Claim, Request};
 use crate::outbox::{self, EventSource, NewEvent, Outbox};
 use crate::testing::TestDatabase;
 use crate::{SqlMigration, Store, StoreError};
@@ -14,6 +14,7 @@ crate::on_every_store! {
     a_key_has_one_owner_and_one_meaning,
     concurrent_claims_of_a_key_have_one_winner,
     an_abandoned_operation_is_taken_over_once,
+    only_the_holder_of_the_lease_gives_it_up_or_says_that_nothing_happened,
     events_come_in_commit_order_without_gaps,
     one_process_reads_for_a_consumer,
     a_rolled_back_transaction_leaves_no_event,
@@ -46,9 +47,8 @@ async fn migrations_apply_once_whoever_comes_first(database: TestDatabase) {
         Store::open("things", database.target()).await.unwrap(),
         Store::open("things", database.target()).await.unwrap(),
     ];
-    let migrating = stores.clone().map(|store| {
-        tokio::spawn(async move { store.migrate(&[THINGS]).await })
-    });
+    let migrating =
+        stores.clone().map(|store| tokio::spawn(async move { store.migrate(&[THINGS]).await }));
     for one in migrating {
         one.await.unwrap().unwrap();
     }
@@ -95,16 +95,23 @@ async fn claim(store: &Store, request: &Request<'_>, now: Timestamp) -> Claim {
 }
 
 async fn complete(store: &Store, operation: u128) {
+    assert!(complete_under(store, operation, None).await);
+}
+
+async fn complete_under(store: &Store, operation: u128, lease: Option<Timestamp>) -> bool {
     let tx = store.begin().await.unwrap();
-    idempotency::complete_in_tx(store, &tx, Uuid::from_u128(operation), NOW).await.unwrap();
+    let id = Uuid::from_u128(operation);
+    let completed = idempotency::complete_in_tx(store, &tx, id, lease, NOW).await.unwrap();
     tx.commit().await.unwrap();
+    completed
 }
 
 async fn a_key_has_one_owner_and_one_meaning(database: TestDatabase) {
     let store = open(&database).await;
     let until = NOW.plus(LEASE);
     assert_eq!(claim(&store, &request(b"x", 10), NOW).await, Claim::New { lease_until: until });
-    assert_eq!(claim(&store, &request(b"x", 11), NOW).await, Claim::InFlight { lease_until: until });
+    let free_at = until.plus(CLOCK_TOLERANCE);
+    assert_eq!(claim(&store, &request(b"x", 11), NOW).await, Claim::InFlight { free_at });
     assert_eq!(claim(&store, &request(b"y", 12), NOW).await, Claim::KeyReused);
     complete(&store, 10).await;
     let done = Claim::Done { operation_id: Uuid::from_u128(10) };
@@ -144,7 +151,39 @@ async fn an_abandoned_operation_is_taken_over_once(database: TestDatabase) {
     assert_eq!(claim(&store, &request(b"x", 11), later).await, taken);
     assert!(matches!(claim(&store, &request(b"x", 12), later).await, Claim::InFlight { .. }));
     complete(&store, 10).await;
-    assert_eq!(idempotency::abandoned(&store, later.plus(LEASE * 2), 10).await.unwrap(), Vec::<Uuid>::new());
+    assert_eq!(
+        idempotency::abandoned(&store, later.plus(LEASE * 2), 10).await.unwrap(),
+        Vec::<Uuid>::new()
+    );
+}
+
+async fn only_the_holder_of_the_lease_gives_it_up_or_says_that_nothing_happened(
+    database: TestDatabase,
+) {
+    let store = open(&database).await;
+    let release = |lease: Timestamp| {
+        let store = store.clone();
+        async move {
+            let tx = store.begin().await.unwrap();
+            let id = Uuid::from_u128(10);
+            idempotency::release_in_tx(&store, &tx, id, lease).await.unwrap();
+            tx.commit().await.unwrap();
+        }
+    };
+    claim(&store, &request(b"x", 10), NOW).await;
+    let first = NOW.plus(LEASE);
+    let later = NOW.plus(LEASE * 2);
+    claim(&store, &request(b"x", 11), later).await;
+    let second = later.plus(LEASE);
+    release(first).await;
+    assert!(matches!(claim(&store, &request(b"x", 12), later).await, Claim::InFlight { .. }));
+    assert!(!complete_under(&store, 10, Some(first)).await);
+    release(second).await;
+    let operation_id = Uuid::from_u128(10);
+    let taken = Claim::TakenOver { operation_id, lease_until: second };
+    assert_eq!(claim(&store, &request(b"x", 13), later).await, taken);
+    assert!(complete_under(&store, 10, Some(second)).await);
+    assert!(!complete_under(&store, 10, Some(second)).await);
 }
 
 fn event(aggregate: u128) -> NewEvent {

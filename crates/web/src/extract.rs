@@ -21,7 +21,8 @@ impl<T: DeserializeOwned + Validate, S: Send + Sync> FromRequest<S> for Json<T> 
 
     async fn from_request(request: Request<Body>, state: &S) -> Result<Self, Problem> {
         require_json(request.headers())?;
-        let bytes = Bytes::from_request(request, state).await.map_err(|rejection| body(&rejection))?;
+        let bytes =
+            Bytes::from_request(request, state).await.map_err(|rejection| body(&rejection))?;
         let value: T = parse(&bytes)?;
         let mut errors = FieldErrors::default();
         value.validate(&mut errors);
@@ -61,7 +62,8 @@ fn body(rejection: &BytesRejection) -> Problem {
 }
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    let malformed = |detail: String| Problem::new(StatusCode::BAD_REQUEST, "malformed_json", detail);
+    let malformed =
+        |detail: String| Problem::new(StatusCode::BAD_REQUEST, "malformed_json", detail);
     if has_escaped_nul(bytes) {
         return Err(malformed("text must not contain the character U+0000".into()));
     }
@@ -70,11 +72,13 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
         let inner = error.inner();
         if inner.is_data() {
             let pointer = pointer(error.path().iter());
-            return Problem::validation(vec![FieldError { pointer, detail: without_place(inner) }]);
+            return Problem::validation(vec![FieldError { pointer, detail: explain(inner) }]);
         }
         malformed(format!("the body is not valid JSON: {inner}"))
     })?;
-    deserializer.end().map_err(|error| malformed(format!("the body is not valid JSON: {error}")))?;
+    deserializer
+        .end()
+        .map_err(|error| malformed(format!("the body is not valid JSON: {error}")))?;
     Ok(value)
 }
 
@@ -91,10 +95,16 @@ fn has_escaped_nul(bytes: &[u8]) -> bool {
     false
 }
 
-/// What serde_json says, without the line and column: the pointer says it better.
-fn without_place(error: &serde_json::Error) -> String {
+/// What serde_json says, without the line and column, which the pointer says better, and without the
+/// value, which may be a password.
+fn explain(error: &serde_json::Error) -> String {
     let text = error.to_string();
-    text.rsplit_once(" at line ").map_or(text.clone(), |(message, _)| message.to_owned())
+    let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(message, _)| message);
+    match text.rsplit_once(", expected ") {
+        Some((_, "i64")) => "expected a whole number".to_owned(),
+        Some((_, expected)) => format!("expected {expected}"),
+        None => text.to_owned(),
+    }
 }
 
 fn pointer<'a>(segments: impl Iterator<Item = &'a Segment>) -> String {
@@ -184,6 +194,15 @@ mod tests {
             let text = format!("{problem:?}");
             assert_eq!(problem.code(), "validation_failed", "{body}");
             assert!(text.contains(&format!("pointer: \"{pointer}\"")), "{body}: {text}");
+        }
+    }
+
+    #[test]
+    fn values_are_not_echoed() {
+        for body in [r#"{"amountMinorUnits":"hunter2","legs":[]}"#, r#"{"amountMinorUnits":77123}"#]
+        {
+            let text = format!("{:?}", parse::<Transfer>(body.as_bytes()).unwrap_err());
+            assert!(!text.contains("hunter2") && !text.contains("77123"), "{text}");
         }
     }
 

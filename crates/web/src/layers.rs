@@ -27,25 +27,22 @@ pub struct Limits {
 /// Wraps all routes: request id, time and body limits, a problem body for unknown paths, wrong methods,
 /// timeouts and panics, and headers that keep browsers from guessing or storing.
 pub fn apply(router: Router, limits: Limits, ids: Arc<dyn IdSource>) -> Router {
-    router
-        .fallback(unknown_path)
-        .method_not_allowed_fallback(wrong_method)
-        .layer(
-            ServiceBuilder::new()
-                .layer(middleware::from_fn(move |request: Request, next: Next| {
-                    request_id::assign(ids.clone(), request, next)
-                }))
-                .layer(header("x-content-type-options", "nosniff"))
-                .layer(header("referrer-policy", "no-referrer"))
-                .layer(SetResponseHeaderLayer::if_not_present(
-                    header::CACHE_CONTROL,
-                    HeaderValue::from_static("no-store"),
-                ))
-                .layer(HandleErrorLayer::new(timed_out))
-                .timeout(limits.duration_max)
-                .layer(CatchPanicLayer::custom(panicked))
-                .layer(DefaultBodyLimit::max(limits.body_bytes_max)),
-        )
+    router.fallback(unknown_path).method_not_allowed_fallback(wrong_method).layer(
+        ServiceBuilder::new()
+            .layer(middleware::from_fn(move |request: Request, next: Next| {
+                request_id::assign(ids.clone(), request, next)
+            }))
+            .layer(header("x-content-type-options", "nosniff"))
+            .layer(header("referrer-policy", "no-referrer"))
+            .layer(SetResponseHeaderLayer::if_not_present(
+                header::CACHE_CONTROL,
+                HeaderValue::from_static("no-store"),
+            ))
+            .layer(HandleErrorLayer::new(timed_out))
+            .timeout(limits.duration_max)
+            .layer(CatchPanicLayer::custom(panicked))
+            .layer(DefaultBodyLimit::max(limits.body_bytes_max)),
+    )
 }
 
 fn header(name: &'static str, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {

@@ -10,9 +10,7 @@ mod problem;
 mod request_id;
 mod validate;
 
-pub use auth::{
-    AnyUser, AuthenticationError, Authenticator, Authorized, Right, authenticate_with,
-};
+pub use auth::{AnyUser, AuthenticationError, Authenticator, Authorized, Right, authenticate_with};
 pub use extract::{Json, Path, Query};
 pub use idempotency::{IdempotencyKey, Replayed, fingerprint};
 pub use layers::{Limits, apply};

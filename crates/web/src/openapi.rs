@@ -36,11 +36,18 @@ pub fn operations(document: &Value) -> Vec<(String, String, &Value)> {
     paths
         .flat_map(|(path, item)| {
             let methods = item.as_object().into_iter().flatten();
-            methods.filter(|(method, _)| METHODS.contains(&method.as_str())).map(
-                move |(method, operation)| (method.to_uppercase(), path.clone(), operation),
-            )
+            methods
+                .filter(|(method, _)| METHODS.contains(&method.as_str()))
+                .map(move |(method, operation)| (method.to_uppercase(), path.clone(), operation))
         })
         .collect()
+}
+
+/// The permissions that an operation asks for.
+pub fn required_permissions(operation: &Value) -> impl Iterator<Item = &str> {
+    let requirements = operation["security"].as_array().into_iter().flatten();
+    let permissions = requirements.filter_map(|one| one["bearer"].as_array()).flatten();
+    permissions.filter_map(Value::as_str)
 }
 
 const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
@@ -55,12 +62,13 @@ fn operations_mut(document: &mut Value) -> impl Iterator<Item = &mut Value> {
 
 fn add_shared_responses(operation: &mut Value) {
     let secured = operation.get("security").is_some();
+    let restricted = secured && required_permissions(operation).next().is_some();
     let has_body = operation.get("requestBody").is_some();
     let has_input = has_body || operation.get("parameters").is_some();
     let shared = [
         (has_body, "400", "The body is not JSON, or a required header is missing."),
         (secured, "401", "No valid access token."),
-        (secured, "403", "The permission is missing."),
+        (restricted, "403", "The permission is missing."),
         (has_body, "413", "The body is too large."),
         (has_body, "415", "The body is not declared as JSON."),
         (has_input, "422", "The request is not valid, or was refused; see `code`."),
@@ -76,9 +84,7 @@ fn add_shared_responses(operation: &mut Value) {
     };
     for (applies, status, description) in shared {
         if applies {
-            responses
-                .entry(status)
-                .or_insert_with(|| json!({ "description": description }));
+            responses.entry(status).or_insert_with(|| json!({ "description": description }));
         }
     }
     for (status, response) in responses.iter_mut() {

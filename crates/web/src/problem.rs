@@ -109,7 +109,8 @@ impl Problem {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,
             "internal_error",
-            "the server failed; retry with the same idempotency key, and quote the request id",
+            "the server failed; try again, with the same idempotency key if there was one, and quote \
+             the request id if it goes on",
         )
     }
 
@@ -118,7 +119,7 @@ impl Problem {
         tracing::error!(error = %Chain(cause), "a store failed");
         Self::unavailable(
             "service_unavailable",
-            "the service cannot answer now; retry with the same idempotency key",
+            "the service cannot answer now; try again, with the same idempotency key if there was one",
         )
     }
 
@@ -163,10 +164,7 @@ impl IntoResponse for Problem {
         };
         let mut response = (self.status, axum::Json(body)).into_response();
         let headers = response.headers_mut();
-        headers.insert(
-            header::CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        );
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         for (name, value) in self.headers {
             headers.insert(name, value);
         }

@@ -50,6 +50,11 @@ impl FieldErrors {
 
     /// `validation_failed` if anything was added.
     pub fn into_result(self) -> Result<(), Problem> {
-        if self.0.is_empty() { Ok(()) } else { Err(Problem::validation(self.0)) }
+        if self.0.is_empty() { Ok(()) } else { Err(self.into_problem()) }
+    }
+
+    /// `validation_failed` with what was added.
+    pub fn into_problem(self) -> Problem {
+        Problem::validation(self.0)
     }
 }

@@ -6,8 +6,9 @@
 use super::{Command, Outcome};
 use kernel::{Currency, Money, Timestamp};
 use ledger_api::{
-    Account, AccountId, AccountStatus, Balances, LEGS_MAX, Leg, NewAccount,
-    NewTransaction, Recorded, Refusal, Side, Transaction, TransactionId,
+    Account, AccountId, AccountStatus, Balances, Constraint, DESCRIPTION_CHARS_MAX, KIND_CHARS_MAX,
+    LEGS_MAX, Leg, NAME_CHARS_MAX, NewAccount, NewTransaction, REFERENCE_CHARS_MAX, Recorded,
+    Refusal, Side, Transaction, TransactionId,
 };
 use std::collections::HashMap;
 
@@ -55,6 +56,7 @@ pub(super) struct WorkingSet {
     pub(super) new_accounts: Vec<(i64, Account)>,
     pub(super) new_transactions: Vec<TransactionId>,
     pub(super) new_entries: Vec<NewEntry>,
+    now: Timestamp,
     recorded_at: Timestamp,
 }
 
@@ -69,6 +71,7 @@ impl WorkingSet {
             new_accounts: Vec::new(),
             new_transactions: Vec::new(),
             new_entries: Vec::new(),
+            now,
             recorded_at: now.max(head.last_recorded_at),
         }
     }
@@ -105,15 +108,25 @@ impl WorkingSet {
     }
 
     fn open_account(&mut self, new: &NewAccount) -> Result<Recorded<Account>, Refusal> {
+        let lowest_available = new.constraint.lowest_available();
         if let Some(existing) = self.existing_accounts.get(&new.id) {
             let same = existing.name == new.name
                 && existing.currency == new.currency
                 && existing.normal_side == new.normal_side
-                && existing.constraint == new.constraint;
+                && existing.constraint.lowest_available() == lowest_available;
             if !same {
                 return Err(Refusal::IdReused);
             }
-            return Ok(Recorded { record: existing.clone(), replayed: true });
+            let mut record = existing.clone();
+            // Something may have been posted to it earlier in this group.
+            if let Some(state) = self.accounts.get(&new.id) {
+                record.balances = state.balances;
+            }
+            return Ok(Recorded { record, replayed: true });
+        }
+        check_text("name", &new.name, 1, NAME_CHARS_MAX)?;
+        if lowest_available.is_some_and(|lowest| lowest > 0) {
+            return Err(Refusal::CreditLimitNegative);
         }
         let sequence = self.next_sequence();
         let account = Account {
@@ -121,7 +134,8 @@ impl WorkingSet {
             name: new.name.clone(),
             currency: new.currency,
             normal_side: new.normal_side,
-            constraint: new.constraint,
+            // A credit limit of zero is stored, and so answered, as no credit.
+            constraint: Constraint::from_lowest_available(lowest_available),
             status: AccountStatus::Open,
             opened_at: self.recorded_at,
             balances: Balances::default(),
@@ -139,11 +153,13 @@ impl WorkingSet {
             }
             return Ok(Recorded { record: existing.clone(), replayed: true });
         }
+        // By this machine's clock, which set the deadline: the journal's time may be ahead of it.
         if let Some(deadline) = new.not_after
-            && self.recorded_at > deadline
+            && self.now > deadline
         {
             return Err(Refusal::DeadlinePassed { deadline });
         }
+        check_texts(new)?;
         check_shape(&new.legs)?;
         check_sums(&new.legs)?;
         let after = self.balances_after(&new.legs)?;
@@ -151,19 +167,35 @@ impl WorkingSet {
         Ok(Recorded { record: self.record(new, &after), replayed: false })
     }
 
-    /// The balances of each account after each leg, without changing anything yet.
-    fn balances_after(&self, legs: &[Leg]) -> Result<Vec<Balances>, Refusal> {
-        let mut after: Vec<Balances> = Vec::with_capacity(legs.len());
+    /// The account of each leg, if all are there and take it.
+    fn accounts_of(&self, legs: &[Leg]) -> Result<Vec<&AccountState>, Refusal> {
+        let mut states = Vec::with_capacity(legs.len());
         for (leg, one) in legs.iter().enumerate() {
             let account = one.account_id;
-            let state =
-                self.accounts.get(&account).ok_or(Refusal::AccountNotFound { leg, account })?;
+            let state = self.accounts.get(&account);
+            states.push(state.ok_or(Refusal::AccountNotFound { leg, account })?);
+        }
+        for (leg, (one, state)) in legs.iter().zip(&states).enumerate() {
             if state.currency != one.amount.currency() {
-                return Err(Refusal::CurrencyMismatch { leg, account, held: state.currency });
+                let (account, held) = (one.account_id, state.currency);
+                return Err(Refusal::CurrencyMismatch { leg, account, held });
             }
+        }
+        for (leg, (one, state)) in legs.iter().zip(&states).enumerate() {
             if state.status != AccountStatus::Open {
-                return Err(Refusal::AccountNotOpen { leg, account, status: state.status });
+                let (account, status) = (one.account_id, state.status);
+                return Err(Refusal::AccountNotOpen { leg, account, status });
             }
+        }
+        Ok(states)
+    }
+
+    /// The balances of each account after each leg, without changing anything yet.
+    fn balances_after(&self, legs: &[Leg]) -> Result<Vec<Balances>, Refusal> {
+        let states = self.accounts_of(legs)?;
+        let mut after: Vec<Balances> = Vec::with_capacity(legs.len());
+        for (leg, (one, state)) in legs.iter().zip(states).enumerate() {
+            let account = one.account_id;
             // An account may stand on several legs: go on from where it stood last.
             let before = legs[..leg]
                 .iter()
@@ -182,7 +214,8 @@ impl WorkingSet {
     fn check_constraints(&self, legs: &[Leg], after: &[Balances]) -> Result<(), Refusal> {
         for (leg, one) in legs.iter().enumerate() {
             let account = one.account_id;
-            let is_last_of_account = legs[leg..].iter().skip(1).all(|later| later.account_id != account);
+            let is_last_of_account =
+                legs[leg..].iter().skip(1).all(|later| later.account_id != account);
             let Some(state) = self.accounts.get(&account).filter(|_| is_last_of_account) else {
                 continue;
             };
@@ -264,6 +297,22 @@ fn add(balances: Balances, direction: Side, minor_units: i64) -> Option<Balances
             Balances { posted_credits: posted_credits.checked_add(minor_units)?, ..balances }
         }
     })
+}
+
+fn check_texts(new: &NewTransaction) -> Result<(), Refusal> {
+    let description = new.description.as_deref().unwrap_or_default();
+    let reference = new.reference.as_deref().unwrap_or_default();
+    check_text("kind", &new.kind, 1, KIND_CHARS_MAX)?;
+    check_text("description", description, 0, DESCRIPTION_CHARS_MAX)?;
+    check_text("reference", reference, 0, REFERENCE_CHARS_MAX)
+}
+
+/// The database would refuse such a text as well, but with it the whole group.
+fn check_text(field: &'static str, text: &str, min: usize, max: usize) -> Result<(), Refusal> {
+    if (min..=max).contains(&text.chars().count()) && !text.contains('\0') {
+        return Ok(());
+    }
+    Err(Refusal::TextInvalid { field, min, max })
 }
 
 fn check_shape(legs: &[Leg]) -> Result<(), Refusal> {

@@ -1,7 +1,6 @@
 //! A group of commands that share one commit.
 
 use super::{Command, Decisions, Waiting};
-use kernel::Timestamp;
 use ledger_api::{AccountId, LedgerError, TransactionId};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -9,14 +8,24 @@ use tokio::sync::oneshot;
 
 pub(super) struct Group {
     pub(super) commands: Vec<Command>,
-    pub(super) now: Timestamp,
     answers: Vec<oneshot::Sender<Result<super::Outcome, LedgerError>>>,
 }
 
 impl Group {
-    pub(super) fn new(waiting: impl Iterator<Item = Waiting>, now: Timestamp) -> Self {
+    pub(super) fn new(waiting: impl Iterator<Item = Waiting>) -> Self {
         let (commands, answers) = waiting.map(|one| (one.command, one.answer)).unzip();
-        Self { commands, now, answers }
+        Self { commands, answers }
+    }
+
+    /// The first half and the rest; `Err` with the group itself when it is a single command.
+    pub(super) fn halves(mut self) -> Result<(Self, Self), Self> {
+        let half = self.commands.len() / 2;
+        if half == 0 {
+            return Err(self);
+        }
+        let rest =
+            Self { commands: self.commands.split_off(half), answers: self.answers.split_off(half) };
+        Ok((self, rest))
     }
 
     /// The accounts that the group touches, each once, in id order.

@@ -20,12 +20,15 @@ mod tests;
 
 use group::Group;
 use kernel::Clock;
-use ledger_api::{Account, LedgerError, NewAccount, NewTransaction, Recorded, Refusal, Transaction};
+use ledger_api::{
+    Account, LedgerError, NewAccount, NewTransaction, Recorded, Refusal, Transaction,
+};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use store::Store;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
-/// How the engine gathers commands.
+/// How the engine gathers commands. Zero counts as one.
 #[derive(Clone, Copy, Debug)]
 pub struct EngineConfig {
     /// The most commands that may wait; the next one is refused as overload.
@@ -63,7 +66,8 @@ struct Waiting {
 #[derive(Clone)]
 pub(crate) struct Engine {
     queue: Arc<Mutex<Option<mpsc::Sender<Waiting>>>>,
-    stopped: Arc<tokio::sync::Notify>,
+    /// Closed once the worker has ended, whatever ended it.
+    running: watch::Receiver<()>,
 }
 
 impl Engine {
@@ -72,52 +76,47 @@ impl Engine {
         config: EngineConfig,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, LedgerError> {
-        let (sender, receiver) = mpsc::channel(config.queue_max);
-        let stopped = Arc::new(tokio::sync::Notify::new());
-        let engine = Self {
-            queue: Arc::new(Mutex::new(Some(sender))),
-            stopped: stopped.clone(),
-        };
+        let queue_max = config.queue_max.clamp(1, Semaphore::MAX_PERMITS);
+        let group_max = config.group_max.max(1);
+        let (sender, receiver) = mpsc::channel(queue_max);
+        let (end, running) = watch::channel(());
         if let Some(path) = store.sqlite_path() {
-            let writer = sqlite::Writer::open(&path).map_err(unavailable)?;
+            let writer = sqlite::Writer::open(&path, clock).map_err(unavailable)?;
             std::thread::Builder::new()
                 .name("ledger-writer".into())
                 .spawn(move || {
-                    run_sqlite(writer, receiver, config.group_max, clock.as_ref());
-                    stopped.notify_one();
+                    run_sqlite(writer, receiver, group_max);
+                    drop(end);
                 })
                 .map_err(unavailable)?;
         } else {
-            let writer = postgres::Writer::new(store);
+            let writer = postgres::Writer::new(store, clock);
             tokio::spawn(async move {
-                run_postgres(writer, receiver, config.group_max, clock.as_ref()).await;
-                stopped.notify_one();
+                run_postgres(writer, receiver, group_max).await;
+                drop(end);
             });
         }
-        Ok(engine)
+        Ok(Self { queue: Arc::new(Mutex::new(Some(sender))), running })
     }
 
     /// Queues a command and waits for its outcome. Once queued, the command is carried out even if the
     /// caller stops waiting.
     pub(crate) async fn submit(&self, command: Command) -> Result<Outcome, LedgerError> {
         let (answer, outcome) = oneshot::channel();
-        self.sender()
-            .ok_or_else(stopping)?
-            .try_send(Waiting { command, answer })
-            .map_err(|error| match error {
+        self.sender().ok_or_else(stopping)?.try_send(Waiting { command, answer }).map_err(
+            |error| match error {
                 mpsc::error::TrySendError::Full(_) => LedgerError::Overloaded,
                 mpsc::error::TrySendError::Closed(_) => stopping(),
-            })?;
-        outcome.await.map_err(|_| stopping())?
+            },
+        )?;
+        outcome.await.map_err(|_| lost())?
     }
 
     pub(crate) async fn shut_down(&self) {
-        let sender = self.queue.lock().unwrap_or_else(PoisonError::into_inner).take();
         // With the last sender gone the worker ends after what is queued.
-        if sender.is_some() {
-            drop(sender);
-            self.stopped.notified().await;
-        }
+        drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
+        // Nothing is ever sent: this ends, with an error, when the worker does.
+        drop(self.running.clone().changed().await);
     }
 
     fn sender(&self) -> Option<mpsc::Sender<Waiting>> {
@@ -125,31 +124,59 @@ impl Engine {
     }
 }
 
-fn run_sqlite(
-    mut writer: sqlite::Writer,
-    mut queue: mpsc::Receiver<Waiting>,
-    group_max: usize,
-    clock: &dyn Clock,
-) {
-    let mut waiting = Vec::with_capacity(group_max);
+fn run_sqlite(mut writer: sqlite::Writer, mut queue: mpsc::Receiver<Waiting>, group_max: usize) {
+    let mut waiting = Vec::new();
     while queue.blocking_recv_many(&mut waiting, group_max) > 0 {
-        let group = Group::new(waiting.drain(..), clock.now());
-        let outcomes = writer.commit(&group);
-        group.answer(outcomes);
+        let group = Group::new(waiting.drain(..));
+        // A panic is a defect, but it costs one group and not the engine: the answers are dropped, and
+        // with them the database transaction. The panic hook has reported it.
+        drop(catch_unwind(AssertUnwindSafe(|| carry_out_sqlite(&mut writer, group))));
+    }
+}
+
+fn carry_out_sqlite(writer: &mut sqlite::Writer, group: Group) {
+    let mut groups = vec![group];
+    while let Some(group) = groups.pop() {
+        match writer.commit(&group) {
+            Err(error) if error.is_about_data() => divide(group, error, &mut groups),
+            outcomes => group.answer(outcomes),
+        }
     }
 }
 
 async fn run_postgres(
-    mut writer: postgres::Writer,
+    writer: postgres::Writer,
     mut queue: mpsc::Receiver<Waiting>,
     group_max: usize,
-    clock: &dyn Clock,
 ) {
-    let mut waiting = Vec::with_capacity(group_max);
+    let mut waiting = Vec::new();
     while queue.recv_many(&mut waiting, group_max).await > 0 {
-        let group = Group::new(waiting.drain(..), clock.now());
-        let outcomes = writer.commit(&group).await;
-        group.answer(outcomes);
+        let group = Group::new(waiting.drain(..));
+        // In a task of its own for the same reason.
+        drop(tokio::spawn(carry_out_postgres(writer.clone(), group)).await);
+    }
+    writer.close().await;
+}
+
+async fn carry_out_postgres(writer: postgres::Writer, group: Group) {
+    let mut groups = vec![group];
+    while let Some(group) = groups.pop() {
+        match writer.commit(&group).await {
+            Err(error) if error.is_about_data() => divide(group, error, &mut groups),
+            outcomes => group.answer(outcomes),
+        }
+    }
+}
+
+/// What is wrong with the data of one command (a damaged account, say) must not refuse its neighbours:
+/// the halves are tried apart, in order, until the command stands alone.
+fn divide<E>(group: Group, error: E, groups: &mut Vec<Group>)
+where
+    E: std::error::Error + Send + Sync + 'static,
+{
+    match group.halves() {
+        Ok((first, rest)) => groups.extend([rest, first]),
+        Err(single) => single.answer(Err(error)),
     }
 }
 
@@ -158,6 +185,10 @@ type Decisions = Vec<Result<Outcome, Refusal>>;
 
 fn unavailable(error: impl std::error::Error + Send + Sync + 'static) -> LedgerError {
     LedgerError::Unavailable(Box::new(error))
+}
+
+fn lost() -> LedgerError {
+    LedgerError::Unavailable("the ledger failed while it carried out the command".into())
 }
 
 fn stopping() -> LedgerError {

@@ -5,11 +5,12 @@ use super::decide::{AccountState, Head, WorkingSet};
 use super::group::Group;
 use super::{Command, Decisions};
 use crate::journal::encode::{self, ACCOUNT_COLUMNS, AccountRow};
-use kernel::Timestamp;
+use kernel::{Clock, Timestamp};
 use ledger_api::{AccountId, Balances, Leg, Transaction, TransactionId};
 use sqlx::postgres::{PgConnection, PgPool, PgRow};
 use sqlx::{AssertSqlSafe, Row};
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 use store::{Store, StoreError};
 use uuid::Uuid;
@@ -22,26 +23,57 @@ pub(super) enum Error {
     Store(#[from] StoreError),
 }
 
+impl Error {
+    /// Whether a command or the rows it touches are the cause, rather than the database itself: SQLSTATE
+    /// classes 22 (data exception) and 23 (constraint violation).
+    pub(super) fn is_about_data(&self) -> bool {
+        match self {
+            Self::Database(sqlx::Error::Database(error)) => {
+                error.code().is_some_and(|code| code.starts_with("22") || code.starts_with("23"))
+            }
+            Self::Database(_) => false,
+            Self::Store(_) => true,
+        }
+    }
+}
+
 /// How often a group is tried when the database fails. Trying again is safe even when the first attempt
 /// did commit and only its answer was lost: the group then finds its own records and replays them.
 const ATTEMPTS: u32 = 3;
 const PAUSE_BETWEEN_ATTEMPTS: Duration = Duration::from_millis(200);
 
+#[derive(Clone)]
 pub(super) struct Writer {
     pool: PgPool,
+    clock: Arc<dyn Clock>,
 }
 
 impl Writer {
-    pub(super) fn new(store: &Store) -> Self {
-        Self { pool: store.postgres_pool().clone() }
+    /// A connection of its own, set up like the store's: readers that take all of those must not keep
+    /// postings waiting.
+    pub(super) fn new(store: &Store, clock: Arc<dyn Clock>) -> Self {
+        let shared = store.postgres_pool();
+        let pool = shared
+            .options()
+            .clone()
+            .min_connections(0)
+            .max_connections(1)
+            // Saves a round trip per group. A connection that broke fails the first attempt.
+            .test_before_acquire(false)
+            .connect_lazy_with(shared.connect_options().as_ref().clone());
+        Self { pool, clock }
+    }
+
+    pub(super) async fn close(&self) {
+        self.pool.close().await;
     }
 
     /// Decides the commands and writes what came of them; durable when this returns.
-    pub(super) async fn commit(&mut self, group: &Group) -> Result<Decisions, Error> {
+    pub(super) async fn commit(&self, group: &Group) -> Result<Decisions, Error> {
         let mut attempt: u32 = 1;
         loop {
             match self.try_commit(group).await {
-                Err(Error::Database(error)) if attempt < ATTEMPTS => {
+                Err(error) if attempt < ATTEMPTS && !error.is_about_data() => {
                     tracing::warn!(%error, attempt, "a group is tried again");
                     tokio::time::sleep(PAUSE_BETWEEN_ATTEMPTS).await;
                     attempt = attempt.saturating_add(1);
@@ -53,8 +85,12 @@ impl Writer {
 
     async fn try_commit(&self, group: &Group) -> Result<Decisions, Error> {
         // Dropped on any error below, the transaction is rolled back.
-        let mut tx = self.pool.begin().await?;
-        let mut set = WorkingSet::new(lock_head(&mut tx).await?, group.now);
+        // Whatever the server's default is: a stricter level fails whoever had to wait for the lock.
+        let mut tx = self.pool.begin_with("begin isolation level read committed").await?;
+        let head = lock_head(&mut tx).await?;
+        // The clock is read under the lock: a deadline that has passed for one command has passed for
+        // all that are decided after it.
+        let mut set = WorkingSet::new(head, self.clock.now());
         load(&mut tx, group, &mut set).await?;
         let decisions = group.commands.iter().map(|command| set.decide(command)).collect();
         if set.is_changed() {

@@ -4,10 +4,11 @@ use super::decide::{AccountState, Head, WorkingSet};
 use super::group::Group;
 use super::{Command, Decisions};
 use crate::journal::encode::{self, ACCOUNT_COLUMNS, AccountRow};
-use kernel::Timestamp;
+use kernel::{Clock, Timestamp};
 use ledger_api::{AccountId, Balances, Leg, Transaction, TransactionId};
 use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior, params};
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 use store::StoreError;
 use uuid::Uuid;
@@ -26,25 +27,40 @@ pub(super) enum Error {
     Store(#[from] StoreError),
 }
 
+impl Error {
+    /// Whether a command or the rows it touches are the cause, rather than the database itself.
+    pub(super) fn is_about_data(&self) -> bool {
+        match self {
+            Self::Database(error) => {
+                error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation)
+            }
+            Self::Store(_) => true,
+        }
+    }
+}
+
 pub(super) struct Writer {
     connection: Connection,
+    clock: Arc<dyn Clock>,
 }
 
 impl Writer {
-    pub(super) fn open(path: &Path) -> Result<Self, Error> {
+    pub(super) fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, Error> {
         let connection = Connection::open(path)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.pragma_update(None, "journal_mode", "wal")?;
         connection.pragma_update(None, "synchronous", "full")?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
-        Ok(Self { connection })
+        Ok(Self { connection, clock })
     }
 
     /// Decides the commands and writes what came of them; durable when this returns.
     pub(super) fn commit(&mut self, group: &Group) -> Result<Decisions, Error> {
         // Dropped on any error below, the transaction leaves nothing behind.
         let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let mut set = WorkingSet::new(read_head(&tx)?, group.now);
+        // The clock is read under the lock: a deadline that has passed for one command has passed for
+        // all that are decided after it.
+        let mut set = WorkingSet::new(read_head(&tx)?, self.clock.now());
         load(&tx, group, &mut set)?;
         let decisions = group.commands.iter().map(|command| set.decide(command)).collect();
         if set.is_changed() {

@@ -2,8 +2,9 @@
 
 use kernel::{Currency, Money, Timestamp};
 use ledger_api::{
-    Account, AccountId, AccountStatus, Constraint, Entry, LEGS_MAX, Leg, NewAccount,
-    NewTransaction, Side, Transaction, TransactionId,
+    Account, AccountId, AccountStatus, Constraint, DESCRIPTION_CHARS_MAX, Entry, KIND_CHARS_MAX,
+    LEGS_MAX, Leg, NAME_CHARS_MAX, NewAccount, NewTransaction, REFERENCE_CHARS_MAX, Side,
+    Transaction, TransactionId,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -19,19 +20,34 @@ pub(crate) enum SideBody {
     Credit,
 }
 
+/// Whether an account takes part in transactions.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum StatusBody {
+    Open,
+    Frozen,
+    Closed,
+}
+
 /// How low an account's available balance may be taken.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
-#[serde(tag = "type", rename_all = "snake_case", rename_all_fields = "camelCase", deny_unknown_fields)]
+#[serde(
+    tag = "type",
+    rename_all = "snake_case",
+    rename_all_fields = "camelCase",
+    deny_unknown_fields
+)]
 pub(crate) enum ConstraintBody {
     /// Not below zero.
-    NonNegative,
+    // With braces, so that a limit beside it is an unknown member and not overlooked.
+    NonNegative {},
     /// Not below minus the limit.
     CreditLimit {
         #[schema(minimum = 1, maximum = 9007199254740991_i64)]
         limit_minor_units: i64,
     },
     /// As low as it goes; for settlement and other internal accounts.
-    Unlimited,
+    Unlimited {},
 }
 
 /// An account to open.
@@ -63,8 +79,7 @@ pub(crate) struct AccountBody {
     currency_code: Currency,
     normal_side: SideBody,
     constraint: ConstraintBody,
-    #[schema(value_type = String, example = "open")]
-    status: &'static str,
+    status: StatusBody,
     /// Posted, positive on the normal side.
     balance_minor_units: i64,
     /// What may be taken out: posted less what is on hold.
@@ -208,7 +223,7 @@ impl OpenAccountBody {
 
 impl Validate for OpenAccountBody {
     fn validate(&self, errors: &mut FieldErrors) {
-        errors.require_text(&self.name, 1, 200, "/name");
+        errors.require_text(&self.name, 1, NAME_CHARS_MAX, "/name");
         if let Some(ConstraintBody::CreditLimit { limit_minor_units }) = self.constraint {
             errors.require_amount(limit_minor_units, "/constraint/limitMinorUnits");
         }
@@ -238,14 +253,18 @@ const METADATA_MAX: usize = 50;
 
 impl Validate for PostTransactionBody {
     fn validate(&self, errors: &mut FieldErrors) {
-        errors.require_text(&self.kind, 1, 64, "/kind");
+        errors.require_text(&self.kind, 1, KIND_CHARS_MAX, "/kind");
         if let Some(description) = &self.description {
-            errors.require_text(description, 0, 500, "/description");
+            errors.require_text(description, 0, DESCRIPTION_CHARS_MAX, "/description");
         }
         if let Some(reference) = &self.reference {
-            errors.require_text(reference, 0, 200, "/reference");
+            errors.require_text(reference, 0, REFERENCE_CHARS_MAX, "/reference");
         }
-        errors.require(self.metadata.len() <= METADATA_MAX, "/metadata", "must have at most 50 keys");
+        errors.require(
+            self.metadata.len() <= METADATA_MAX,
+            "/metadata",
+            "must have at most 50 keys",
+        );
         for (key, value) in &self.metadata {
             let fits = (1..=64).contains(&key.chars().count()) && value.chars().count() <= 500;
             errors.require(fits, "/metadata", "keys have 1 to 64 characters, values at most 500");
@@ -280,14 +299,24 @@ impl From<Side> for SideBody {
     }
 }
 
+impl From<AccountStatus> for StatusBody {
+    fn from(status: AccountStatus) -> Self {
+        match status {
+            AccountStatus::Open => Self::Open,
+            AccountStatus::Frozen => Self::Frozen,
+            AccountStatus::Closed => Self::Closed,
+        }
+    }
+}
+
 impl From<ConstraintBody> for Constraint {
     fn from(constraint: ConstraintBody) -> Self {
         match constraint {
-            ConstraintBody::NonNegative => Self::NonNegative,
+            ConstraintBody::NonNegative {} => Self::NonNegative,
             ConstraintBody::CreditLimit { limit_minor_units } => {
                 Self::CreditLimit(limit_minor_units)
             }
-            ConstraintBody::Unlimited => Self::Unlimited,
+            ConstraintBody::Unlimited {} => Self::Unlimited,
         }
     }
 }
@@ -295,9 +324,9 @@ impl From<ConstraintBody> for Constraint {
 impl From<Constraint> for ConstraintBody {
     fn from(constraint: Constraint) -> Self {
         match constraint {
-            Constraint::NonNegative => Self::NonNegative,
+            Constraint::NonNegative => Self::NonNegative {},
             Constraint::CreditLimit(limit_minor_units) => Self::CreditLimit { limit_minor_units },
-            Constraint::Unlimited => Self::Unlimited,
+            Constraint::Unlimited => Self::Unlimited {},
         }
     }
 }
@@ -316,11 +345,7 @@ impl From<Account> for AccountBody {
             currency_code: account.currency,
             normal_side: account.normal_side.into(),
             constraint: account.constraint.into(),
-            status: match account.status {
-                AccountStatus::Open => "open",
-                AccountStatus::Frozen => "frozen",
-                AccountStatus::Closed => "closed",
-            },
+            status: account.status.into(),
             opened_at: account.opened_at,
         }
     }

@@ -20,6 +20,13 @@ fn refused(refusal: &Refusal) -> Problem {
     match refusal {
         Refusal::IdReused => Problem::unprocessable("idempotency_key_reused", text),
         Refusal::DeadlinePassed { .. } => Problem::unprocessable("deadline_passed", text),
+        Refusal::TextInvalid { field, .. } => {
+            Problem::validation(vec![FieldError { pointer: format!("/{field}"), detail: text }])
+        }
+        Refusal::CreditLimitNegative => Problem::validation(vec![FieldError {
+            pointer: "/constraint/limitMinorUnits".into(),
+            detail: text,
+        }]),
         Refusal::LegCount { .. } => {
             Problem::validation(vec![FieldError { pointer: "/legs".into(), detail: text }])
         }

@@ -2,3 +2,5 @@
 
 pub(crate) mod encode;
 pub(crate) mod repo;
+#[cfg(test)]
+mod tests;

@@ -2,11 +2,9 @@
 
 use super::encode::{self, ACCOUNT_COLUMNS, AccountRow};
 use kernel::{Page, PageLimit, Timestamp};
-use ledger_api::{
-    Account, AccountId, Entry, EntryKey, Leg, Transaction, TransactionId,
-};
-use std::collections::BTreeMap;
-use store::sea_orm::{self, FromQueryResult, Value};
+use ledger_api::{Account, AccountId, Entry, EntryKey, Leg, Transaction, TransactionId};
+use std::collections::{BTreeMap, BTreeSet};
+use store::sea_orm::{self, ConnectionTrait, FromQueryResult, Value};
 use store::{Store, StoreError};
 use uuid::Uuid;
 
@@ -56,17 +54,45 @@ impl Journal {
         &self.store
     }
 
+    /// The last number given out.
+    pub(crate) async fn last_sequence(&self) -> Result<i64, StoreError> {
+        #[derive(FromQueryResult)]
+        struct Row {
+            last_sequence: i64,
+        }
+        let sql = "select last_sequence from journal_head where id = 1";
+        let rows = self.all::<Row>(sql, []).await?;
+        let head = rows.first().ok_or_else(|| StoreError::inconsistent("journal_head", "id", 1))?;
+        Ok(head.last_sequence)
+    }
+
     pub(crate) async fn accounts(&self, ids: &[AccountId]) -> Result<Vec<Account>, StoreError> {
+        let ids: BTreeSet<AccountId> = ids.iter().copied().collect();
+        let ids: Vec<AccountId> = ids.into_iter().collect();
+        if ids.len() <= IDS_PER_QUERY {
+            return self.accounts_on(self.store.read(), &ids).await;
+        }
+        // Several queries must see one instant.
+        let snapshot = self.store.snapshot().await?;
         let mut accounts = Vec::with_capacity(ids.len());
         for part in ids.chunks(IDS_PER_QUERY) {
-            let sql = format!("select {ACCOUNT_COLUMNS} where a.id in ({})", binds(part.len()));
-            let ids = part.iter().map(|id| Value::from(id.0));
-            let rows = self.all::<AccountRow>(&sql, ids).await?;
-            for row in rows {
-                accounts.push(row.into_account()?);
-            }
+            accounts.extend(self.accounts_on(&snapshot, part).await?);
         }
         Ok(accounts)
+    }
+
+    async fn accounts_on(
+        &self,
+        connection: &impl ConnectionTrait,
+        ids: &[AccountId],
+    ) -> Result<Vec<Account>, StoreError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let statement =
+            self.store.statement(&accounts_sql(ids.len()), ids.iter().map(|id| id.0.into()));
+        let rows = AccountRow::find_by_statement(statement).all(connection).await?;
+        rows.into_iter().map(AccountRow::into_account).collect()
     }
 
     /// Accounts by their place in the journal, from just after `sequence`.
@@ -75,9 +101,8 @@ impl Journal {
         sequence: i64,
         limit: i64,
     ) -> Result<Vec<AccountRow>, StoreError> {
-        let sql = format!(
-            "select {ACCOUNT_COLUMNS} where a.sequence > $1 order by a.sequence limit $2"
-        );
+        let sql =
+            format!("select {ACCOUNT_COLUMNS} where a.sequence > $1 order by a.sequence limit $2");
         self.all(&sql, [sequence.into(), limit.into()]).await
     }
 
@@ -85,9 +110,7 @@ impl Journal {
         &self,
         id: TransactionId,
     ) -> Result<Option<Transaction>, StoreError> {
-        let sql = "select sequence, id, kind, description, reference, metadata, effective_at, \
-                   recorded_at from transactions where id = $1";
-        let rows = self.all::<TransactionRow>(sql, [id.0.into()]).await?;
+        let rows = self.all::<TransactionRow>(TRANSACTION_SQL, [id.0.into()]).await?;
         Ok(self.with_legs(rows).await?.pop())
     }
 
@@ -107,14 +130,9 @@ impl Journal {
         let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
             return Ok(Vec::new());
         };
-        let sql = "select e.transaction_sequence, a.id as account_id, s.currency_code, e.amount \
-                   from entries e join accounts a on a.sequence = e.account_sequence \
-                   join account_states s on s.account_sequence = a.sequence \
-                   where e.transaction_sequence between $1 and $2 \
-                   order by e.transaction_sequence, e.leg_no";
         let range = [first.sequence.into(), last.sequence.into()];
         let mut legs: BTreeMap<i64, Vec<Leg>> = BTreeMap::new();
-        for row in self.all::<LegRow>(sql, range).await? {
+        for row in self.all::<LegRow>(LEGS_SQL, range).await? {
             let leg = encode::leg_from(row.account_id, row.amount, &row.currency_code)?;
             legs.entry(row.transaction_sequence).or_default().push(leg);
         }
@@ -156,16 +174,9 @@ impl Journal {
             recorded_at: i64,
         }
         let (sequence, leg_no) = after.unwrap_or(EntryKey(i64::MAX)).parts();
-        let sql = "select e.transaction_sequence, e.leg_no, e.amount, e.balance_after, \
-                   s.currency_code, t.id, t.kind, t.description, t.reference, t.effective_at, \
-                   t.recorded_at \
-                   from accounts a join account_states s on s.account_sequence = a.sequence \
-                   join entries e on e.account_sequence = a.sequence \
-                   join transactions t on t.sequence = e.transaction_sequence \
-                   where a.id = $1 and (e.transaction_sequence, e.leg_no) < ($2, $3) \
-                   order by e.transaction_sequence desc, e.leg_no desc limit $4";
-        let binds = [account.0.into(), sequence.into(), leg_no.into(), limit.rows_to_fetch().into()];
-        let rows = self.all::<Row>(sql, binds).await?;
+        let binds =
+            [account.0.into(), sequence.into(), leg_no.into(), limit.rows_to_fetch().into()];
+        let rows = self.all::<Row>(ENTRIES_SQL, binds).await?;
         let entries = rows
             .into_iter()
             .map(|row| {
@@ -230,6 +241,33 @@ impl Journal {
         let statement = self.store.statement(sql, values);
         Ok(R::find_by_statement(statement).all(self.store.read()).await?)
     }
+}
+
+/// A transaction by its id.
+pub(super) const TRANSACTION_SQL: &str = "select sequence, id, kind, description, reference, metadata, \
+     effective_at, recorded_at from transactions where id = $1";
+
+/// The legs of a range of transactions.
+pub(super) const LEGS_SQL: &str = "select e.transaction_sequence, a.id as account_id, s.currency_code, \
+     e.amount from entries e join accounts a on a.sequence = e.account_sequence \
+     join account_states s on s.account_sequence = a.sequence \
+     where e.transaction_sequence between $1 and $2 order by e.transaction_sequence, e.leg_no";
+
+/// A page of an account's entries. The account's number comes from a subquery and not from a join: only
+/// then does PostgreSQL know that there is one, reads the index in its order and stops at the limit,
+/// instead of sorting the whole history of a busy account for each page.
+pub(super) const ENTRIES_SQL: &str = "select e.transaction_sequence, e.leg_no, e.amount, \
+     e.balance_after, s.currency_code, t.id, t.kind, t.description, t.reference, t.effective_at, \
+     t.recorded_at \
+     from entries e join account_states s on s.account_sequence = e.account_sequence \
+     join transactions t on t.sequence = e.transaction_sequence \
+     where e.account_sequence = (select sequence from accounts where id = $1) \
+     and (e.transaction_sequence, e.leg_no) < ($2, $3) \
+     order by e.transaction_sequence desc, e.leg_no desc limit $4";
+
+/// Accounts by their ids, `count` of them.
+pub(super) fn accounts_sql(count: usize) -> String {
+    format!("select {ACCOUNT_COLUMNS} where a.id in ({})", binds(count))
 }
 
 /// `$1, $2, …` for a list of `count` values.

@@ -1,6 +1,7 @@
 //! Does the ledger still add up? Everything is derived again from the journal and compared.
 //!
-//! 1. The journal is whole: every number from 1 to the last is exactly one account or one transaction.
+//! 1. The journal is whole: every number from 1 to the last is exactly one account or one transaction,
+//!    recorded no earlier than the one before.
 //! 2. Every transaction has at least two legs and sums to zero in each currency.
 //! 3. Every entry's running balance is the one before it plus its amount.
 //! 4. Every account's counters are the sums of its entries, and its constraint holds.
@@ -10,7 +11,7 @@ mod repo;
 use crate::journal::encode::AccountRow;
 use kernel::Currency;
 use ledger_api::{Balances, Side};
-use repo::{EntryRow, Snapshot};
+use repo::{EntryRow, RecordRow, Snapshot, StrayRow};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use store::{Store, StoreError};
 
@@ -23,7 +24,8 @@ pub struct Report {
     pub transactions: u64,
     /// How many entries were checked.
     pub entries: u64,
-    /// What is wrong; empty for a sound ledger. At most 1,000 are kept.
+    /// What is wrong; empty for a sound ledger. At most 1,000 are kept. One wrong row often shows in
+    /// several places.
     pub findings: Vec<Finding>,
     /// How many findings there were in all.
     pub findings_total: u64,
@@ -39,7 +41,10 @@ pub struct Finding {
 }
 
 /// The most findings that a report lists.
-pub(crate) const FINDINGS_MAX: usize = 1_000;
+const FINDINGS_MAX: usize = 1_000;
+
+/// The most rows outside the journal that are looked for: each is a finding.
+const STRAYS_MAX: i64 = 1_000;
 
 /// Journal numbers read at a time.
 const STEP: i64 = 5_000;
@@ -56,6 +61,8 @@ struct Folded {
 #[derive(Default)]
 struct Verification {
     accounts: HashMap<i64, Folded>,
+    /// When the last record so far was made.
+    recorded_at: i64,
     report: Report,
 }
 
@@ -72,11 +79,11 @@ pub(crate) async fn verify(
         let accounts = snapshot.accounts(first, end).await?;
         let transactions = snapshot.transactions(first, end).await?;
         let entries = snapshot.entries(first, end).await?;
-        verification.check_step(first, end, accounts, &transactions, &entries)?;
+        verification.check_step((first, end), accounts, &transactions, &entries);
         progress(end, last);
         first = end.saturating_add(1);
     }
-    verification.check_strays(last, snapshot.strays(last).await?);
+    verification.check_strays(snapshot.strays(last, STRAYS_MAX).await?);
     verification.check_balances();
     Ok(verification.report)
 }
@@ -84,53 +91,59 @@ pub(crate) async fn verify(
 impl Verification {
     fn check_step(
         &mut self,
-        first: i64,
-        last: i64,
+        range: (i64, i64),
         accounts: Vec<AccountRow>,
-        transactions: &[i64],
+        transactions: &[RecordRow],
         entries: &[EntryRow],
-    ) -> Result<(), StoreError> {
-        let opened: Vec<i64> = accounts.iter().map(|row| row.sequence).collect();
-        self.check_sequence(first, last, &opened, transactions);
+    ) {
+        let opened = accounts
+            .iter()
+            .map(|row| RecordRow { sequence: row.sequence, recorded_at: row.opened_at });
+        self.check_records(range, opened.chain(transactions.iter().copied()).collect());
         for row in accounts {
-            let sequence = row.sequence;
-            let account = row.into_account()?;
-            self.report.accounts = self.report.accounts.saturating_add(1);
-            self.accounts.insert(
-                sequence,
-                Folded {
-                    currency: account.currency,
-                    normal_side: account.normal_side,
-                    lowest_available: account.constraint.lowest_available(),
-                    stored: account.balances,
-                    derived: Balances::default(),
-                },
-            );
+            self.add_account(row);
         }
-        for legs in entries.chunk_by(|one, next| one.transaction_sequence == next.transaction_sequence) {
+        for legs in
+            entries.chunk_by(|one, next| one.transaction_sequence == next.transaction_sequence)
+        {
             let transaction = legs[0].transaction_sequence;
-            if transactions.binary_search(&transaction).is_err() {
+            if transactions.binary_search_by_key(&transaction, |row| row.sequence).is_err() {
                 self.find(transaction, "entries of no transaction".into());
             }
             self.check_entries(transaction, legs);
         }
         let with_entries: HashSet<i64> =
             entries.iter().map(|entry| entry.transaction_sequence).collect();
-        for &transaction in transactions {
+        for &RecordRow { sequence, .. } in transactions {
             self.report.transactions = self.report.transactions.saturating_add(1);
-            if !with_entries.contains(&transaction) {
-                self.find(transaction, "a transaction without entries".into());
+            if !with_entries.contains(&sequence) {
+                self.find(sequence, "a transaction without entries".into());
             }
         }
-        Ok(())
     }
 
-    /// Every number is there, and once.
-    fn check_sequence(&mut self, first: i64, last: i64, accounts: &[i64], transactions: &[i64]) {
-        let mut found: Vec<i64> = accounts.iter().chain(transactions).copied().collect();
-        found.sort_unstable();
+    fn add_account(&mut self, row: AccountRow) {
+        self.report.accounts = self.report.accounts.saturating_add(1);
+        let sequence = row.sequence;
+        let account = match row.into_account() {
+            Ok(account) => account,
+            Err(error) => return self.find(sequence, error.to_string()),
+        };
+        let folded = Folded {
+            currency: account.currency,
+            normal_side: account.normal_side,
+            lowest_available: account.constraint.lowest_available(),
+            stored: account.balances,
+            derived: Balances::default(),
+        };
+        self.accounts.insert(sequence, folded);
+    }
+
+    /// Every number is there, and once, and time goes on.
+    fn check_records(&mut self, (first, last): (i64, i64), mut records: Vec<RecordRow>) {
+        records.sort_unstable_by_key(|record| record.sequence);
         let mut expected = first;
-        for sequence in found {
+        for RecordRow { sequence, recorded_at } in records {
             if sequence < expected {
                 self.find(sequence, "both an account and a transaction".into());
                 continue;
@@ -139,6 +152,10 @@ impl Verification {
                 let gap = sequence.saturating_sub(expected);
                 self.find(expected, format!("{gap} record(s) missing from here on"));
             }
+            if recorded_at < self.recorded_at {
+                self.find(sequence, "recorded earlier than the record before".into());
+            }
+            self.recorded_at = recorded_at;
             expected = sequence.saturating_add(1);
         }
         if expected <= last {
@@ -186,12 +203,9 @@ impl Verification {
         }
     }
 
-    fn check_strays(&mut self, last: i64, strays: [i64; 4]) {
-        let kinds = ["account(s)", "transaction(s)", "entry(ies)", "state(s) without an account"];
-        for (count, kind) in strays.into_iter().zip(kinds) {
-            if count > 0 {
-                self.find(last, format!("{count} {kind} outside the journal"));
-            }
+    fn check_strays(&mut self, strays: Vec<StrayRow>) {
+        for StrayRow { kind, sequence } in strays {
+            self.find(sequence, format!("{kind} outside the journal"));
         }
     }
 
@@ -200,19 +214,9 @@ impl Verification {
         let mut findings = Vec::new();
         for (&sequence, account) in &self.accounts {
             let (stored, derived) = (account.stored, account.derived);
-            if (stored.posted_debits, stored.posted_credits)
-                != (derived.posted_debits, derived.posted_credits)
-            {
-                findings.push(Finding {
-                    sequence,
-                    what: format!(
-                        "the account counts {} debited and {} credited, its entries {} and {}",
-                        stored.posted_debits,
-                        stored.posted_credits,
-                        derived.posted_debits,
-                        derived.posted_credits,
-                    ),
-                });
+            if stored != derived {
+                let what = format!("the account counts {stored:?}, its entries {derived:?}");
+                findings.push(Finding { sequence, what });
             }
             let available = stored.available(account.normal_side);
             if let Some(lowest) = account.lowest_available

@@ -19,6 +19,20 @@ pub(super) struct EntryRow {
     pub(super) balance_after: i64,
 }
 
+/// A number of the journal and when it was given out.
+#[derive(Clone, Copy, Debug, FromQueryResult)]
+pub(super) struct RecordRow {
+    pub(super) sequence: i64,
+    pub(super) recorded_at: i64,
+}
+
+/// A row that no record of the journal accounts for.
+#[derive(Debug, FromQueryResult)]
+pub(super) struct StrayRow {
+    pub(super) kind: String,
+    pub(super) sequence: i64,
+}
+
 impl Snapshot {
     pub(super) async fn take(store: &Store) -> Result<Self, StoreError> {
         Ok(Self { store: store.clone(), tx: store.snapshot().await? })
@@ -49,16 +63,15 @@ impl Snapshot {
         self.all(&sql, [first.into(), last.into()]).await
     }
 
-    /// Sequence numbers of the transactions in a range, in order.
-    pub(super) async fn transactions(&self, first: i64, last: i64) -> Result<Vec<i64>, StoreError> {
-        #[derive(FromQueryResult)]
-        struct Row {
-            sequence: i64,
-        }
-        let sql = "select sequence from transactions where sequence between $1 and $2 \
-                   order by sequence";
-        let rows = self.all::<Row>(sql, [first.into(), last.into()]).await?;
-        Ok(rows.into_iter().map(|row| row.sequence).collect())
+    /// The transactions in a range, in order.
+    pub(super) async fn transactions(
+        &self,
+        first: i64,
+        last: i64,
+    ) -> Result<Vec<RecordRow>, StoreError> {
+        let sql = "select sequence, recorded_at from transactions \
+                   where sequence between $1 and $2 order by sequence";
+        self.all(sql, [first.into(), last.into()]).await
     }
 
     /// The entries of a range of the journal, in order.
@@ -69,28 +82,19 @@ impl Snapshot {
         self.all(sql, [first.into(), last.into()]).await
     }
 
-    /// How many rows lie outside the journal's range or belong to nothing: `(accounts, transactions,
-    /// entries, states without an account)`.
-    pub(super) async fn strays(&self, last: i64) -> Result<[i64; 4], StoreError> {
-        #[derive(FromQueryResult)]
-        struct Row {
-            accounts: i64,
-            transactions: i64,
-            entries: i64,
-            states: i64,
-        }
-        let sql = "select \
-             (select count(*) from accounts where sequence < 1 or sequence > $1) as accounts, \
-             (select count(*) from transactions where sequence < 1 or sequence > $1) \
-                 as transactions, \
-             (select count(*) from entries \
-              where transaction_sequence < 1 or transaction_sequence > $1) as entries, \
-             (select count(*) from account_states s where not exists \
-                 (select 1 from accounts a where a.sequence = s.account_sequence)) as states";
-        let rows = self.all::<Row>(sql, [last.into()]).await?;
-        Ok(rows.first().map_or([0; 4], |row| {
-            [row.accounts, row.transactions, row.entries, row.states]
-        }))
+    /// Rows that lie outside the journal's range or belong to nothing, up to `limit`.
+    pub(super) async fn strays(&self, last: i64, limit: i64) -> Result<Vec<StrayRow>, StoreError> {
+        let sql = "select 'an account' as kind, sequence from accounts \
+                   where sequence < 1 or sequence > $1 \
+                   union all select 'a transaction', sequence from transactions \
+                   where sequence < 1 or sequence > $1 \
+                   union all select 'an entry', transaction_sequence from entries \
+                   where transaction_sequence < 1 or transaction_sequence > $1 \
+                   union all select 'the state of no account', account_sequence \
+                   from account_states s where not exists \
+                       (select 1 from accounts a where a.sequence = s.account_sequence) \
+                   limit $2";
+        self.all(sql, [last.into(), limit.into()]).await
     }
 
     async fn all<R: FromQueryResult>(

@@ -1,0 +1,16 @@
+//! The ledger through its public facade, on every store.
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::unwrap_used,
+    reason = "a test that fails says where, and overflow fails it"
+)]
+
+mod concurrency;
+mod database;
+mod engine;
+mod events;
+mod http;
+mod http_refusals;
+mod posting;
+mod verify;
+mod world;

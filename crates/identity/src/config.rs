@@ -1,0 +1,55 @@
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The settings of identity. The defaults are the guide's (section 2) and meant for production.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The `iss` of access tokens. The same in every process on one database.
+    pub issuer: String,
+    /// The `aud` of access tokens, likewise.
+    pub audience: String,
+    /// The folder of the private signing key. Made with mode 0700, the key with 0600. Each process
+    /// may have its own, or share one.
+    pub keys_folder: PathBuf,
+    /// How long an access token counts.
+    pub access_token_lifetime: Duration,
+    /// How long a session lives without being used.
+    pub refresh_token_lifetime: Duration,
+    /// What a password hash costs.
+    pub password_hash: PasswordHashConfig,
+}
+
+/// The cost of one Argon2id hash, and how many may be made at once: memory is at most
+/// `memory_kib * concurrent_max`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PasswordHashConfig {
+    /// Memory of one hash, in KiB.
+    pub memory_kib: u32,
+    /// Passes over the memory.
+    pub iterations: u32,
+    /// Lanes of the memory. They are computed one after the other.
+    pub lanes: u32,
+    /// How many hashes are made at once; at least 1.
+    pub concurrent_max: usize,
+    /// How many more may wait for their turn; others are refused.
+    pub waiting_max: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            issuer: "finitech".into(),
+            audience: "finitech".into(),
+            keys_folder: "data/keys".into(),
+            access_token_lifetime: Duration::from_mins(15),
+            refresh_token_lifetime: Duration::from_hours(7 * 24),
+            password_hash: PasswordHashConfig::default(),
+        }
+    }
+}
+
+impl Default for PasswordHashConfig {
+    fn default() -> Self {
+        Self { memory_kib: 65_536, iterations: 3, lanes: 4, concurrent_max: 2, waiting_max: 64 }
+    }
+}

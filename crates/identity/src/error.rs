@@ -1,0 +1,20 @@
+use crate::keys::KeyFileError;
+use crate::passwords::HashingError;
+use store::StoreError;
+
+/// The server failed: nobody's request is at fault.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The database did.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// There is no signing key to work with.
+    #[error(transparent)]
+    KeyFile(#[from] KeyFileError),
+    /// A password could not be hashed.
+    #[error(transparent)]
+    Hashing(#[from] HashingError),
+    /// An access token could not be signed.
+    #[error("cannot sign an access token")]
+    Signing(#[source] jsonwebtoken::errors::Error),
+}

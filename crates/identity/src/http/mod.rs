@@ -1,0 +1,152 @@
+//! The routes.
+
+mod device;
+mod dto;
+mod error;
+
+use crate::Identity;
+use crate::keys::KeysUnavailable;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use device::FromDevice;
+use dto::{JwksBody, LogInBody, MeBody, RefreshBody, RegisterBody, TokenPairBody, UserBody};
+use web::{AnyUser, Authorized, Json, OpenApiRouter, Problem, routes};
+
+/// How long others may keep the public keys, in seconds: new ones must be seen soon after a process
+/// with a new key starts.
+const JWKS_CACHE_CONTROL: &str = "public, max-age=60";
+
+pub(crate) fn router(identity: Identity) -> OpenApiRouter {
+    OpenApiRouter::new()
+        .routes(routes!(register))
+        .routes(routes!(log_in))
+        .routes(routes!(refresh))
+        .routes(routes!(log_out))
+        .routes(routes!(me))
+        .routes(routes!(jwks))
+        .with_state(identity)
+}
+
+/// Sign up.
+#[utoipa::path(
+    post,
+    path = "/api/v1/auth/register",
+    operation_id = "register",
+    tag = "Identity",
+    request_body = RegisterBody,
+    responses(
+        (status = 201, description = "The user was registered.", body = UserBody),
+        (status = 409, description = "`email_already_registered` or `phone_already_registered`."),
+        (status = 422, description = "`validation_failed`: see `errors` for every field at fault."),
+        (status = 503, description = "`too_many_sign_ins`, or the service cannot answer now; \
+            see `Retry-After`."),
+    ),
+)]
+async fn register(
+    State(identity): State<Identity>,
+    Json(body): Json<RegisterBody>,
+) -> Result<(StatusCode, Json<UserBody>), Problem> {
+    let user = identity.register(body.into()).await.map_err(error::not_registered)?;
+    Ok((StatusCode::CREATED, Json(user.into())))
+}
+
+/// Sign in with e-mail address or phone number.
+#[utoipa::path(
+    post,
+    path = "/api/v1/auth/login",
+    operation_id = "logIn",
+    tag = "Identity",
+    request_body = LogInBody,
+    responses(
+        (status = 200, description = "The tokens of a new session.", body = TokenPairBody),
+        (status = 401, description = "`invalid_credentials`."),
+        (status = 503, description = "`too_many_sign_ins`, or the service cannot answer now; \
+            see `Retry-After`."),
+    ),
+)]
+async fn log_in(
+    State(identity): State<Identity>,
+    FromDevice(device): FromDevice,
+    Json(body): Json<LogInBody>,
+) -> Result<Json<TokenPairBody>, Problem> {
+    let pair = identity
+        .log_in(&body.identifier, &body.password, &device)
+        .await
+        .map_err(error::not_logged_in)?;
+    Ok(Json(pair.into()))
+}
+
+/// Exchange a refresh token for the next pair. A token that comes a second time ends the session.
+#[utoipa::path(
+    post,
+    path = "/api/v1/auth/refresh",
+    operation_id = "refreshTokens",
+    tag = "Identity",
+    request_body = RefreshBody,
+    responses(
+        (status = 200, description = "The next tokens of the session.", body = TokenPairBody),
+        (status = 401, description = "`invalid_refresh_token`."),
+    ),
+)]
+async fn refresh(
+    State(identity): State<Identity>,
+    Json(body): Json<RefreshBody>,
+) -> Result<Json<TokenPairBody>, Problem> {
+    let pair = identity.refresh(&body.refresh_token).await.map_err(error::not_refreshed)?;
+    Ok(Json(pair.into()))
+}
+
+/// Sign out: ends the session and all of its tokens.
+#[utoipa::path(
+    post,
+    path = "/api/v1/auth/logout",
+    operation_id = "logOut",
+    tag = "Identity",
+    security(("bearer" = [])),
+    responses((status = 204, description = "The session is over.")),
+)]
+async fn log_out(
+    State(identity): State<Identity>,
+    caller: Authorized<AnyUser>,
+) -> Result<StatusCode, Problem> {
+    identity.log_out(&caller.actor).await.map_err(error::failed)?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The signed-in user, and what the access token permits.
+#[utoipa::path(
+    get,
+    path = "/api/v1/me",
+    operation_id = "getMe",
+    tag = "Identity",
+    security(("bearer" = [])),
+    responses(
+        (status = 200, description = "The user.", body = MeBody),
+        (status = 404, description = "`not_found`: the user of the token is gone."),
+    ),
+)]
+async fn me(
+    State(identity): State<Identity>,
+    caller: Authorized<AnyUser>,
+) -> Result<Json<MeBody>, Problem> {
+    let user = identity.user(caller.actor.user_id).await.map_err(error::failed)?;
+    let user = user.ok_or_else(|| Problem::not_found("user"))?;
+    Ok(Json(MeBody::new(user, caller.actor)))
+}
+
+/// The public keys that access tokens are signed with.
+#[utoipa::path(
+    get,
+    path = "/.well-known/jwks.json",
+    operation_id = "getJwks",
+    tag = "Identity",
+    responses((status = 200, description = "The keys.", body = JwksBody)),
+)]
+async fn jwks(State(identity): State<Identity>) -> Result<Response, Problem> {
+    let keys = identity.keys().published().await.map_err(|KeysUnavailable| {
+        Problem::unavailable("service_unavailable", "the keys cannot be read now; try again")
+    })?;
+    let body = Json(JwksBody::from(keys));
+    Ok(([(header::CACHE_CONTROL, JWKS_CACHE_CONTROL)], body).into_response())
+}

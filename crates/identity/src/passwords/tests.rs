@@ -1,0 +1,91 @@
+use super::*;
+
+const CHEAP: PasswordHashConfig = PasswordHashConfig {
+    memory_kib: 64,
+    iterations: 1,
+    lanes: 4,
+    concurrent_max: 1,
+    waiting_max: 1,
+};
+
+fn password(text: &str) -> SecretString {
+    text.into()
+}
+
+#[tokio::test]
+async fn hashes_have_the_parameters_of_the_guide() {
+    let passwords = Passwords::try_new(&PasswordHashConfig::default()).unwrap();
+    let hash = passwords.hash(&password("demo-Finitech-1")).await.unwrap();
+    let parts: Vec<&str> = hash.split('$').collect();
+    assert_eq!(parts[..4], ["", "argon2id", "v=19", "m=65536,t=3,p=4"], "{hash}");
+    assert_eq!(parts[4].len(), 22, "16 bytes of salt in base64");
+    assert_eq!(parts[5].len(), 43, "32 bytes of hash in base64");
+}
+
+#[tokio::test]
+async fn only_the_right_password_verifies() {
+    let passwords = Passwords::try_new(&CHEAP).unwrap();
+    let (right, wrong) = (password("demo-Finitech-1"), password("demo-Finitech-2"));
+    let hash = passwords.hash(&right).await.unwrap();
+    assert_eq!(passwords.verify(&right, Some(&hash)).await.unwrap(), Verdict::Right);
+    assert_eq!(passwords.verify(&wrong, Some(&hash)).await.unwrap(), Verdict::Wrong);
+    assert_eq!(passwords.verify(&right, None).await.unwrap(), Verdict::Wrong);
+    assert_ne!(passwords.hash(&right).await.unwrap(), hash, "salts differ");
+    let broken = passwords.verify(&right, Some("not a hash")).await;
+    assert!(matches!(broken, Err(PasswordError::Hashing(HashingError::Hash(_)))));
+}
+
+#[tokio::test]
+async fn hashes_of_other_parameters_are_outdated() {
+    let today = Passwords::try_new(&CHEAP).unwrap();
+    let right = password("demo-Finitech-1");
+    for other in [
+        PasswordHashConfig { memory_kib: 128, ..CHEAP },
+        PasswordHashConfig { iterations: 2, ..CHEAP },
+        PasswordHashConfig { lanes: 2, ..CHEAP },
+    ] {
+        let hash = Passwords::try_new(&other).unwrap().hash(&right).await.unwrap();
+        let verdict = today.verify(&right, Some(&hash)).await.unwrap();
+        assert_eq!(verdict, Verdict::RightButOutdated, "{other:?}");
+    }
+}
+
+#[tokio::test]
+async fn nobodys_hash_costs_what_a_users_does() {
+    let passwords = Passwords::try_new(&PasswordHashConfig::default()).unwrap();
+    let nobodys = PasswordHash::new(&passwords.nobodys_hash).unwrap();
+    assert!(is_current(passwords.argon2.params(), &nobodys));
+    assert_eq!(nobodys.salt.unwrap().len(), SALT_BYTES);
+    assert_eq!(nobodys.hash.unwrap().len(), HASH_BYTES);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_wait_is_refused() {
+    let passwords = Arc::new(Passwords::try_new(&CHEAP).unwrap());
+    let (release, gate) = std::sync::mpsc::channel::<()>();
+    let busy = tokio::spawn({
+        let passwords = passwords.clone();
+        async move { passwords.work(move || Ok(gate.recv())).await.is_ok() }
+    });
+    while passwords.workers.available_permits() > 0 {
+        tokio::task::yield_now().await;
+    }
+    let waiting = tokio::spawn({
+        let passwords = passwords.clone();
+        async move { passwords.hash(&password("demo-Finitech-1")).await.is_ok() }
+    });
+    while passwords.places.available_permits() > 0 {
+        tokio::task::yield_now().await;
+    }
+    let refused = passwords.hash(&password("demo-Finitech-1")).await;
+    assert!(matches!(refused, Err(PasswordError::Busy)));
+    release.send(()).unwrap();
+    assert!(busy.await.unwrap() && waiting.await.unwrap());
+    passwords.hash(&password("demo-Finitech-1")).await.unwrap();
+}
+
+#[test]
+fn impossible_settings_are_refused() {
+    let config = PasswordHashConfig { memory_kib: 8, ..CHEAP };
+    assert!(matches!(Passwords::try_new(&config), Err(HashingError::Settings(_))));
+}

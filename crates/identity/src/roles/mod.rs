@@ -1,0 +1,54 @@
+//! Roles, what they permit, and who holds them. The tables are the truth at sign-in; the built-in
+//! roles in them are kept as the code has them.
+
+pub(crate) mod entity;
+mod repo;
+
+pub(crate) use repo::grant_in_tx;
+
+use kernel::UserId;
+use std::collections::BTreeSet;
+use store::{Store, StoreError};
+
+/// What a user holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Grants {
+    pub(crate) roles: BTreeSet<String>,
+    pub(crate) permissions: BTreeSet<String>,
+}
+
+/// Makes the built-in roles in the tables what they are in the code. Writes nothing when they
+/// already are, and may run in several processes at once.
+pub(crate) async fn ensure_built_in(store: &Store) -> Result<(), StoreError> {
+    let wanted: BTreeSet<(String, String)> = entity::built_in_permissions()
+        .map(|(role, permission)| (role.to_owned(), permission.to_owned()))
+        .collect();
+    let names = repo::names(store).await?;
+    let mut held = repo::permissions(store).await?;
+    held.retain(|(role, _)| entity::is_built_in(role));
+    let unchanged = entity::BUILT_IN.iter().all(|role| names.contains(role.name)) && held == wanted;
+    if unchanged {
+        return Ok(());
+    }
+    let tx = store.begin().await?;
+    for role in entity::BUILT_IN {
+        repo::insert_role_in_tx(store, &tx, role).await?;
+    }
+    for (role, permission) in wanted.difference(&held) {
+        repo::insert_permission_in_tx(store, &tx, role, permission).await?;
+    }
+    for (role, permission) in held.difference(&wanted) {
+        repo::delete_permission_in_tx(store, &tx, role, permission).await?;
+    }
+    Ok(tx.commit().await?)
+}
+
+/// What a user holds now.
+pub(crate) async fn grants(store: &Store, user_id: UserId) -> Result<Grants, StoreError> {
+    let mut grants = Grants::default();
+    for (role, permission) in repo::held_by(store, user_id).await? {
+        grants.roles.insert(role);
+        grants.permissions.extend(permission);
+    }
+    Ok(grants)
+}

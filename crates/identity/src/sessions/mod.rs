@@ -1,0 +1,244 @@
+//! Sessions: signing in, staying signed in, signing out.
+//!
+//! A sign-in makes a session and the first of its refresh tokens. Each refresh token is exchanged
+//! once, for the next; one that comes twice ends the session, because two hold it and nobody can
+//! tell which of them is the user (RFC 9700 section 4.14.2).
+
+mod entity;
+mod refresh_token;
+mod repo;
+mod revocations;
+
+pub(crate) use revocations::Revocations;
+
+use crate::events::{self, RevocationReason};
+use crate::passwords::PasswordError;
+use crate::tokens::{AccessTokens, RefreshToken};
+use crate::users::entity::Model as UserRow;
+use crate::users::{Users, VerifyError};
+use crate::{Error, roles};
+use entity::{Model as Session, Worth};
+use kernel::{Actor, Clock, IdSource, Timestamp, UserId};
+use secrecy::SecretString;
+use std::sync::Arc;
+use std::time::Duration;
+use store::{Store, StoreError, outbox};
+use uuid::Uuid;
+
+/// Where somebody signs in from, as far as it is known; empty when it is not.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Device {
+    /// The browser or app, in its own words.
+    pub user_agent: String,
+    /// The network address.
+    pub ip_address: String,
+}
+
+/// What a client holds while its user is signed in.
+#[derive(Clone, Debug)]
+pub struct TokenPair {
+    /// For each call: `Authorization: Bearer …`.
+    pub access_token: SecretString,
+    /// For the next pair, once.
+    pub refresh_token: SecretString,
+    /// How long the access token counts.
+    pub expires_in: Duration,
+}
+
+/// Why nobody was signed in.
+#[derive(Debug, thiserror::Error)]
+pub enum LogInError {
+    /// No active user has this e-mail address or phone number and this password.
+    #[error("the e-mail address or phone number, or the password, is wrong")]
+    InvalidCredentials,
+    /// Too many passwords are being checked.
+    #[error("too many sign-ins at once; try again in a moment")]
+    Busy,
+    /// The server failed.
+    #[error(transparent)]
+    Failed(#[from] Error),
+}
+
+/// Why there is no new pair of tokens.
+#[derive(Debug, thiserror::Error)]
+pub enum RefreshError {
+    /// The token is unknown, too old, was used before, or its session ended.
+    #[error("the refresh token is not valid; sign in again")]
+    InvalidRefreshToken,
+    /// The server failed.
+    #[error(transparent)]
+    Failed(#[from] Error),
+}
+
+impl From<StoreError> for LogInError {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl From<StoreError> for RefreshError {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl From<VerifyError> for LogInError {
+    fn from(error: VerifyError) -> Self {
+        match error {
+            VerifyError::Password(PasswordError::Busy) => Self::Busy,
+            VerifyError::Password(PasswordError::Hashing(error)) => Self::Failed(error.into()),
+            VerifyError::Store(error) => Self::Failed(error.into()),
+        }
+    }
+}
+
+/// Signs users in and out.
+pub(crate) struct Sessions {
+    pub(crate) store: Store,
+    pub(crate) users: Arc<Users>,
+    pub(crate) tokens: Arc<AccessTokens>,
+    pub(crate) revocations: Arc<Revocations>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) ids: Arc<dyn IdSource>,
+    pub(crate) refresh_token_lifetime: Duration,
+}
+
+/// What is kept of what a client says about itself, in characters.
+const DEVICE_TEXT_LENGTH_MAX: usize = 256;
+
+impl Sessions {
+    pub(crate) async fn log_in(
+        &self,
+        identifier: &str,
+        password: &SecretString,
+        device: &Device,
+    ) -> Result<TokenPair, LogInError> {
+        let user_id =
+            self.users.verify(identifier, password).await?.ok_or(LogInError::InvalidCredentials)?;
+        let now = self.clock.now();
+        let session = Session {
+            id: self.ids.next(),
+            user_id: user_id.0,
+            user_agent: device.user_agent.chars().take(DEVICE_TEXT_LENGTH_MAX).collect(),
+            ip_address: device.ip_address.chars().take(DEVICE_TEXT_LENGTH_MAX).collect(),
+            created_at: now.as_micros(),
+            last_used_at: now.as_micros(),
+            expires_at: now.plus(self.refresh_token_lifetime).as_micros(),
+            revoked_at: None,
+        };
+        let refresh_token = RefreshToken::generate()?;
+        let access_token = self.access_token(user_id, session.id).await?;
+        let row = self.token_row(&refresh_token, session.id, now);
+        let tx = self.store.begin().await?;
+        repo::insert_session_in_tx(&tx, session).await?;
+        repo::insert_token_in_tx(&tx, row).await?;
+        tx.commit().await.map_err(StoreError::from)?;
+        Ok(self.pair(access_token, refresh_token))
+    }
+
+    pub(crate) async fn refresh(&self, token: &SecretString) -> Result<TokenPair, RefreshError> {
+        let (token, session) = repo::find_token(&self.store, RefreshToken::hash_of(token))
+            .await?
+            .ok_or(RefreshError::InvalidRefreshToken)?;
+        let now = self.clock.now();
+        match session.worth_of(&token, now) {
+            Worth::Good => self.exchange(token.id, &session, now).await,
+            Worth::Reused => self.end_reused(&session, now).await,
+            Worth::Nothing => Err(RefreshError::InvalidRefreshToken),
+        }
+    }
+
+    pub(crate) async fn log_out(&self, actor: &Actor) -> Result<(), Error> {
+        let (session_id, reason) = (actor.session_id, RevocationReason::LoggedOut);
+        Ok(self.revoke(actor.user_id, session_id, reason, self.clock.now()).await?)
+    }
+
+    async fn exchange(
+        &self,
+        token_id: Uuid,
+        session: &Session,
+        now: Timestamp,
+    ) -> Result<TokenPair, RefreshError> {
+        let user_id = UserId(session.user_id);
+        if !self.users.find(user_id).await?.is_some_and(|user: UserRow| user.is_active()) {
+            return Err(RefreshError::InvalidRefreshToken);
+        }
+        let refresh_token = RefreshToken::generate()?;
+        let access_token = self.access_token(user_id, session.id).await?;
+        let row = self.token_row(&refresh_token, session.id, now);
+        let expires_at = Timestamp::from_micros(row.expires_at);
+        let tx = self.store.begin().await?;
+        if !repo::use_token_in_tx(&self.store, &tx, token_id, now).await? {
+            drop(tx);
+            return self.end_reused(session, now).await;
+        }
+        if !repo::prolong_in_tx(&self.store, &tx, session.id, now, expires_at).await? {
+            return Err(RefreshError::InvalidRefreshToken);
+        }
+        repo::insert_token_in_tx(&tx, row).await?;
+        tx.commit().await.map_err(StoreError::from)?;
+        Ok(self.pair(access_token, refresh_token))
+    }
+
+    async fn end_reused(
+        &self,
+        session: &Session,
+        now: Timestamp,
+    ) -> Result<TokenPair, RefreshError> {
+        tracing::warn!(
+            user_id = %session.user_id,
+            session_id = %session.id,
+            "a refresh token came twice; its session is revoked"
+        );
+        let (user_id, reason) = (UserId(session.user_id), RevocationReason::RefreshTokenReused);
+        self.revoke(user_id, session.id, reason, now).await?;
+        Err(RefreshError::InvalidRefreshToken)
+    }
+
+    /// Revokes a session unless it is revoked.
+    async fn revoke(
+        &self,
+        user_id: UserId,
+        session_id: Uuid,
+        reason: RevocationReason,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let tx = self.store.begin().await?;
+        if repo::revoke_in_tx(&self.store, &tx, session_id, now).await? {
+            let event = events::session_revoked(user_id, session_id, reason, now);
+            outbox::append_in_tx(&self.store, &tx, event).await?;
+            tx.commit().await?;
+        }
+        self.revocations.add(session_id, now);
+        Ok(())
+    }
+
+    async fn access_token(&self, user_id: UserId, session_id: Uuid) -> Result<SecretString, Error> {
+        let grants = roles::grants(&self.store, user_id).await?;
+        self.tokens.issue(user_id, session_id, grants)
+    }
+
+    fn token_row(
+        &self,
+        token: &RefreshToken,
+        session_id: Uuid,
+        now: Timestamp,
+    ) -> refresh_token::Model {
+        refresh_token::Model {
+            id: self.ids.next(),
+            session_id,
+            token_hash: token.hash(),
+            created_at: now.as_micros(),
+            expires_at: now.plus(self.refresh_token_lifetime).as_micros(),
+            used_at: None,
+        }
+    }
+
+    fn pair(&self, access_token: SecretString, refresh_token: RefreshToken) -> TokenPair {
+        TokenPair {
+            access_token,
+            refresh_token: refresh_token.into_secret(),
+            expires_in: self.tokens.lifetime(),
+        }
+    }
+}

@@ -1,0 +1,111 @@
+use super::entity::{self, Model as Session};
+use super::refresh_token::{self, Model as RefreshTokenRow};
+use kernel::Timestamp;
+use store::sea_orm::{
+    self, ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, IntoActiveModel, QueryFilter,
+};
+use store::{Store, StoreError, WriteTx};
+use uuid::Uuid;
+
+pub(super) async fn insert_session_in_tx(tx: &WriteTx, session: Session) -> Result<(), StoreError> {
+    let session: entity::ActiveModel = session.into_active_model();
+    entity::Entity::insert(session).exec_without_returning(tx).await?;
+    Ok(())
+}
+
+pub(super) async fn insert_token_in_tx(
+    tx: &WriteTx,
+    token: RefreshTokenRow,
+) -> Result<(), StoreError> {
+    let token: refresh_token::ActiveModel = token.into_active_model();
+    refresh_token::Entity::insert(token).exec_without_returning(tx).await?;
+    Ok(())
+}
+
+/// The refresh token with this digest, and its session.
+pub(super) async fn find_token(
+    store: &Store,
+    token_hash: Vec<u8>,
+) -> Result<Option<(RefreshTokenRow, Session)>, StoreError> {
+    let found = refresh_token::Entity::find()
+        .filter(refresh_token::Column::TokenHash.eq(token_hash))
+        .one(store.read())
+        .await?;
+    let Some(token) = found else {
+        return Ok(None);
+    };
+    let session = entity::Entity::find_by_id(token.session_id)
+        .one(store.read())
+        .await?
+        .ok_or_else(|| StoreError::inconsistent("refresh_tokens", "session_id", token.id))?;
+    Ok(Some((token, session)))
+}
+
+/// Marks a token as used; `false` if somebody else was faster.
+pub(super) async fn use_token_in_tx(
+    store: &Store,
+    tx: &WriteTx,
+    token_id: Uuid,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let used = tx
+        .execute_raw(store.statement(
+            "update refresh_tokens set used_at = $1 where id = $2 and used_at is null",
+            [now.as_micros().into(), token_id.into()],
+        ))
+        .await?;
+    Ok(used.rows_affected() == 1)
+}
+
+/// Prolongs a session; `false` if it was revoked. Its row stays locked until the transaction ends.
+pub(super) async fn prolong_in_tx(
+    store: &Store,
+    tx: &WriteTx,
+    session_id: Uuid,
+    now: Timestamp,
+    expires_at: Timestamp,
+) -> Result<bool, StoreError> {
+    let prolonged = tx
+        .execute_raw(store.statement(
+            "update user_sessions set last_used_at = $1, expires_at = $2 \
+             where id = $3 and revoked_at is null",
+            [now.as_micros().into(), expires_at.as_micros().into(), session_id.into()],
+        ))
+        .await?;
+    Ok(prolonged.rows_affected() == 1)
+}
+
+/// Revokes a session; `false` if it was revoked before or does not exist.
+pub(super) async fn revoke_in_tx(
+    store: &Store,
+    tx: &WriteTx,
+    session_id: Uuid,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let revoked = tx
+        .execute_raw(store.statement(
+            "update user_sessions set revoked_at = $1 where id = $2 and revoked_at is null",
+            [now.as_micros().into(), session_id.into()],
+        ))
+        .await?;
+    Ok(revoked.rows_affected() == 1)
+}
+
+/// The sessions revoked after an instant, and when.
+pub(super) async fn revoked_after(
+    store: &Store,
+    after: Timestamp,
+) -> Result<Vec<(Uuid, Timestamp)>, StoreError> {
+    #[derive(FromQueryResult)]
+    struct Row {
+        id: Uuid,
+        revoked_at: i64,
+    }
+    let rows = Row::find_by_statement(store.statement(
+        "select id, revoked_at from user_sessions where revoked_at > $1",
+        [after.as_micros().into()],
+    ))
+    .all(store.read())
+    .await?;
+    Ok(rows.into_iter().map(|row| (row.id, Timestamp::from_micros(row.revoked_at))).collect())
+}

@@ -1,0 +1,170 @@
+//! Access tokens: JWTs signed with RS256 (guide section 2), issued at sign-in and checked on each
+//! call. Checking costs one RSA operation for each token and process; after that the outcome is
+//! remembered. What can change (the time, revocations) is checked on every use.
+
+mod cache;
+mod claims;
+mod refresh;
+
+pub(crate) use refresh::RefreshToken;
+
+use crate::Error;
+use crate::keys::{Keys, KeysUnavailable};
+use crate::roles::Grants;
+use aws_lc_rs::digest::{SHA256, digest};
+use cache::Cache;
+use claims::Claims;
+use jsonwebtoken::{Algorithm, Header, Validation, decode, decode_header, encode};
+use kernel::{Actor, Clock, IdSource, UserId};
+use secrecy::SecretString;
+use std::sync::Arc;
+use std::time::Duration;
+use uuid::Uuid;
+
+/// Issues and checks access tokens.
+pub(crate) struct AccessTokens {
+    keys: Arc<Keys>,
+    clock: Arc<dyn Clock>,
+    ids: Arc<dyn IdSource>,
+    issuer: String,
+    audience: String,
+    lifetime: Duration,
+    validation: Validation,
+    checked: Cache<[u8; 32], Arc<Checked>>,
+}
+
+/// A token whose signature, issuer and audience were found right.
+struct Checked {
+    actor: Actor,
+    claims_nbf: i64,
+    claims_exp: i64,
+}
+
+/// Why a token does not count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum TokenError {
+    #[error("the access token is not valid")]
+    Invalid,
+    #[error("the access token has expired")]
+    Expired,
+    #[error("the access token cannot be checked now")]
+    Unavailable,
+}
+
+/// How far the clocks of the processes on one database may be apart, in seconds.
+const LEEWAY_SECONDS: i64 = 5;
+/// About 10 MB at a kilobyte each.
+const CHECKED_MAX: usize = 10_000;
+/// Ours have about 1 KiB; nothing larger is worth a look.
+const TOKEN_LENGTH_MAX: usize = 8 * 1024;
+
+impl AccessTokens {
+    pub(crate) fn new(
+        keys: Arc<Keys>,
+        clock: Arc<dyn Clock>,
+        ids: Arc<dyn IdSource>,
+        issuer: String,
+        audience: String,
+        lifetime: Duration,
+    ) -> Self {
+        let mut validation = Validation::new(Algorithm::RS256);
+        validation.set_issuer(&[&issuer]);
+        validation.set_audience(&[&audience]);
+        validation.set_required_spec_claims(&["exp", "nbf", "iss", "aud", "sub"]);
+        // Time is checked against our own clock, on every use.
+        validation.validate_exp = false;
+        validation.validate_nbf = false;
+        let checked = Cache::with_capacity(CHECKED_MAX);
+        Self { keys, clock, ids, issuer, audience, lifetime, validation, checked }
+    }
+
+    /// How long a new token counts.
+    pub(crate) fn lifetime(&self) -> Duration {
+        self.lifetime
+    }
+
+    /// A token that says who the user is and what they may do for its lifetime.
+    pub(crate) fn issue(
+        &self,
+        user_id: UserId,
+        session_id: Uuid,
+        grants: Grants,
+    ) -> Result<SecretString, Error> {
+        let now = self.clock.now();
+        let claims = Claims {
+            iss: self.issuer.clone(),
+            aud: self.audience.clone(),
+            sub: user_id.0,
+            jti: self.ids.next(),
+            sid: session_id,
+            iat: now.as_seconds(),
+            nbf: now.as_seconds(),
+            exp: now.plus(self.lifetime).as_seconds(),
+            roles: grants.roles,
+            permissions: grants.permissions,
+        };
+        let header =
+            Header { kid: Some(self.keys.kid().to_owned()), ..Header::new(Algorithm::RS256) };
+        let token = encode(&header, &claims, self.keys.signing()).map_err(Error::Signing)?;
+        Ok(SecretString::from(token))
+    }
+
+    /// The actor of a token, if it is one of ours and this is its time.
+    pub(crate) async fn check(&self, token: &str) -> Result<Actor, TokenError> {
+        if token.len() > TOKEN_LENGTH_MAX {
+            return Err(TokenError::Invalid);
+        }
+        let digest = sha256(token.as_bytes());
+        let checked = match self.checked.get(&digest) {
+            Some(checked) => checked,
+            None => {
+                let checked = Arc::new(self.check_signature(token).await?);
+                self.checked.insert(digest, checked.clone());
+                checked
+            }
+        };
+        let now = self.clock.now().as_seconds();
+        if now >= checked.claims_exp {
+            return Err(TokenError::Expired);
+        }
+        if now.saturating_add(LEEWAY_SECONDS) < checked.claims_nbf {
+            return Err(TokenError::Invalid);
+        }
+        Ok(checked.actor.clone())
+    }
+
+    /// RFC 8725: the algorithm is ours to choose, not the token's, and the key is one that we
+    /// published.
+    async fn check_signature(&self, token: &str) -> Result<Checked, TokenError> {
+        let header = decode_header(token).map_err(|_| TokenError::Invalid)?;
+        if header.alg != Algorithm::RS256 {
+            return Err(TokenError::Invalid);
+        }
+        let kid = header.kid.ok_or(TokenError::Invalid)?;
+        let key = self
+            .keys
+            .find(&kid)
+            .await
+            .map_err(|KeysUnavailable| TokenError::Unavailable)?
+            .ok_or(TokenError::Invalid)?;
+        let claims = decode::<Claims>(token, &key, &self.validation)
+            .map_err(|_| TokenError::Invalid)?
+            .claims;
+        Ok(Checked {
+            claims_nbf: claims.nbf,
+            claims_exp: claims.exp,
+            actor: Actor {
+                user_id: UserId(claims.sub),
+                session_id: claims.sid,
+                roles: claims.roles,
+                permissions: claims.permissions,
+            },
+        })
+    }
+}
+
+fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut array = [0; 32];
+    array.copy_from_slice(digest(&SHA256, bytes).as_ref());
+    array
+}

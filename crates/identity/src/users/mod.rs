@@ -1,0 +1,236 @@
+//! Users: registration, and finding them again.
+
+mod directory;
+pub(crate) mod entity;
+mod repo;
+
+pub(crate) use directory::Directory;
+
+use crate::contacts::{EmailAddress, PhoneNumber};
+use crate::passwords::{PasswordError, Passwords, Verdict};
+use crate::{Error, events, roles};
+use entity::{ACTIVE, Model, Registration};
+use kernel::{Clock, IdSource, Timestamp, UserId};
+use secrecy::SecretString;
+use std::fmt;
+use std::sync::Arc;
+use store::{Store, StoreError, outbox};
+
+/// What somebody signs up with, as they wrote it.
+#[derive(Clone)]
+pub struct NewUser {
+    /// In any case.
+    pub email: String,
+    /// In any spelling that starts with `+` or `00` and the country's code.
+    pub phone_number: String,
+    /// 10 to 128 characters.
+    pub password: SecretString,
+    /// What other users see; 1 to 100 characters.
+    pub display_name: String,
+}
+
+/// Somebody who can sign in.
+#[derive(Clone, PartialEq, Eq)]
+pub struct User {
+    /// Given at registration and for ever.
+    pub id: UserId,
+    /// In lower case.
+    pub email: String,
+    /// In E.164: `+212612345678`.
+    pub phone_number: String,
+    /// What other users see.
+    pub display_name: String,
+    /// When they registered.
+    pub created_at: Timestamp,
+}
+
+/// What is wrong with one field of a registration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InvalidField {
+    /// The field, as the API names it: `phoneNumber`.
+    pub field: &'static str,
+    /// What it must be.
+    pub reason: &'static str,
+}
+
+/// Why nobody was registered.
+#[derive(Debug, thiserror::Error)]
+pub enum RegisterError {
+    /// Each field at fault.
+    #[error("the registration is not valid: {}", fields(.0))]
+    Invalid(Vec<InvalidField>),
+    /// Somebody has this e-mail address.
+    #[error("this e-mail address is registered; sign in instead")]
+    EmailAlreadyRegistered,
+    /// Somebody has this phone number.
+    #[error("this phone number is registered; sign in instead")]
+    PhoneAlreadyRegistered,
+    /// Too many passwords are being hashed.
+    #[error("too many sign-ins at once; try again in a moment")]
+    Busy,
+    /// The server failed.
+    #[error(transparent)]
+    Failed(#[from] Error),
+}
+
+fn fields(invalid: &[InvalidField]) -> String {
+    let each: Vec<_> = invalid.iter().map(|one| format!("{} {}", one.field, one.reason)).collect();
+    each.join(", ")
+}
+
+impl fmt::Debug for NewUser {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("NewUser(redacted)")
+    }
+}
+
+impl fmt::Debug for User {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_struct("User").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl From<StoreError> for RegisterError {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl From<PasswordError> for RegisterError {
+    fn from(error: PasswordError) -> Self {
+        match error {
+            PasswordError::Busy => Self::Busy,
+            PasswordError::Hashing(error) => Self::Failed(error.into()),
+        }
+    }
+}
+
+/// Registers and finds users.
+pub(crate) struct Users {
+    pub(crate) store: Store,
+    pub(crate) passwords: Passwords,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) ids: Arc<dyn IdSource>,
+}
+
+impl Users {
+    pub(crate) async fn register(
+        &self,
+        new_user: NewUser,
+        roles: &[&str],
+    ) -> Result<User, RegisterError> {
+        let registration =
+            Registration::try_new(new_user, roles).map_err(RegisterError::Invalid)?;
+        // Before the hash is paid for. The constraints decide below, when two register at once.
+        self.require_free(&registration).await?;
+        let password_hash = self.passwords.hash(&registration.password).await?;
+        let now = self.clock.now();
+        let user = Model {
+            id: self.ids.next(),
+            email: registration.email.as_str().to_owned(),
+            phone_number: registration.phone_number.as_str().to_owned(),
+            display_name: registration.display_name.clone(),
+            password_hash,
+            status: ACTIVE.to_owned(),
+            created_at: now.as_micros(),
+            password_changed_at: now.as_micros(),
+        };
+        match self.insert(user.clone(), roles, now).await {
+            Ok(()) => Ok(user.into()),
+            Err(error) if error.is_unique_violation() => {
+                self.require_free(&registration).await?;
+                Err(error.into())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Whether anybody is registered.
+    pub(crate) async fn any(&self) -> Result<bool, StoreError> {
+        repo::any(&self.store).await
+    }
+
+    /// Whether `password` is that of the user with this e-mail address or phone number, and who
+    /// that is. Takes as long when there is no such user.
+    pub(crate) async fn verify(
+        &self,
+        identifier: &str,
+        password: &SecretString,
+    ) -> Result<Option<UserId>, VerifyError> {
+        let found = match identifier.contains('@') {
+            true => self.find_by_email(identifier).await?,
+            false => self.find_by_phone(identifier).await?,
+        };
+        let user = found.filter(Model::is_active);
+        let stored = user.as_ref().map(|user| user.password_hash.as_str());
+        let verdict = self.passwords.verify(password, stored).await?;
+        let Some(user) = user.filter(|_| verdict != Verdict::Wrong) else {
+            return Ok(None);
+        };
+        if verdict == Verdict::RightButOutdated {
+            self.rehash(&user, password).await;
+        }
+        Ok(Some(UserId(user.id)))
+    }
+
+    pub(crate) async fn find(&self, id: UserId) -> Result<Option<Model>, StoreError> {
+        repo::find(&self.store, id).await
+    }
+
+    async fn find_by_email(&self, email: &str) -> Result<Option<Model>, StoreError> {
+        match EmailAddress::parse(email) {
+            Some(email) => repo::find_by_email(&self.store, &email).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn find_by_phone(&self, phone_number: &str) -> Result<Option<Model>, StoreError> {
+        match PhoneNumber::parse(phone_number) {
+            Some(phone_number) => repo::find_by_phone(&self.store, &phone_number).await,
+            None => Ok(None),
+        }
+    }
+
+    async fn require_free(&self, registration: &Registration) -> Result<(), RegisterError> {
+        if repo::find_by_email(&self.store, &registration.email).await?.is_some() {
+            return Err(RegisterError::EmailAlreadyRegistered);
+        }
+        if repo::find_by_phone(&self.store, &registration.phone_number).await?.is_some() {
+            return Err(RegisterError::PhoneAlreadyRegistered);
+        }
+        Ok(())
+    }
+
+    async fn insert(&self, user: Model, roles: &[&str], now: Timestamp) -> Result<(), StoreError> {
+        let id = UserId(user.id);
+        let tx = self.store.begin().await?;
+        repo::insert_in_tx(&tx, user).await?;
+        for role in roles {
+            roles::grant_in_tx(&self.store, &tx, id, role, now).await?;
+        }
+        outbox::append_in_tx(&self.store, &tx, events::user_registered(id, now)).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Brings an old hash up to today's parameters. The sign-in does not depend on it: it is tried
+    /// again at the next one.
+    async fn rehash(&self, user: &Model, password: &SecretString) {
+        let rehashed: Result<(), VerifyError> = async {
+            let hash = self.passwords.hash(password).await?;
+            Ok(repo::replace_password_hash(&self.store, user, &hash).await?)
+        }
+        .await;
+        if let Err(error) = rehashed {
+            tracing::warn!(user_id = %user.id, %error, "an outdated password hash was kept");
+        }
+    }
+}
+
+/// Why a password could not be checked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum VerifyError {
+    #[error(transparent)]
+    Password(#[from] PasswordError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}

@@ -1,0 +1,14 @@
+//! Identity through its facade and its routes, on every store.
+
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, in helper functions too"
+)]
+
+mod processes;
+mod registering;
+mod roles;
+mod signing_in;
+mod support;
+mod tokens;

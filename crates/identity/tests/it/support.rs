@@ -1,0 +1,180 @@
+//! A process with identity in it, as the tests see one.
+
+use http_body_util::BodyExt;
+use identity::{Config, Identity, MIGRATIONS, NewUser, PasswordHashConfig, User};
+use kernel::{Clock, Event, ManualClock, Timestamp};
+use ports::SystemIds;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use store::Store;
+use store::testing::TestDatabase;
+use tower::ServiceExt;
+use web::OpenApiRouter;
+
+pub(crate) const PASSWORD: &str = "demo-Finitech-1";
+
+/// Cheap hashes: the tests are not about their strength.
+pub(crate) const CHEAP: PasswordHashConfig = PasswordHashConfig {
+    memory_kib: 64,
+    iterations: 1,
+    lanes: 4,
+    concurrent_max: 2,
+    waiting_max: 64,
+};
+
+pub(crate) struct Process {
+    pub(crate) identity: Identity,
+    pub(crate) store: Store,
+    pub(crate) clock: Arc<ManualClock>,
+    keys: tempfile::TempDir,
+}
+
+/// An answer: status, headers, and body as JSON (`null` when empty).
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: axum::http::HeaderMap,
+    pub(crate) body: Value,
+}
+
+pub(crate) fn clock() -> Arc<ManualClock> {
+    Arc::new(ManualClock::at("2026-11-23T09:30:00Z".parse::<Timestamp>().unwrap()))
+}
+
+impl Process {
+    /// A process of its own on the database: own connections, own keys folder.
+    pub(crate) async fn start(database: &TestDatabase, clock: &Arc<ManualClock>) -> Self {
+        Self::start_with(database, clock, CHEAP).await
+    }
+
+    pub(crate) async fn start_with(
+        database: &TestDatabase,
+        clock: &Arc<ManualClock>,
+        password_hash: PasswordHashConfig,
+    ) -> Self {
+        let store = Store::open("identity", database.target()).await.unwrap();
+        store.migrate(MIGRATIONS).await.unwrap();
+        let keys = tempfile::tempdir().unwrap();
+        let config =
+            Config { keys_folder: keys.path().join("keys"), password_hash, ..Config::default() };
+        let identity = Identity::init(store.clone(), config, clock.clone(), Arc::new(SystemIds))
+            .await
+            .unwrap();
+        Self { identity, store, clock: clock.clone(), keys }
+    }
+
+    pub(crate) fn key_file(&self) -> PathBuf {
+        Path::join(self.keys.path(), "keys/signing-key.pem")
+    }
+
+    pub(crate) fn now(&self) -> i64 {
+        self.clock.now().as_seconds()
+    }
+
+    pub(crate) async fn send(&self, request: axum::http::Request<axum::body::Body>) -> Answer {
+        let router: OpenApiRouter = self.identity.router();
+        let app = web::authenticate_with(router.split_for_parts().0, self.identity.authenticator());
+        let response = app.oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        let body = match bytes.is_empty() {
+            true => Value::Null,
+            false => serde_json::from_slice(&bytes).unwrap(),
+        };
+        Answer { status: parts.status.as_u16(), headers: parts.headers, body }
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
+        let request = axum::http::Request::post(path)
+            .header("content-type", "application/json")
+            .header("user-agent", "tests")
+            .body(body.to_string().into());
+        self.send(request.unwrap()).await
+    }
+
+    pub(crate) async fn get(&self, path: &str, token: &str) -> Answer {
+        let request = axum::http::Request::get(path)
+            .header("authorization", format!("Bearer {token}"))
+            .body(axum::body::Body::empty());
+        self.send(request.unwrap()).await
+    }
+
+    pub(crate) async fn me(&self, token: &str) -> Answer {
+        self.get("/api/v1/me", token).await
+    }
+
+    pub(crate) async fn log_in(&self, identifier: &str, password: &str) -> Answer {
+        let body = json!({ "identifier": identifier, "password": password });
+        self.post("/api/v1/auth/login", body).await
+    }
+
+    pub(crate) async fn refresh(&self, token: &str) -> Answer {
+        self.post("/api/v1/auth/refresh", json!({ "refreshToken": token })).await
+    }
+
+    pub(crate) async fn log_out(&self, token: &str) -> Answer {
+        let request = axum::http::Request::post("/api/v1/auth/logout")
+            .header("authorization", format!("Bearer {token}"))
+            .body(axum::body::Body::empty());
+        self.send(request.unwrap()).await
+    }
+
+    /// Registers Amina.
+    pub(crate) async fn register_amina(&self) -> User {
+        self.identity.register(amina()).await.unwrap()
+    }
+
+    /// Registers Amina and signs her in: access token, refresh token.
+    pub(crate) async fn signed_in_amina(&self) -> (String, String) {
+        self.register_amina().await;
+        self.log_in("amina@example.com", PASSWORD).await.tokens()
+    }
+
+    pub(crate) async fn events(&self) -> Vec<Event> {
+        self.identity.outbox().after(0, 100).await.unwrap()
+    }
+}
+
+impl Answer {
+    /// The status and the problem's code, after checking that it is one.
+    #[track_caller]
+    pub(crate) fn problem(&self) -> (u16, &str) {
+        assert_eq!(self.headers["content-type"], "application/problem+json", "{}", self.body);
+        assert_eq!(self.body["status"], self.status);
+        (self.status, self.body["code"].as_str().unwrap())
+    }
+
+    /// The pointers of a problem's `errors`, sorted.
+    pub(crate) fn pointers(&self) -> Vec<&str> {
+        let errors = self.body["errors"].as_array().into_iter().flatten();
+        let mut pointers: Vec<_> = errors.map(|error| error["pointer"].as_str().unwrap()).collect();
+        pointers.sort_unstable();
+        pointers
+    }
+
+    /// The access and the refresh token of a sign-in or refresh.
+    #[track_caller]
+    pub(crate) fn tokens(&self) -> (String, String) {
+        assert_eq!(self.status, 200, "{}", self.body);
+        let text = |name: &str| self.body[name].as_str().unwrap().to_owned();
+        (text("accessToken"), text("refreshToken"))
+    }
+}
+
+pub(crate) fn amina() -> NewUser {
+    NewUser {
+        email: "amina@example.com".into(),
+        phone_number: "+212612345678".into(),
+        password: PASSWORD.into(),
+        display_name: "Amina El Idrissi".into(),
+    }
+}
+
+pub(crate) fn youssef() -> NewUser {
+    NewUser {
+        email: "youssef@example.com".into(),
+        phone_number: "+212612345679".into(),
+        password: PASSWORD.into(),
+        display_name: "Youssef".into(),
+    }
+}

@@ -1,0 +1,78 @@
+//! No read of the journal walks a whole table or sorts a whole history, on either store.
+
+use super::repo::{ENTRIES_SQL, LEGS_SQL, TRANSACTION_SQL, accounts_sql};
+use store::Store;
+use store::sea_orm::{ConnectionTrait, DbBackend, Value};
+use store::testing::TestDatabase;
+use uuid::Uuid;
+
+store::on_every_store! {
+    every_read_uses_an_index,
+}
+
+async fn every_read_uses_an_index(database: TestDatabase) {
+    let store = Store::open("ledger", database.target()).await.unwrap();
+    store.migrate(crate::MIGRATIONS).await.unwrap();
+    fill(&store).await;
+    let id = || Value::from(Uuid::from_u128(0));
+    let rows: [(&str, String, Vec<Value>); 5] = [
+        (
+            "entries",
+            ENTRIES_SQL.to_owned(),
+            vec![id(), i64::MAX.into(), 0_i64.into(), 51_i64.into()],
+        ),
+        ("transaction", TRANSACTION_SQL.to_owned(), vec![id()]),
+        ("legs", LEGS_SQL.to_owned(), vec![7_i64.into(), 9_i64.into()]),
+        ("account", accounts_sql(1), vec![id()]),
+        ("accounts", accounts_sql(3), vec![id(), id(), id()]),
+    ];
+    for (what, sql, binds) in rows {
+        let plan = explain(&store, &sql, binds).await;
+        // What SQLite and PostgreSQL call a walk through a table, and a sort.
+        for line in plan.lines() {
+            let walks = line.starts_with("SCAN ") || line.contains("Seq Scan");
+            // A page of a long history is read in order. The few legs of some transactions may be sorted.
+            let sorts = line.contains("TEMP B-TREE") || line.contains("Sort");
+            assert!(!(walks || sorts && what == "entries"), "{what}:\n{plan}");
+        }
+    }
+}
+
+/// Enough rows, of which the planner knows, for an index to pay.
+async fn fill(store: &Store) {
+    let uuid = match store.backend() {
+        DbBackend::Sqlite => "randomblob(16)",
+        _ => "gen_random_uuid()",
+    };
+    let numbers = "with recursive numbers (n) as \
+                   (select 1 union all select n + 1 from numbers where n < 3000) ";
+    for sql in [
+        format!("insert into accounts {numbers} select n, {uuid}, 'x', 0 from numbers"),
+        format!(
+            "insert into account_states (account_sequence, currency_code, normal_side, status) \
+             {numbers} select n, 'MAD', 1, 'open' from numbers"
+        ),
+        format!(
+            "insert into transactions \
+             {numbers} select n, {uuid}, 'x', null, null, null, 0, 0 from numbers"
+        ),
+        format!("insert into entries {numbers} select n, 0, n % 20, 1, 1 from numbers"),
+        format!("insert into entries {numbers} select n, 1, n % 30, -1, 1 from numbers"),
+        "analyze".to_owned(),
+    ] {
+        let tx = store.begin().await.unwrap();
+        tx.execute_unprepared(&sql).await.unwrap();
+        tx.commit().await.unwrap();
+    }
+}
+
+async fn explain(store: &Store, sql: &str, binds: Vec<Value>) -> String {
+    let (explain, column) = match store.backend() {
+        DbBackend::Sqlite => ("explain query plan", "detail"),
+        _ => ("explain", "QUERY PLAN"),
+    };
+    let statement = store.statement(&format!("{explain} {sql}"), binds);
+    let rows = store.read().query_all_raw(statement).await.unwrap();
+    let lines: Vec<String> = rows.iter().map(|row| row.try_get("", column).unwrap()).collect();
+    lines.join("\n")
+}

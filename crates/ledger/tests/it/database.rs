@@ -1,0 +1,71 @@
+//! What the database itself refuses, behind the engine.
+
+use crate::world::*;
+use ledger_api::Ledger as _;
+use store::testing::TestDatabase;
+
+store::on_every_store! {
+    the_journal_cannot_be_changed,
+    no_state_below_its_limit_can_be_stored,
+}
+
+async fn the_journal_cannot_be_changed(database: TestDatabase) {
+    let world = World::new(&database).await.with_customers(3, 100).await;
+    let mut refused = vec![
+        "update accounts set name = 'Mine'",
+        "update accounts set id = id where sequence = 1",
+        "delete from accounts where sequence = 1",
+        "update transactions set description = 'Gift'",
+        "update transactions set recorded_at = 0",
+        "delete from transactions",
+        "update entries set amount = amount * 2",
+        "update entries set balance_after = balance_after",
+        "delete from entries",
+        "insert into accounts (sequence, id, name, opened_at) \
+         select sequence, id, name, opened_at from accounts where sequence = 1",
+    ];
+    if database.postgres_url().is_some() {
+        refused.extend(["truncate accounts", "truncate transactions", "truncate entries"]);
+    } else {
+        refused.extend([
+            "replace into accounts select * from accounts",
+            "replace into transactions select * from transactions",
+            "replace into entries select * from entries",
+            "insert or replace into transactions \
+             select sequence, id, 'x', null, null, null, 0, 0 from transactions",
+        ]);
+    }
+    for sql in refused {
+        let error = world.tamper(sql).await.expect_err(sql);
+        let text = format!("{error:?}").to_lowercase();
+        assert!(text.contains("append-only") || text.contains("unique"), "{sql}: {text}");
+    }
+    assert_eq!(world.verify_clean().await.transactions, 2);
+    // The refusals took nothing from the engine.
+    world.ledger.post(transfer(7, 2, 3, 100)).await.unwrap();
+}
+
+async fn no_state_below_its_limit_can_be_stored(database: TestDatabase) {
+    let world = World::new(&database).await.with_customers(2, 100).await;
+    for change in [
+        "posted_debits = 101",
+        "posted_debits = -1",
+        "pending_debits = 101",
+        "lowest_available = 1",
+        "lowest_available = 101",
+        "status = 'gone'",
+        "normal_side = 0",
+        "currency_code = 'MADX'",
+    ] {
+        let sql = format!("update account_states set {change} where lowest_available = 0");
+        let error = world.tamper(&sql).await.expect_err(change);
+        let text = format!("{error:?}").to_lowercase();
+        assert!(text.contains("check"), "{change}: {text}");
+    }
+    // At the limit, and for an account without one, it is not in the way.
+    let at_limit = "update account_states set posted_debits = 100 where lowest_available = 0";
+    world.tamper(at_limit).await.unwrap();
+    let unlimited =
+        "update account_states set posted_credits = 9000000 where lowest_available is null";
+    world.tamper(unlimited).await.unwrap();
+}

@@ -1,0 +1,333 @@
+//! The routes when all is well, and who may use them.
+
+use crate::world::*;
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, StatusCode, header};
+use http_body_util::BodyExt;
+use kernel::{Actor, UserId};
+use ports::SystemIds;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+use store::testing::TestDatabase;
+use tower::ServiceExt;
+use uuid::Uuid;
+use web::{AuthenticationError, Authenticator, Limits};
+
+store::on_every_store! {
+    an_account_is_opened_and_read,
+    a_transaction_is_posted_read_and_listed,
+    a_key_stands_for_the_id,
+    lists_are_paged_by_cursor,
+    the_trial_balance_is_per_currency,
+    every_route_asks_for_its_permission,
+}
+
+/// A token is the list of its permissions; whose it is follows a colon at the end.
+struct Tokens;
+
+#[async_trait::async_trait]
+impl Authenticator for Tokens {
+    async fn authenticate(&self, token: &str) -> Result<Actor, AuthenticationError> {
+        let (permissions, user) = token.split_once('@').ok_or(AuthenticationError::Invalid)?;
+        let user: u128 = user.parse().map_err(|_| AuthenticationError::Invalid)?;
+        Ok(Actor {
+            user_id: UserId(Uuid::from_u128(user)),
+            session_id: Uuid::nil(),
+            roles: [].into(),
+            permissions: permissions.split(',').map(str::to_owned).collect(),
+        })
+    }
+}
+
+pub(crate) const STAFF: &str = "ledger:read,ledger:write@1";
+
+/// The ledger's routes as the server serves them.
+pub(crate) struct Client(Router);
+
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Value,
+}
+
+impl Client {
+    pub(crate) fn new(world: &World) -> Self {
+        let (router, _) = world.ledger.router().split_for_parts();
+        let limits = Limits { body_bytes_max: 1 << 20, duration_max: Duration::from_secs(30) };
+        let router = web::authenticate_with(router, Arc::new(Tokens));
+        Self(web::apply(router, limits, Arc::new(SystemIds)))
+    }
+
+    pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
+        let response = self.0.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        Answer { status: parts.status, headers: parts.headers, body }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send(request("GET", path, Some(STAFF)).body(Body::empty()).unwrap()).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.send(request("POST", path, Some(STAFF)).body(body.to_string().into()).unwrap()).await
+    }
+
+    async fn post_with_key(&self, token: &str, key: &str, body: &Value) -> Answer {
+        let request = request("POST", TRANSACTIONS, Some(token)).header("Idempotency-Key", key);
+        self.send(request.body(body.to_string().into()).unwrap()).await
+    }
+}
+
+pub(crate) fn request(
+    method: &str,
+    path: &str,
+    token: Option<&str>,
+) -> axum::http::request::Builder {
+    let request = Request::builder().method(method).uri(path);
+    let request = request.header(header::CONTENT_TYPE, "application/json");
+    match token {
+        Some(token) => request.header(header::AUTHORIZATION, format!("Bearer {token}")),
+        None => request,
+    }
+}
+
+pub(crate) const ACCOUNTS: &str = "/api/v1/ledger/accounts";
+pub(crate) const TRANSACTIONS: &str = "/api/v1/ledger/transactions";
+
+pub(crate) fn uuid(number: u128) -> String {
+    Uuid::from_u128(number).to_string()
+}
+
+/// Dirhams from one account to another, as a client writes it.
+pub(crate) fn transfer_body(id: u128, from: u128, to: u128, amount: &Value) -> Value {
+    let leg = |account, direction| {
+        json!({
+            "accountId": uuid(account),
+            "direction": direction,
+            "amountMinorUnits": amount,
+            "currencyCode": "MAD",
+        })
+    };
+    json!({ "id": uuid(id), "kind": "transfer", "legs": [leg(from, "debit"), leg(to, "credit")] })
+}
+
+async fn an_account_is_opened_and_read(database: TestDatabase) {
+    let world = World::new(&database).await;
+    let client = Client::new(&world);
+    let body = json!({
+        "id": uuid(5),
+        "name": "Découvert",
+        "currencyCode": "TND",
+        "normalSide": "credit",
+        "constraint": { "type": "credit_limit", "limitMinorUnits": 9_007_199_254_740_991_i64 },
+    });
+    let opened = client.post(ACCOUNTS, &body).await;
+    assert_eq!(opened.status, StatusCode::CREATED, "{}", opened.body);
+    let path = format!("{ACCOUNTS}/{}", uuid(5));
+    assert_eq!(opened.headers[header::LOCATION], path.as_str());
+    assert_eq!(opened.headers.get("idempotency-replayed"), None);
+    let expected = json!({
+        "id": uuid(5),
+        "name": "Découvert",
+        "currencyCode": "TND",
+        "normalSide": "credit",
+        "constraint": { "type": "credit_limit", "limitMinorUnits": 9_007_199_254_740_991_i64 },
+        "status": "open",
+        "balanceMinorUnits": 0,
+        "availableMinorUnits": 0,
+        "postedDebitsMinorUnits": 0,
+        "postedCreditsMinorUnits": 0,
+        "pendingDebitsMinorUnits": 0,
+        "pendingCreditsMinorUnits": 0,
+        "openedAt": "2026-11-23T12:00:00.000001Z",
+    });
+    assert_eq!(opened.body, expected);
+    assert_eq!(client.get(&path).await.body, expected);
+
+    let again = client.post(ACCOUNTS, &body).await;
+    assert_eq!((again.status, &again.body), (StatusCode::OK, &expected));
+    assert_eq!(again.headers["idempotency-replayed"], "true");
+
+    // Without an id the server makes one; without a constraint it may not go below zero.
+    let least = json!({ "name": "x", "currencyCode": "MAD", "normalSide": "debit" });
+    let (one, two) = (client.post(ACCOUNTS, &least).await, client.post(ACCOUNTS, &least).await);
+    assert_eq!(one.body["constraint"], json!({ "type": "non_negative" }));
+    assert_ne!(one.body["id"], two.body["id"]);
+}
+
+async fn a_transaction_is_posted_read_and_listed(database: TestDatabase) {
+    let world = World::new(&database).await.with_customers(2, 0).await;
+    let client = Client::new(&world);
+    let mut body = transfer_body(7, 1, 2, &json!(25_000));
+    body["description"] = json!("Loyer – إيجار");
+    body["reference"] = json!("FACT-1");
+    body["effectiveAt"] = json!("2026-11-20T01:00:00+01:00");
+    body["metadata"] = json!({ "order": "42" });
+    let posted = client.post(TRANSACTIONS, &body).await;
+    assert_eq!(posted.status, StatusCode::CREATED, "{}", posted.body);
+    let path = format!("{TRANSACTIONS}/{}", uuid(7));
+    assert_eq!(posted.headers[header::LOCATION], path.as_str());
+    assert_eq!(posted.headers.get("idempotency-replayed"), None);
+    let mut expected = body.clone();
+    expected["sequence"] = json!(3);
+    expected["effectiveAt"] = json!("2026-11-20T00:00:00Z");
+    expected["recordedAt"] = json!("2026-11-23T12:00:00.000001Z");
+    assert_eq!(posted.body, expected);
+    assert_eq!(client.get(&path).await.body, expected);
+
+    let again = client.post(TRANSACTIONS, &body).await;
+    assert_eq!((again.status, &again.body), (StatusCode::CREATED, &expected));
+    assert_eq!(again.headers["idempotency-replayed"], "true");
+    assert_eq!(world.balance(2).await, 25_000);
+
+    let list = client.get(&format!("{ACCOUNTS}/{}/entries", uuid(2))).await;
+    let entry = json!({
+        "transactionId": uuid(7),
+        "sequence": 3,
+        "leg": 1,
+        "direction": "credit",
+        "amountMinorUnits": 25_000,
+        "currencyCode": "MAD",
+        "balanceAfterMinorUnits": 25_000,
+        "kind": "transfer",
+        "description": "Loyer – إيجار",
+        "reference": "FACT-1",
+        "effectiveAt": "2026-11-20T00:00:00Z",
+        "recordedAt": "2026-11-23T12:00:00.000001Z",
+    });
+    assert_eq!(list.body, json!({ "items": [entry], "nextCursor": null }));
+}
+
+async fn a_key_stands_for_the_id(database: TestDatabase) {
+    let world = World::new(&database).await.with_customers(2, 0).await;
+    let client = Client::new(&world);
+    let mut body = transfer_body(7, 1, 2, &json!(10));
+    body.as_object_mut().unwrap().remove("id");
+    let first = client.post_with_key(STAFF, "order 42", &body).await;
+    assert_eq!(first.status, StatusCode::CREATED, "{}", first.body);
+    let again = client.post_with_key(STAFF, "order 42", &body).await;
+    assert_eq!((again.status, &again.body), (StatusCode::CREATED, &first.body));
+    assert_eq!(again.headers["idempotency-replayed"], "true");
+    assert_eq!(world.balance(2).await, 10);
+    // Another key, or the same key of somebody else, is another transaction.
+    let other_key = client.post_with_key(STAFF, "order 43", &body).await;
+    let other_user = client.post_with_key("ledger:write@2", "order 42", &body).await;
+    assert_ne!(first.body["id"], other_key.body["id"]);
+    assert_ne!(first.body["id"], other_user.body["id"]);
+    assert_eq!(world.balance(2).await, 30);
+    // The id wins over the key.
+    let both = client.post_with_key(STAFF, "order 42", &transfer_body(7, 1, 2, &json!(1))).await;
+    assert_eq!(both.body["id"], uuid(7));
+}
+
+async fn lists_are_paged_by_cursor(database: TestDatabase) {
+    let world = World::new(&database).await.with_customers(2, 0).await;
+    let client = Client::new(&world);
+    for id in 1..=5 {
+        client.post(TRANSACTIONS, &transfer_body(id, 1, 2, &json!(1))).await;
+    }
+    let path = format!("{ACCOUNTS}/{}/entries", uuid(2));
+    let mut seen = Vec::new();
+    let mut query = "?limit=2".to_owned();
+    loop {
+        let page = client.get(&format!("{path}{query}")).await;
+        assert_eq!(page.status, StatusCode::OK, "{}", page.body);
+        let items = page.body["items"].as_array().unwrap();
+        seen.extend(items.iter().map(|item| item["balanceAfterMinorUnits"].as_i64().unwrap()));
+        let Some(cursor) = page.body["nextCursor"].as_str() else { break };
+        query = format!("?limit=2&cursor={cursor}");
+    }
+    assert_eq!(seen, [5, 4, 3, 2, 1]);
+    let all = client.get(&format!("{path}?limit=200")).await;
+    assert_eq!(all.body["items"].as_array().unwrap().len(), 5);
+    // An account without entries has an empty list.
+    world.open(customer(3)).await;
+    let none = client.get(&format!("{ACCOUNTS}/{}/entries", uuid(3))).await;
+    assert_eq!(none.body, json!({ "items": [], "nextCursor": null }));
+}
+
+async fn the_trial_balance_is_per_currency(database: TestDatabase) {
+    let world = World::new(&database).await.with_customers(3, 100).await;
+    let client = Client::new(&world);
+    world.open(ledger_api::NewAccount { currency: kernel::Currency::EUR, ..customer(9) }).await;
+    // Together more than 64 bits hold, though no single account is.
+    for number in [21, 22, 23] {
+        world.open(settlement(number)).await;
+    }
+    let most = json!(9_007_199_254_740_991_i64);
+    for id in 0..3 {
+        let mut body = transfer_body(100 + id, 21, 22, &most);
+        let legs = body["legs"].as_array().unwrap().clone();
+        let many: Vec<Value> = legs.iter().cycle().take(1_000).cloned().collect();
+        body["legs"] = json!(many);
+        let posted = client.post(TRANSACTIONS, &body).await;
+        assert_eq!(
+            posted.status,
+            if id < 2 { StatusCode::CREATED } else { StatusCode::UNPROCESSABLE_ENTITY }
+        );
+        if id == 2 {
+            assert_eq!(posted.body["code"], "balance_overflow", "{}", posted.body);
+        }
+    }
+    let mut body = transfer_body(200, 22, 23, &most);
+    let legs = body["legs"].as_array().unwrap().clone();
+    body["legs"] = json!(legs.iter().cycle().take(1_000).cloned().collect::<Vec<_>>());
+    assert_eq!(client.post(TRANSACTIONS, &body).await.status, StatusCode::CREATED);
+    let total = 1_500 * 9_007_199_254_740_991_i128 + 200;
+    let answer = client.get("/api/v1/ledger/trial-balance").await;
+    assert_eq!(answer.status, StatusCode::OK);
+    let items = &answer.body["items"];
+    assert_eq!(items[0]["currencyCode"], "EUR");
+    assert_eq!((&items[0]["accounts"], &items[0]["balanced"]), (&json!(1), &json!(true)));
+    assert_eq!(items[1]["currencyCode"], "MAD");
+    assert_eq!(items[1]["debitsMinorUnits"].to_string(), total.to_string());
+    assert_eq!(items[1]["creditsMinorUnits"], items[1]["debitsMinorUnits"]);
+    assert_eq!((&items[1]["accounts"], &items[1]["balanced"]), (&json!(6), &json!(true)));
+}
+
+async fn every_route_asks_for_its_permission(database: TestDatabase) {
+    let world = World::new(&database).await.with_customers(2, 100).await;
+    let client = Client::new(&world);
+    let (_, api) = world.ledger.router().split_for_parts();
+    let document = serde_json::to_value(api).unwrap();
+    let operations = web::openapi::operations(&document);
+    assert_eq!(operations.len(), 6);
+    for (method, path, operation) in operations {
+        let path = path.replace("{id}", &uuid(2));
+        let needed = operation["security"][0]["bearer"][0].as_str().unwrap();
+        let other = if needed == "ledger:read" { "ledger:write" } else { "ledger:read" };
+        let before = world.balance(2).await;
+        // The body is a good one: only the caller stands against it.
+        let body = match (method.as_str(), path.contains("transactions")) {
+            ("POST", true) => transfer_body(7, 1, 2, &json!(1)),
+            ("POST", false) => {
+                json!({ "id": uuid(8), "name": "x", "currencyCode": "MAD", "normalSide": "debit" })
+            }
+            _ => Value::Null,
+        };
+        for (token, status, code) in [
+            (None, 401, "unauthenticated"),
+            (Some("nonsense".to_owned()), 401, "unauthenticated"),
+            (Some("@1".to_owned()), 403, "forbidden"),
+            (Some(format!("{other},wallet:read@1")), 403, "forbidden"),
+        ] {
+            let request = request(&method, &path, token.as_deref());
+            let answer = client.send(request.body(body.to_string().into()).unwrap()).await;
+            assert_eq!(answer.status, status, "{method} {path} {token:?}");
+            assert_eq!(answer.body["code"], code);
+            if status == 401 {
+                assert_eq!(answer.headers[header::WWW_AUTHENTICATE], "Bearer");
+            }
+        }
+        assert_eq!(world.balance(2).await, before);
+        let request = request(&method, &path, Some(&format!("{needed}@1")));
+        let answer = client.send(request.body(body.to_string().into()).unwrap()).await;
+        let good =
+            answer.status.is_success() || path.ends_with(&format!("transactions/{}", uuid(2)));
+        assert!(good, "{method} {path}: {}", answer.body);
+    }
+}

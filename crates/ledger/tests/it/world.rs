@@ -1,0 +1,185 @@
+//! A ledger of its own for each test, and short words for what is posted to it.
+
+use kernel::{Clock, Currency, ManualClock, Money, Timestamp};
+use ledger::{EngineConfig, Ledger, MIGRATIONS};
+use ledger_api::{
+    Account, AccountId, Constraint, Ledger as _, LedgerError, Leg, NewAccount, NewTransaction,
+    Recorded, Refusal, Side, Transaction, TransactionId,
+};
+use ports::SystemIds;
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+use store::Store;
+use store::sea_orm::{ConnectionTrait, DatabaseTransaction, QueryResult};
+use store::testing::TestDatabase;
+use uuid::Uuid;
+
+/// A ledger on a migrated store, and the clock it reads.
+pub(crate) struct World {
+    pub(crate) store: Store,
+    pub(crate) ledger: Ledger,
+    pub(crate) clock: Arc<ManualClock>,
+}
+
+pub(crate) fn noon() -> Timestamp {
+    "2026-11-23T12:00:00.000001Z".parse().unwrap()
+}
+
+pub(crate) async fn open_store(database: &TestDatabase) -> Store {
+    let store = Store::open("ledger", database.target()).await.unwrap();
+    store.migrate(MIGRATIONS).await.unwrap();
+    store
+}
+
+impl World {
+    pub(crate) async fn new(database: &TestDatabase) -> Self {
+        Self::with(database, EngineConfig::default()).await
+    }
+
+    pub(crate) async fn with(database: &TestDatabase, config: EngineConfig) -> Self {
+        let store = open_store(database).await;
+        let clock = Arc::new(ManualClock::at(noon()));
+        let ledger = start(&store, config, clock.clone());
+        Self { store, ledger, clock }
+    }
+
+    /// Settlement account 1, without a limit, and customers 2 to `last`, all in dirhams, each customer
+    /// with `each` minor units.
+    pub(crate) async fn with_customers(self, last: u128, each: i64) -> Self {
+        self.open(settlement(1)).await;
+        for number in 2..=last {
+            self.open(customer(number)).await;
+            if each > 0 {
+                let funding = transfer(1_000_000 + number, 1, number, each);
+                self.ledger.post(funding).await.unwrap();
+            }
+        }
+        self
+    }
+
+    pub(crate) async fn open(&self, new: NewAccount) -> Account {
+        self.ledger.open_account(new).await.unwrap().record
+    }
+
+    /// The posted balance, positive on the account's normal side.
+    pub(crate) async fn balance(&self, number: u128) -> i64 {
+        self.ledger.account(account_id(number)).await.unwrap().unwrap().posted()
+    }
+
+    /// Nothing is wrong with the books.
+    pub(crate) async fn verify_clean(&self) -> ledger::Report {
+        let report = ledger::verify(&self.store, |_, _| ()).await.unwrap();
+        assert_eq!(report.findings, [], "the ledger does not add up");
+        report
+    }
+
+    /// One number from the database.
+    pub(crate) async fn number(&self, sql: &str) -> i64 {
+        let row: Option<QueryResult> =
+            self.store.read().query_one_raw(self.store.statement(sql, [])).await.unwrap();
+        row.unwrap().try_get_by_index(0).unwrap()
+    }
+
+    /// Runs SQL as whoever has the database's password would.
+    pub(crate) async fn tamper(&self, sql: &str) -> Result<(), store::StoreError> {
+        let tx = self.store.begin().await?;
+        tx.execute_unprepared(sql).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Keeps every engine on this database from writing until the result is dropped.
+    pub(crate) async fn hold_the_journal(&self) -> DatabaseTransaction {
+        let tx = self.store.begin().await.unwrap();
+        let sql = "update journal_head set last_sequence = last_sequence where id = 1";
+        tx.execute_unprepared(sql).await.unwrap();
+        tx
+    }
+}
+
+pub(crate) fn start(store: &Store, config: EngineConfig, clock: Arc<dyn Clock>) -> Ledger {
+    Ledger::init(store.clone(), config, clock, Arc::new(SystemIds)).unwrap()
+}
+
+pub(crate) fn account_id(number: u128) -> AccountId {
+    AccountId(Uuid::from_u128(number))
+}
+
+pub(crate) fn transaction_id(number: u128) -> TransactionId {
+    TransactionId(Uuid::from_u128(number))
+}
+
+/// A customer's account in dirhams: not below zero.
+pub(crate) fn customer(number: u128) -> NewAccount {
+    NewAccount {
+        id: account_id(number),
+        name: format!("Customer {number}"),
+        currency: Currency::MAD,
+        normal_side: Side::Credit,
+        constraint: Constraint::NonNegative,
+    }
+}
+
+/// One of our own accounts in dirhams: as low as it goes.
+pub(crate) fn settlement(number: u128) -> NewAccount {
+    NewAccount {
+        name: format!("Settlement {number}"),
+        normal_side: Side::Debit,
+        constraint: Constraint::Unlimited,
+        ..customer(number)
+    }
+}
+
+pub(crate) fn debit(account: u128, amount: i64, currency: Currency) -> Leg {
+    let amount = Money::new(amount, currency);
+    Leg { account_id: account_id(account), direction: Side::Debit, amount }
+}
+
+pub(crate) fn credit(account: u128, amount: i64, currency: Currency) -> Leg {
+    Leg { direction: Side::Credit, ..debit(account, amount, currency) }
+}
+
+pub(crate) fn with_legs(id: u128, legs: Vec<Leg>) -> NewTransaction {
+    NewTransaction {
+        id: transaction_id(id),
+        kind: "transfer".into(),
+        description: None,
+        reference: None,
+        effective_at: None,
+        metadata: BTreeMap::new(),
+        legs,
+        not_after: None,
+    }
+}
+
+/// Dirhams from one account to another. From the settlement account it is funding.
+pub(crate) fn transfer(id: u128, from: u128, to: u128, amount: i64) -> NewTransaction {
+    with_legs(id, vec![debit(from, amount, Currency::MAD), credit(to, amount, Currency::MAD)])
+}
+
+#[track_caller]
+pub(crate) fn refusal<T: std::fmt::Debug>(result: Result<T, LedgerError>) -> Refusal {
+    match result {
+        Err(LedgerError::Refused(refusal)) => refusal,
+        other => panic!("{other:?}"),
+    }
+}
+
+pub(crate) type Pending =
+    Pin<Box<dyn Future<Output = Result<Recorded<Transaction>, LedgerError>> + Send>>;
+
+/// Puts a posting into the engine's queue, or gets its answer if it comes at once.
+pub(crate) async fn queue(
+    ledger: &Ledger,
+    new: NewTransaction,
+) -> Result<Pending, Result<Recorded<Transaction>, LedgerError>> {
+    let ledger = ledger.clone();
+    let mut pending: Pending = Box::pin(async move { ledger.post(new).await });
+    let polled = std::future::poll_fn(|context| Poll::Ready(pending.as_mut().poll(context))).await;
+    match polled {
+        Poll::Pending => Ok(pending),
+        Poll::Ready(answer) => Err(answer),
+    }
+}

@@ -1,0 +1,108 @@
+//! The modules, wired together.
+
+use crate::config::{Config, Environment, PaymentGatewayProvider};
+use crate::stores::Stores;
+use crate::workers::Workers;
+use crate::{documentation, health};
+use anyhow::Context;
+use axum::Router;
+use identity::Identity;
+use kernel::{Clock, IdSource};
+use ledger::{EngineConfig, Ledger};
+use ports::{
+    DisabledPaymentGateway, LoggingEventBus, PaymentGateway, SandboxPaymentGateway, SystemClock,
+    SystemIds,
+};
+use std::sync::Arc;
+use wallet::Wallets;
+
+/// The running program without its listener.
+pub(crate) struct App {
+    pub(crate) identity: Identity,
+    pub(crate) wallets: Wallets,
+    pub(crate) router: Router,
+    ledger: Ledger,
+    workers: Workers,
+}
+
+impl App {
+    /// Migrates the stores in Development, starts the modules and their workers.
+    pub(crate) async fn start(config: &Config, stores: Stores) -> anyhow::Result<Self> {
+        if config.environment == Environment::Development {
+            stores.migrate().await?;
+        }
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let ids: Arc<dyn IdSource> = Arc::new(SystemIds);
+        let identity = start_identity(config, &stores, &clock, &ids).await?;
+        let engine =
+            EngineConfig { queue_max: config.ledger.queue_max, group_max: config.ledger.group_max };
+        let ledger = Ledger::init(stores.ledger.clone(), engine, clock.clone(), ids.clone())
+            .context("cannot start the ledger")?;
+        let wallets = Wallets::new(
+            wallet::Dependencies {
+                store: stores.wallet.clone(),
+                ledger: Arc::new(ledger.clone()),
+                directory: identity.directory(),
+                payment_gateway: payment_gateway(config.payment_gateway()),
+                clock: clock.clone(),
+                ids: ids.clone(),
+            },
+            wallet::Config::default(),
+        );
+        let (api, document) = web::OpenApiRouter::new()
+            .merge(identity.router())
+            .merge(wallets.router())
+            .merge(ledger.router())
+            .merge(health::router(stores))
+            .split_for_parts();
+        let document = documentation::openapi_document(document);
+        let router = web::authenticate_with(
+            api.merge(documentation::router(document)),
+            identity.authenticator(),
+        );
+        let router = web::apply(router, config.limits(), ids.clone());
+        let workers = Workers::start(
+            vec![identity.outbox(), ledger.events(), wallets.events()],
+            Arc::new(LoggingEventBus),
+            wallets.clone(),
+            clock,
+            ids.as_ref(),
+        );
+        Ok(Self { identity, wallets, router, ledger, workers })
+    }
+
+    /// All routes.
+    pub(crate) fn router(&self) -> Router {
+        self.router.clone()
+    }
+
+    /// Ends the workers and the ledger's engine after what they are at.
+    pub(crate) async fn shut_down(self) {
+        self.workers.shut_down().await;
+        self.ledger.shut_down().await;
+    }
+}
+
+async fn start_identity(
+    config: &Config,
+    stores: &Stores,
+    clock: &Arc<dyn Clock>,
+    ids: &Arc<dyn IdSource>,
+) -> anyhow::Result<Identity> {
+    let settings = identity::Config {
+        issuer: config.jwt.issuer.clone(),
+        audience: config.jwt.audience.clone(),
+        keys_folder: config.keys_dir(),
+        ..identity::Config::default()
+    };
+    Identity::init(stores.identity.clone(), settings, clock.clone(), ids.clone())
+        .await
+        .context("cannot start identity")
+}
+
+fn payment_gateway(provider: PaymentGatewayProvider) -> Arc<dyn PaymentGateway> {
+    match provider {
+        PaymentGatewayProvider::Sandbox => Arc::new(SandboxPaymentGateway),
+        PaymentGatewayProvider::Disabled => Arc::new(DisabledPaymentGateway),
+    }
+}

@@ -1,0 +1,125 @@
+//! The command line.
+
+use crate::config::{Config, LogFormat};
+use crate::serve::serve;
+use crate::stores::Stores;
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use tracing_subscriber::EnvFilter;
+
+/// The bank and wallet platform.
+#[derive(Debug, Parser)]
+#[command(name = "finitech", version, args_conflicts_with_subcommands = true)]
+pub struct Cli {
+    /// The settings file; finitech.toml in the current folder when it exists.
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    serve: ServeArgs,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve the API (what happens without a subcommand).
+    Serve(ServeArgs),
+    /// Bring the databases up to date.
+    Migrate {
+        /// Only list the migrations and whether they ran.
+        #[arg(long)]
+        status: bool,
+    },
+    /// Look after the ledger.
+    #[command(subcommand)]
+    Ledger(LedgerCommand),
+}
+
+#[derive(Clone, Copy, Debug, Args)]
+struct ServeArgs {
+    /// Start with an empty database instead of the demo world.
+    #[arg(long)]
+    no_demo: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum LedgerCommand {
+    /// Derive every sum and balance again from the journal and compare. Exit code 1 if anything is wrong.
+    Verify,
+}
+
+/// Runs the program.
+pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let config = Config::load(cli.config.as_deref())?;
+    start_logging(&config)?;
+    match cli.command.unwrap_or(Command::Serve(cli.serve)) {
+        Command::Serve(ServeArgs { no_demo }) => {
+            serve(&config, !no_demo).await?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Migrate { status: false } => migrate(&config).await,
+        Command::Migrate { status: true } => migration_status(&config).await,
+        Command::Ledger(LedgerCommand::Verify) => verify(&config).await,
+    }
+}
+
+fn start_logging(config: &Config) -> anyhow::Result<()> {
+    // The ORM tells every step of a migration; what was applied is told by us.
+    let filter = format!("sea_orm_migration=warn,{}", config.log.level);
+    let filter = EnvFilter::try_new(filter).context("log.level is not a filter")?;
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match config.log.format {
+        LogFormat::Text => lines.init(),
+        LogFormat::Json => lines.json().init(),
+    }
+    Ok(())
+}
+
+async fn migrate(config: &Config) -> anyhow::Result<ExitCode> {
+    let applied = Stores::open(config).await?.migrate().await?;
+    let mut out = std::io::stdout().lock();
+    for (module, name) in &applied {
+        writeln!(out, "applied {module}/{name}")?;
+    }
+    writeln!(out, "{} migration(s) applied; the databases are up to date", applied.len())?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn migration_status(config: &Config) -> anyhow::Result<ExitCode> {
+    let status = Stores::open(config).await?.status().await?;
+    let mut out = std::io::stdout().lock();
+    for one in &status {
+        let state = if one.applied { "applied" } else { "pending" };
+        writeln!(out, "{state}  {}/{}", one.module, one.name)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn verify(config: &Config) -> anyhow::Result<ExitCode> {
+    let stores = Stores::open(config).await?;
+    stores.ledger.require_migrated(ledger::MIGRATIONS).await.context("run: finitech migrate")?;
+    let report = ledger::verify(&stores.ledger, |done, last| {
+        tracing::debug!(done, last, "verifying");
+    })
+    .await?;
+    let mut out = std::io::stdout().lock();
+    for finding in &report.findings {
+        writeln!(out, "record {}: {}", finding.sequence, finding.what)?;
+    }
+    writeln!(
+        out,
+        "{} account(s), {} transaction(s), {} entry(ies) checked: {}",
+        report.accounts,
+        report.transactions,
+        report.entries,
+        if report.findings_total == 0 {
+            "the ledger is sound".to_owned()
+        } else {
+            format!("{} thing(s) are wrong", report.findings_total)
+        }
+    )?;
+    Ok(if report.findings_total == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,426 @@
+//! Settings: `finitech.toml`, overridden by environment variables `FINITECH__SECTION__KEY`. Unknown keys
+//! are refused in both, so that a typing error is never a silent default.
+
+use anyhow::Context;
+use secrecy::SecretString;
+use serde::Deserialize;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use store::Target;
+use toml::{Table, Value};
+
+/// Every setting, with its default.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Config {
+    /// How strict the program is about what it runs on.
+    pub(crate) environment: Environment,
+    /// Where the embedded databases and the keys lie.
+    pub(crate) data_dir: PathBuf,
+    /// The HTTP server.
+    pub(crate) server: Server,
+    /// PostgreSQL databases; SQLite files in `data_dir` where there are none.
+    pub(crate) connection_strings: ConnectionStrings,
+    /// How PostgreSQL is used.
+    pub(crate) postgres: Postgres,
+    /// Access tokens.
+    pub(crate) jwt: Jwt,
+    /// The ledger's engine.
+    pub(crate) ledger: LedgerEngine,
+    /// Where top-ups come from.
+    pub(crate) payment_gateway: PaymentGateway,
+    /// What is logged, and how.
+    pub(crate) log: Log,
+}
+
+/// Development forgives; Production refuses to start on anything unsafe.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+pub(crate) enum Environment {
+    /// A developer's machine: migrates by itself, sandbox adapters, demo world.
+    #[default]
+    Development,
+    /// Real money.
+    Production,
+}
+
+/// The HTTP server.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Server {
+    /// Where to listen.
+    pub(crate) address: SocketAddr,
+    /// The longest a request may take.
+    pub(crate) request_timeout_seconds: u64,
+    /// The largest body of a request.
+    pub(crate) body_bytes_max: usize,
+    /// How long requests in flight may go on after a signal to stop.
+    pub(crate) drain_timeout_seconds: u64,
+    /// Networks (CIDR) of the proxies in front, which end TLS. Production needs one as long as the server
+    /// itself speaks plain HTTP.
+    pub(crate) trusted_proxies: Vec<String>,
+}
+
+/// `postgres://user:password@host/database`, for all modules or for one.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct ConnectionStrings {
+    /// For every module without its own.
+    pub(crate) default: Option<SecretString>,
+    /// For identity.
+    pub(crate) identity: Option<SecretString>,
+    /// For the ledger.
+    pub(crate) ledger: Option<SecretString>,
+    /// For wallets.
+    pub(crate) wallet: Option<SecretString>,
+}
+
+/// How PostgreSQL is used.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Postgres {
+    /// The most connections of one module; a process opens up to this many for each.
+    pub(crate) connections_max: u32,
+}
+
+/// Access tokens.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Jwt {
+    /// The `iss` claim.
+    pub(crate) issuer: String,
+    /// The `aud` claim.
+    pub(crate) audience: String,
+    /// Folder of the signing key; `keys` in `data_dir` when not set.
+    pub(crate) keys_dir: Option<PathBuf>,
+}
+
+/// The ledger's engine.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct LedgerEngine {
+    /// The most commands that may wait.
+    pub(crate) queue_max: usize,
+    /// The most commands of one commit.
+    pub(crate) group_max: usize,
+}
+
+/// Where top-ups come from.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct PaymentGateway {
+    /// Sandbox in Development and disabled in Production, when not set.
+    pub(crate) provider: Option<PaymentGatewayProvider>,
+}
+
+/// The payment gateways there are.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum PaymentGatewayProvider {
+    /// Approves everything; never in Production.
+    Sandbox,
+    /// Top-ups are refused.
+    Disabled,
+}
+
+/// What is logged, and how.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Log {
+    /// A filter such as `info` or `info,ledger=debug`.
+    pub(crate) level: String,
+    /// Lines for people or JSON for programs.
+    pub(crate) format: LogFormat,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// What environment variables of ours begin with.
+const PREFIX: &str = "FINITECH__";
+
+/// The file that is read when none is named.
+const DEFAULT_FILE: &str = "finitech.toml";
+
+impl Config {
+    /// Reads the settings of this process: the named file, or `finitech.toml` if it exists, then the
+    /// environment.
+    #[expect(clippy::disallowed_methods, reason = "the one place where settings are read")]
+    pub(crate) fn load(file: Option<&Path>) -> anyhow::Result<Self> {
+        let default = Path::new(DEFAULT_FILE);
+        let text = match file {
+            Some(file) => Some((file, std::fs::read_to_string(file))),
+            None if default.exists() => Some((default, std::fs::read_to_string(default))),
+            None => None,
+        };
+        let text = match text {
+            Some((file, text)) => {
+                text.with_context(|| format!("cannot read {}", file.display()))?
+            }
+            None => String::new(),
+        };
+        Self::from_sources(&text, std::env::vars())
+    }
+
+    /// The settings of a file's text and of environment variables.
+    pub(crate) fn from_sources(
+        text: &str,
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> anyhow::Result<Self> {
+        let mut table: Table = text.parse().context("the settings file is not valid TOML")?;
+        for (name, value) in variables {
+            if let Some(path) = name.strip_prefix(PREFIX) {
+                set(&mut table, path, &value).with_context(|| format!("variable {name}"))?;
+            }
+        }
+        table.try_into().context("the settings are not valid")
+    }
+
+    /// What keeps the program from starting with these settings; empty when nothing does.
+    pub(crate) fn refusals(&self) -> Vec<String> {
+        let mut refusals = Vec::new();
+        if self.environment == Environment::Production {
+            if self.payment_gateway() == PaymentGatewayProvider::Sandbox {
+                refusals.push(
+                    "payment_gateway.provider is \"sandbox\", which gives money away; use a real \
+                     provider or \"disabled\""
+                        .to_owned(),
+                );
+            }
+            if self.server.trusted_proxies.is_empty() {
+                refusals.push(
+                    "the server speaks plain HTTP; put a proxy that ends TLS in front and name its \
+                     network in server.trusted_proxies"
+                        .to_owned(),
+                );
+            }
+        } else if !self.server.address.ip().is_loopback() {
+            refusals.push(format!(
+                "Development listens on loopback addresses only, not on {}; set environment = \
+                 \"Production\" to serve others",
+                self.server.address
+            ));
+        }
+        refusals
+    }
+
+    /// Where a module's store lies.
+    pub(crate) fn target(&self, module: &str) -> Target {
+        let strings = &self.connection_strings;
+        let own = match module {
+            "identity" => &strings.identity,
+            "ledger" => &strings.ledger,
+            "wallet" => &strings.wallet,
+            _ => &None,
+        };
+        match own.as_ref().or(strings.default.as_ref()) {
+            Some(url) => Target::Postgres {
+                url: url.clone(),
+                max_connections: self.postgres.connections_max,
+            },
+            None => Target::Sqlite { folder: self.data_dir.clone() },
+        }
+    }
+
+    /// The folder of the signing key.
+    pub(crate) fn keys_dir(&self) -> PathBuf {
+        self.jwt.keys_dir.clone().unwrap_or_else(|| self.data_dir.join("keys"))
+    }
+
+    /// The payment gateway in use.
+    pub(crate) fn payment_gateway(&self) -> PaymentGatewayProvider {
+        self.payment_gateway.provider.unwrap_or(match self.environment {
+            Environment::Development => PaymentGatewayProvider::Sandbox,
+            Environment::Production => PaymentGatewayProvider::Disabled,
+        })
+    }
+
+    /// The limits of one request.
+    pub(crate) fn limits(&self) -> web::Limits {
+        web::Limits {
+            body_bytes_max: self.server.body_bytes_max,
+            duration_max: Duration::from_secs(self.server.request_timeout_seconds),
+        }
+    }
+}
+
+/// Sets `SECTION__KEY` in a table. Numbers and booleans become what they look like, a value in brackets
+/// a list.
+fn set(table: &mut Table, path: &str, value: &str) -> anyhow::Result<()> {
+    let (section, key) = match path.split_once("__") {
+        Some((section, key)) => (Some(section.to_lowercase()), key.to_lowercase()),
+        None => (None, path.to_lowercase()),
+    };
+    let table = match section {
+        None => table,
+        Some(section) => table
+            .entry(section.clone())
+            .or_insert_with(|| Value::Table(Table::new()))
+            .as_table_mut()
+            .with_context(|| format!("{section} is not a section"))?,
+    };
+    table.insert(key, parse(value));
+    Ok(())
+}
+
+fn parse(text: &str) -> Value {
+    if let Ok(number) = text.parse() {
+        return Value::Integer(number);
+    }
+    if let Ok(boolean) = text.parse() {
+        return Value::Boolean(boolean);
+    }
+    if text.starts_with('[')
+        && let Ok(mut table) = format!("list = {text}").parse::<Table>()
+        && let Some(list) = table.remove("list")
+    {
+        return list;
+    }
+    Value::String(text.to_owned())
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            environment: Environment::default(),
+            data_dir: PathBuf::from("data"),
+            server: Server::default(),
+            connection_strings: ConnectionStrings::default(),
+            postgres: Postgres::default(),
+            jwt: Jwt::default(),
+            ledger: LedgerEngine::default(),
+            payment_gateway: PaymentGateway::default(),
+            log: Log::default(),
+        }
+    }
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            address: SocketAddr::from(([127, 0, 0, 1], 8080)),
+            request_timeout_seconds: 30,
+            body_bytes_max: 1_048_576,
+            drain_timeout_seconds: 30,
+            trusted_proxies: Vec::new(),
+        }
+    }
+}
+
+impl Default for Postgres {
+    fn default() -> Self {
+        Self { connections_max: 10 }
+    }
+}
+
+impl Default for Jwt {
+    fn default() -> Self {
+        Self {
+            issuer: "Finitech".to_owned(),
+            audience: "Finitech.Users".to_owned(),
+            keys_dir: None,
+        }
+    }
+}
+
+impl Default for LedgerEngine {
+    fn default() -> Self {
+        let ledger::EngineConfig { queue_max, group_max } = ledger::EngineConfig::default();
+        Self { queue_max, group_max }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: "info".to_owned(), format: LogFormat::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use secrecy::ExposeSecret;
+
+    fn load(text: &str, variables: &[(&str, &str)]) -> anyhow::Result<Config> {
+        let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        Config::from_sources(text, variables.iter().map(own))
+    }
+
+    #[test]
+    fn the_environment_overrides_the_file() {
+        let config = load(
+            "data_dir = \"/a\"\n[server]\naddress = \"127.0.0.1:1\"\nbody_bytes_max = 5",
+            &[
+                ("FINITECH__DATA_DIR", "/b"),
+                ("FINITECH__SERVER__ADDRESS", "127.0.0.1:2"),
+                ("FINITECH__SERVER__TRUSTED_PROXIES", "[\"10.0.0.0/8\"]"),
+                ("FINITECH__CONNECTION_STRINGS__DEFAULT", "postgres://u:p@h/d"),
+                ("FINITECH__ENVIRONMENT", "Production"),
+                ("FINITECH_TEST_POSTGRES_URL", "not ours"),
+                ("HOME", "/root"),
+            ],
+        )
+        .unwrap();
+        assert_eq!(config.data_dir, Path::new("/b"));
+        assert_eq!(config.server.address.port(), 2);
+        assert_eq!(config.server.body_bytes_max, 5);
+        assert_eq!(config.server.trusted_proxies, ["10.0.0.0/8"]);
+        assert_eq!(config.environment, Environment::Production);
+        let default = config.connection_strings.default.unwrap();
+        assert_eq!(default.expose_secret(), "postgres://u:p@h/d");
+    }
+
+    #[test]
+    fn unknown_keys_are_refused() {
+        for (text, variables) in [
+            ("adress = 1", &[][..]),
+            ("[server]\nport = 1", &[]),
+            ("", &[("FINITECH__SERVER__PORT", "1")]),
+            ("", &[("FINITECH__DATADIR", "x")]),
+            ("", &[("FINITECH__DATA_DIR__X", "x")]),
+            ("environment = \"production\"", &[]),
+        ] {
+            assert!(load(text, variables).is_err(), "{text} {variables:?}");
+        }
+    }
+
+    #[test]
+    fn a_module_may_have_a_database_of_its_own() {
+        let config = load(
+            "[connection_strings]\ndefault = \"postgres://a\"\nledger = \"postgres://b\"",
+            &[],
+        )
+        .unwrap();
+        let url = |module| match config.target(module) {
+            Target::Postgres { url, .. } => url.expose_secret().to_owned(),
+            Target::Sqlite { .. } => "sqlite".to_owned(),
+        };
+        assert_eq!(url("wallet"), "postgres://a");
+        assert_eq!(url("ledger"), "postgres://b");
+    }
+
+    #[test]
+    fn connection_strings_are_not_printed() {
+        let config = load("[connection_strings]\ndefault = \"postgres://u:hunter2@h/d\"", &[]);
+        assert!(!format!("{:?}", config.unwrap()).contains("hunter2"));
+    }
+
+    #[test]
+    fn what_is_unsafe_is_refused_in_production_and_all_of_it_at_once() {
+        let config = load("environment = \"Production\"", &[]).unwrap();
+        assert_eq!(config.refusals().len(), 1);
+        let text = "environment = \"Production\"\n[payment_gateway]\nprovider = \"sandbox\"";
+        assert_eq!(load(text, &[]).unwrap().refusals().len(), 2);
+        let text = "[server]\naddress = \"0.0.0.0:8080\"";
+        assert_eq!(load(text, &[]).unwrap().refusals().len(), 1);
+        assert!(load("", &[]).unwrap().refusals().is_empty());
+    }
+}

@@ -1,0 +1,68 @@
+//! The modules' stores, and their migrations.
+
+use crate::config::Config;
+use anyhow::Context;
+use store::{MigrationStatus, SqlMigration, Store};
+
+/// One store per module.
+#[derive(Clone, Debug)]
+pub(crate) struct Stores {
+    pub(crate) identity: Store,
+    pub(crate) ledger: Store,
+    pub(crate) wallet: Store,
+}
+
+impl Stores {
+    /// Opens the stores without touching their tables.
+    pub(crate) async fn open(config: &Config) -> anyhow::Result<Self> {
+        let open = async |module: &'static str| {
+            Store::open(module, &config.target(module))
+                .await
+                .with_context(|| format!("cannot open the {module} store"))
+        };
+        let (identity, ledger, wallet) =
+            tokio::try_join!(open("identity"), open("ledger"), open("wallet"))?;
+        Ok(Self { identity, ledger, wallet })
+    }
+
+    /// Every store with its module's migrations.
+    pub(crate) fn all(&self) -> [(&Store, &'static [SqlMigration]); 3] {
+        [
+            (&self.identity, identity::MIGRATIONS),
+            (&self.ledger, ledger::MIGRATIONS),
+            (&self.wallet, wallet::MIGRATIONS),
+        ]
+    }
+
+    /// Applies what is missing, and returns what it was.
+    pub(crate) async fn migrate(&self) -> anyhow::Result<Vec<(&'static str, String)>> {
+        let mut applied = Vec::new();
+        for (store, migrations) in self.all() {
+            let module = store.module();
+            let names = store
+                .migrate(migrations)
+                .await
+                .with_context(|| format!("cannot migrate the {module} store"))?;
+            for name in names {
+                tracing::info!(module, name, "migration applied");
+                applied.push((module, name));
+            }
+        }
+        Ok(applied)
+    }
+
+    /// Every migration and whether it ran.
+    pub(crate) async fn status(&self) -> anyhow::Result<Vec<MigrationStatus>> {
+        let mut status = Vec::new();
+        for (store, migrations) in self.all() {
+            status.extend(store.migration_status(migrations).await?);
+        }
+        Ok(status)
+    }
+
+    /// Migrations that the databases lack, as `module/name`.
+    pub(crate) async fn missing_migrations(&self) -> anyhow::Result<Vec<String>> {
+        let missing = self.status().await?.into_iter().filter(|one| !one.applied);
+        Ok(missing.map(|one| format!("{}/{}", one.module, one.name)).collect())
+    }
+}

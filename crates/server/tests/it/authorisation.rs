@@ -1,0 +1,84 @@
+//! Every operation of the OpenAPI document is public on purpose or protected in fact.
+
+use crate::support::{AHMED, Client, Server, World};
+use hyper::Method;
+use serde_json::{Value, json};
+use store::testing::TestDatabase;
+
+/// What nobody needs to sign in for.
+const PUBLIC: [&str; 6] = [
+    "GET /.well-known/jwks.json",
+    "GET /health/live",
+    "GET /health/ready",
+    "POST /api/v1/auth/login",
+    "POST /api/v1/auth/refresh",
+    "POST /api/v1/auth/register",
+];
+
+/// What each other operation asks for; empty for anyone who is signed in.
+const PROTECTED: [(&str, &str); 14] = [
+    ("GET /api/v1/ledger/accounts/{id}", "ledger:read"),
+    ("GET /api/v1/ledger/accounts/{id}/entries", "ledger:read"),
+    ("GET /api/v1/ledger/transactions/{id}", "ledger:read"),
+    ("GET /api/v1/ledger/trial-balance", "ledger:read"),
+    ("GET /api/v1/me", ""),
+    ("GET /api/v1/wallets", "wallet:read"),
+    ("GET /api/v1/wallets/{id}", "wallet:read"),
+    ("GET /api/v1/wallets/{id}/transactions", "wallet:read"),
+    ("POST /api/v1/auth/logout", ""),
+    ("POST /api/v1/ledger/accounts", "ledger:write"),
+    ("POST /api/v1/ledger/transactions", "ledger:write"),
+    ("POST /api/v1/wallets", "wallet:write"),
+    ("POST /api/v1/wallets/{id}/top-ups", "wallet:write"),
+    ("POST /api/v1/wallets/{id}/transfers", "wallet:write"),
+];
+
+#[tokio::test]
+async fn every_operation_is_in_the_authorisation_table() {
+    let world = World::new(TestDatabase::sqlite());
+    let server = Server::start(world.command(&["--no-demo"])).await;
+    let document = server.client.get("/openapi.json").await.expect(200);
+    let mut found: Vec<(String, Option<String>)> = web::openapi::operations(&document)
+        .into_iter()
+        .map(|(method, path, operation)| {
+            let permissions: Vec<_> = web::openapi::required_permissions(operation).collect();
+            let asks = operation.get("security").map(|_| permissions.join(" "));
+            (format!("{method} {path}"), asks)
+        })
+        .collect();
+    found.sort();
+    let mut expected: Vec<(String, Option<String>)> = PUBLIC
+        .iter()
+        .map(|operation| ((*operation).to_owned(), None))
+        .chain(PROTECTED.iter().map(|(one, asks)| ((*one).to_owned(), Some((*asks).to_owned()))))
+        .collect();
+    expected.sort();
+    assert_eq!(found, expected);
+}
+
+#[tokio::test]
+async fn protected_operations_refuse_strangers_and_people_without_the_permission() {
+    let world = World::new(TestDatabase::sqlite());
+    let server = world.serve().await;
+    let customer = server.client.signed_in(AHMED).await;
+    let forged = server.client.with_token("eyJhbGciOiJub25lIn0.e30.");
+    for (operation, permission) in PROTECTED {
+        for stranger in [&server.client, &forged] {
+            let answer = call(stranger, operation).await;
+            assert_eq!(answer, (401, json!("unauthenticated")), "{operation}");
+        }
+        if permission.starts_with("ledger:") {
+            assert_eq!(call(&customer, operation).await, (403, json!("forbidden")), "{operation}");
+        }
+    }
+}
+
+async fn call(client: &Client, operation: &str) -> (u16, Value) {
+    let (method, path) = operation.split_once(' ').unwrap();
+    let path = path.replace("{id}", "0199c0de-0000-7000-8000-000000000000");
+    let body = json!({});
+    let body = (method == "POST").then_some(&body);
+    let method = Method::from_bytes(method.as_bytes()).unwrap();
+    let answer = client.send(method, &path, &[("idempotency-key", "k")], body).await.unwrap();
+    (answer.status, answer.body["code"].clone())
+}

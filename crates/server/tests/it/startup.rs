@@ -1,0 +1,175 @@
+//! Starting, refusing to start, stopping.
+
+use crate::support::{AHMED, Server, World, finish, id, is_private};
+use hyper::Method;
+use serde_json::json;
+use std::time::Duration;
+use store::testing::TestDatabase;
+
+store::on_every_store! {
+    a_first_start_makes_keys_and_a_demo_world_and_a_second_keeps_them,
+    without_the_demo_the_database_is_empty,
+    production_asks_for_migrations_first,
+    production_refuses_what_is_unsafe,
+    unknown_settings_are_refused,
+    requests_in_flight_are_answered_before_the_end,
+    two_processes_serve_the_same_data,
+    health_tells_life_and_readiness,
+}
+
+async fn a_first_start_makes_keys_and_a_demo_world_and_a_second_keeps_them(database: TestDatabase) {
+    let world = World::new(database);
+    let server = world.serve().await;
+    assert!(server.ready.contains("is ready on http://127.0.0.1:"), "{}", server.ready);
+    let keys = world.data_dir().join("keys");
+    assert!(is_private(&keys));
+    assert!(world.is_postgres() || is_private(&world.data_dir()));
+    for key in std::fs::read_dir(&keys).unwrap() {
+        assert!(is_private(&key.unwrap().path()));
+    }
+    let ahmed = server.client.signed_in(AHMED).await;
+    let wallet = ahmed.wallet().await;
+    assert!(server.stop().await);
+
+    let server = world.serve().await;
+    // The signing key was kept, so the token still counts; and nobody got their money twice.
+    let path = format!("/api/v1/wallets/{}", id(&wallet));
+    let token_kept = server.client.with_token(&ahmed.token());
+    assert_eq!(token_kept.get(&path).await.expect(200), wallet);
+    assert!(server.stop().await);
+}
+
+async fn without_the_demo_the_database_is_empty(database: TestDatabase) {
+    let world = World::new(database);
+    let server = Server::start(world.command(&["--no-demo"])).await;
+    let body = json!({"identifier": AHMED, "password": "demo-Finitech-1"});
+    server.client.post("/api/v1/auth/login", &body).await.expect(401);
+    assert!(server.stop().await);
+    // Data of one's own is never mixed with the demo world.
+    let server = Server::start(world.command(&["serve", "--no-demo"])).await;
+    let person = json!({
+        "email": "amina@example.com",
+        "phoneNumber": "+212661111111",
+        "password": "demo-Finitech-1",
+        "displayName": "Amina",
+    });
+    server.client.post("/api/v1/auth/register", &person).await.expect(201);
+    assert!(server.stop().await);
+    let server = world.serve().await;
+    server.client.post("/api/v1/auth/login", &body).await.expect(401);
+}
+
+async fn production_asks_for_migrations_first(database: TestDatabase) {
+    let world = World::new(database);
+    let production = |arguments: &[&str]| {
+        let mut command = world.command(arguments);
+        command
+            .env("FINITECH__ENVIRONMENT", "Production")
+            .env("FINITECH__SERVER__TRUSTED_PROXIES", "[\"127.0.0.1/32\"]");
+        command
+    };
+    let refused = finish(production(&[])).await;
+    assert!(!refused.success);
+    assert!(refused.stderr.contains("finitech migrate"), "{}", refused.stderr);
+    let status = finish(production(&["migrate", "--status"])).await;
+    assert!(status.success);
+    assert!(status.stdout.contains("pending  ledger/m0001_journal"), "{}", status.stdout);
+    assert!(!status.stdout.contains("applied"), "{}", status.stdout);
+    let migrated = finish(production(&["migrate"])).await;
+    assert!(migrated.stdout.contains("applied ledger/m0001_journal"), "{}", migrated.stdout);
+    let status = finish(production(&["migrate", "--status"])).await;
+    assert!(!status.stdout.contains("pending"), "{}", status.stdout);
+    let server = Server::start(production(&[])).await;
+    // There is no demo world and no sandbox here.
+    let body = json!({"identifier": AHMED, "password": "demo-Finitech-1"});
+    server.client.post("/api/v1/auth/login", &body).await.expect(401);
+    assert!(server.stop().await);
+}
+
+async fn production_refuses_what_is_unsafe(database: TestDatabase) {
+    let world = World::new(database);
+    let mut command = world.command(&[]);
+    command
+        .env("FINITECH__ENVIRONMENT", "Production")
+        .env("FINITECH__PAYMENT_GATEWAY__PROVIDER", "sandbox");
+    let refused = finish(command).await;
+    assert!(!refused.success);
+    for reason in ["payment_gateway.provider", "server.trusted_proxies", "finitech migrate"] {
+        assert!(refused.stderr.contains(reason), "{reason}: {}", refused.stderr);
+    }
+}
+
+async fn unknown_settings_are_refused(database: TestDatabase) {
+    let world = World::new(database);
+    let mut command = world.command(&[]);
+    command.env("FINITECH__SERVER__PORT", "1");
+    let refused = finish(command).await;
+    assert!(!refused.success);
+    assert!(refused.stderr.contains("port"), "{}", refused.stderr);
+}
+
+async fn requests_in_flight_are_answered_before_the_end(database: TestDatabase) {
+    let world = World::new(database);
+    let server = world.serve().await;
+    let client = server.client.clone();
+    let signing_in = (0..4).map(|_| {
+        let client = client.clone();
+        tokio::spawn(async move {
+            let body = json!({"identifier": AHMED, "password": "demo-Finitech-1"});
+            client.send(Method::POST, "/api/v1/auth/login", &[], Some(&body)).await
+        })
+    });
+    let signing_in: Vec<_> = signing_in.collect();
+    // Long enough for the requests to arrive, too short for all of them to be answered.
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    assert!(server.stop().await);
+    for answer in signing_in {
+        assert_eq!(answer.await.unwrap().expect("an answer").status, 200);
+    }
+}
+
+async fn two_processes_serve_the_same_data(database: TestDatabase) {
+    let world = World::new(database);
+    if !world.is_postgres() {
+        // An embedded database belongs to one process.
+        return;
+    }
+    let first = world.serve().await;
+    let mut command = world.command(&[]);
+    command.env("FINITECH__DATA_DIR", world.data_dir().join("second"));
+    let second = Server::start(command).await;
+    // A token of one counts at the other, although each has a signing key of its own.
+    let ahmed = first.client.signed_in(AHMED).await;
+    let elsewhere = second.client.with_token(&ahmed.token());
+    let wallet = ahmed.wallet().await;
+    let path = format!("/api/v1/wallets/{}/top-ups", id(&wallet));
+    let body = json!({"amountMinorUnits": 700, "currencyCode": "MAD"});
+    let here = ahmed.post_with_key(&path, "same", &body).await.expect(201);
+    let there = elsewhere.post_with_key(&path, "same", &body).await;
+    assert_eq!(there.headers["idempotency-replayed"], "true");
+    assert_eq!(there.expect(201), here);
+    assert_eq!(elsewhere.balance(&wallet, "MAD").await, ahmed.balance(&wallet, "MAD").await);
+    assert!(first.stop().await);
+    assert!(second.stop().await);
+    world.verify().await;
+}
+
+async fn health_tells_life_and_readiness(database: TestDatabase) {
+    let world = World::new(database);
+    let server = Server::start(world.command(&["--no-demo"])).await;
+    let live = server.client.get("/health/live").await;
+    assert_eq!(live.expect(200)["status"], "live");
+    let ready = server.client.get("/health/ready").await;
+    assert!(ready.headers.contains_key("x-request-id"));
+    assert_eq!(ready.expect(200)["status"], "ready");
+    let id = [("x-request-id", "mine-1")];
+    let answer = server.client.send(Method::GET, "/nowhere", &id, None).await.unwrap();
+    assert_eq!(answer.headers["x-request-id"], "mine-1");
+    assert_eq!(answer.headers["content-type"], "application/problem+json");
+    let body = answer.expect(404);
+    assert_eq!(body["code"], "not_found");
+    assert_eq!(body["requestId"], "mine-1");
+    let wrong = server.client.post("/health/live", &json!({})).await;
+    assert!(wrong.headers.contains_key("allow"));
+    assert_eq!(wrong.expect(405)["code"], "method_not_allowed");
+}

@@ -1,0 +1,287 @@
+//! The binary as a child process, and a client for it.
+
+use http_body_util::{BodyExt, Full};
+use hyper::body::Bytes;
+use hyper::{HeaderMap, Method, Request};
+use hyper_util::client::legacy::Client as HyperClient;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+use store::testing::TestDatabase;
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+
+pub(crate) const PASSWORD: &str = "demo-Finitech-1";
+pub(crate) const AHMED: &str = "ahmed.benali@example.com";
+pub(crate) const FATIMA: &str = "fatima.alami@example.com";
+pub(crate) const FATIMA_PHONE: &str = "+212612345683";
+pub(crate) const ADMIN: &str = "admin@example.com";
+
+/// Where one world lives: a data folder, and a database if it is not SQLite.
+pub(crate) struct World {
+    database: TestDatabase,
+    folder: tempfile::TempDir,
+}
+
+impl World {
+    pub(crate) fn new(database: TestDatabase) -> Self {
+        Self { database, folder: tempfile::tempdir().unwrap() }
+    }
+
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    pub(crate) fn is_postgres(&self) -> bool {
+        self.database.postgres_url().is_some()
+    }
+
+    /// The program with this world's settings and nothing else from the environment.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_finitech"));
+        command
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .env_clear()
+            .env("FINITECH__DATA_DIR", self.data_dir())
+            .env("FINITECH__SERVER__ADDRESS", "127.0.0.1:0")
+            .env("FINITECH__LOG__LEVEL", "warn")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        if let Some(url) = self.database.postgres_url() {
+            command.env("FINITECH__CONNECTION_STRINGS__DEFAULT", url);
+        }
+        command
+    }
+
+    /// Runs a subcommand to its end.
+    pub(crate) async fn run(&self, arguments: &[&str]) -> Finished {
+        finish(self.command(arguments)).await
+    }
+
+    /// Serves with the demo world.
+    pub(crate) async fn serve(&self) -> Server {
+        Server::start(self.command(&[])).await
+    }
+
+    /// The ledger must add up.
+    pub(crate) async fn verify(&self) {
+        let verified = self.run(&["ledger", "verify"]).await;
+        assert!(verified.success, "{}{}", verified.stdout, verified.stderr);
+    }
+}
+
+/// What a finished process left.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) success: bool,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+pub(crate) async fn finish(mut command: Command) -> Finished {
+    let output = command.output().await.unwrap();
+    Finished {
+        success: output.status.success(),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// A serving process.
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) client: Client,
+    /// The line that says it is ready.
+    pub(crate) ready: String,
+    // Kept open, so that the server never writes into a closed pipe.
+    _stdout: Lines<BufReader<ChildStdout>>,
+}
+
+impl Server {
+    pub(crate) async fn start(mut command: Command) -> Self {
+        let mut child = command.spawn().unwrap();
+        let mut stdout = BufReader::new(child.stdout.take().unwrap()).lines();
+        let Some(ready) = stdout.next_line().await.unwrap() else {
+            let mut stderr = String::new();
+            child.stderr.take().unwrap().read_to_string(&mut stderr).await.unwrap();
+            panic!("the server did not start: {stderr}");
+        };
+        // Read away, so that a chatty server is never stopped by a full pipe.
+        let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines();
+        tokio::spawn(async move {
+            while let Ok(Some(line)) = stderr.next_line().await {
+                eprintln!("server: {line}");
+            }
+        });
+        let base = ready.split_whitespace().find(|word| word.starts_with("http://")).unwrap();
+        let client = Client::new(base);
+        Self { child, client, ready, _stdout: stdout }
+    }
+
+    /// SIGKILL: no chance to clean up.
+    pub(crate) async fn kill(mut self) {
+        self.child.kill().await.unwrap();
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id().unwrap()
+    }
+
+    /// SIGTERM, and whether the process then ended well.
+    pub(crate) async fn stop(mut self) -> bool {
+        self.signal("-TERM").await;
+        tokio::time::timeout(Duration::from_secs(20), self.child.wait())
+            .await
+            .expect("the server stops")
+            .unwrap()
+            .success()
+    }
+
+    pub(crate) async fn signal(&self, signal: &str) {
+        let pid = self.pid().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().await.unwrap().success());
+    }
+}
+
+/// An answer: status, headers, and body as JSON (`null` when empty).
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Value,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    /// The body, if the status is as expected.
+    #[track_caller]
+    pub(crate) fn expect(self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{}", self.body);
+        self.body
+    }
+}
+
+/// A client of one server, as nobody or as somebody.
+#[derive(Clone)]
+pub(crate) struct Client {
+    http: HyperClient<HttpConnector, Full<Bytes>>,
+    base: String,
+    token: Option<String>,
+}
+
+impl Client {
+    pub(crate) fn new(base: &str) -> Self {
+        let http = HyperClient::builder(TokioExecutor::new()).build_http();
+        Self { http, base: base.to_owned(), token: None }
+    }
+
+    /// The access token of somebody who is signed in.
+    pub(crate) fn token(&self) -> String {
+        self.token.clone().unwrap()
+    }
+
+    /// Signed in with the demo password.
+    pub(crate) async fn signed_in(&self, identifier: &str) -> Self {
+        let body = json!({"identifier": identifier, "password": PASSWORD});
+        let tokens = self.post("/api/v1/auth/login", &body).await.expect(200);
+        self.with_token(tokens["accessToken"].as_str().unwrap())
+    }
+
+    pub(crate) fn with_token(&self, token: &str) -> Self {
+        Self { token: Some(token.to_owned()), ..self.clone() }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send(Method::GET, path, &[], None).await.unwrap()
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.send(Method::POST, path, &[], Some(body)).await.unwrap()
+    }
+
+    pub(crate) async fn post_with_key(&self, path: &str, key: &str, body: &Value) -> Answer {
+        self.try_post_with_key(path, key, body).await.unwrap()
+    }
+
+    /// Fails when the server goes away.
+    pub(crate) async fn try_post_with_key(
+        &self,
+        path: &str,
+        key: &str,
+        body: &Value,
+    ) -> Result<Answer, String> {
+        self.send(Method::POST, path, &[("idempotency-key", key)], Some(body)).await
+    }
+
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&Value>,
+    ) -> Result<Answer, String> {
+        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
+        if let Some(token) = &self.token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if body.is_some() {
+            request = request.header("content-type", "application/json");
+        }
+        let body = body.map(Value::to_string).unwrap_or_default();
+        let request = request.body(Full::from(body)).unwrap();
+        let response = self.http.request(request).await.map_err(|error| error.to_string())?;
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.map_err(|error| error.to_string())?.to_bytes();
+        let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body, text })
+    }
+
+    /// The caller's first wallet.
+    pub(crate) async fn wallet(&self) -> Value {
+        self.get("/api/v1/wallets").await.expect(200)["items"][0].clone()
+    }
+
+    /// What a wallet holds in a currency.
+    pub(crate) async fn balance(&self, wallet: &Value, currency: &str) -> i64 {
+        let path = format!("/api/v1/wallets/{}", wallet["id"].as_str().unwrap());
+        balance(&self.get(&path).await.expect(200), currency)
+    }
+}
+
+pub(crate) fn balance(wallet: &Value, currency: &str) -> i64 {
+    let balances = wallet["balances"].as_array().unwrap();
+    let one = balances.iter().find(|one| one["currencyCode"] == currency).unwrap();
+    one["balanceMinorUnits"].as_i64().unwrap()
+}
+
+pub(crate) fn id(of: &Value) -> String {
+    of["id"].as_str().unwrap().to_owned()
+}
+
+/// Numbers that look random and are the same in every run.
+pub(crate) struct Dice(pub(crate) u64);
+
+impl Dice {
+    pub(crate) fn roll(&mut self, sides: usize) -> usize {
+        // Constants of Knuth's MMIX generator.
+        self.0 =
+            self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).unwrap() % sides
+    }
+}
+
+/// Whether a file exists and only its owner may read it.
+pub(crate) fn is_private(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::metadata(path).unwrap().permissions().mode() & 0o077 == 0
+}

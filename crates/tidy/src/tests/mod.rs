@@ -1,0 +1,4 @@
+mod crates;
+mod files;
+mod sources;
+mod workspace;

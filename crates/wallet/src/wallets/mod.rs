@@ -1,0 +1,103 @@
+//! Opening wallets and looking into them.
+
+mod entity;
+pub(crate) mod repo;
+
+pub use entity::Wallet;
+
+use crate::{Error, Refusal, WalletId, Wallets, events};
+use kernel::{Currency, Page, PageLimit, UserId};
+use ledger_api::{Constraint, NewAccount, Side};
+use std::collections::HashMap;
+use store::outbox;
+use uuid::Uuid;
+
+/// What a wallet holds in one currency, as the ledger tells it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WalletBalance {
+    /// The currency.
+    pub currency: Currency,
+    /// Posted, in minor units.
+    pub balance: i64,
+    /// What may be spent, in minor units.
+    pub available: i64,
+}
+
+/// The most wallets of one person. A person needs one or two; a program that makes more is stopped.
+const WALLETS_MAX: u64 = 20;
+
+impl Wallets {
+    /// Opens a wallet for `owner` in the given currencies, each named once.
+    pub async fn create_wallet(
+        &self,
+        owner: UserId,
+        currencies: &[Currency],
+    ) -> Result<Wallet, Error> {
+        let deps = &self.deps;
+        if repo::count_of_owner(&deps.store, owner).await? >= WALLETS_MAX {
+            return Err(Refusal::TooManyWallets { max: WALLETS_MAX }.into());
+        }
+        let wallet = Wallet::new(WalletId(deps.ids.next()), owner, currencies, deps.clock.now());
+        // First the accounts, then the wallet that points to them: a crash in between leaves empty
+        // accounts that nobody uses, never a wallet without accounts.
+        for account in &wallet.accounts {
+            deps.ledger
+                .open_account(NewAccount {
+                    id: account.ledger_account_id,
+                    name: format!("wallet {} {}", wallet.id, account.currency),
+                    currency: account.currency,
+                    normal_side: Side::Credit,
+                    constraint: Constraint::NonNegative,
+                })
+                .await?;
+        }
+        let tx = deps.store.begin().await?;
+        repo::insert_in_tx(&tx, &wallet).await?;
+        outbox::append_in_tx(&deps.store, &tx, events::wallet_created(&wallet)).await?;
+        tx.commit().await.map_err(store::StoreError::from)?;
+        Ok(wallet)
+    }
+
+    /// A wallet of `owner`; somebody else's is not found.
+    pub async fn wallet(&self, owner: UserId, id: WalletId) -> Result<Wallet, Error> {
+        repo::find(&self.deps.store, id)
+            .await?
+            .filter(|wallet| wallet.owner_id == owner)
+            .ok_or(Error::WalletNotFound)
+    }
+
+    /// A page of the wallets of `owner`, oldest first.
+    pub async fn wallets(
+        &self,
+        owner: UserId,
+        after: Option<Uuid>,
+        limit: PageLimit,
+    ) -> Result<Page<Wallet>, Error> {
+        Ok(repo::page_of_owner(&self.deps.store, owner, after, limit).await?)
+    }
+
+    /// What these wallets hold, each in its own order of currencies, all as of one instant.
+    pub async fn balances(
+        &self,
+        wallets: &[Wallet],
+    ) -> Result<HashMap<WalletId, Vec<WalletBalance>>, Error> {
+        let ids: Vec<_> = wallets
+            .iter()
+            .flat_map(|wallet| wallet.accounts.iter().map(|account| account.ledger_account_id))
+            .collect();
+        let accounts = self.deps.ledger.accounts(&ids).await?;
+        let by_id: HashMap<_, _> = accounts.iter().map(|account| (account.id, account)).collect();
+        let balances_of = |wallet: &Wallet| {
+            let found = wallet.accounts.iter().filter_map(|account| {
+                let ledger_account = by_id.get(&account.ledger_account_id)?;
+                Some(WalletBalance {
+                    currency: account.currency,
+                    balance: ledger_account.posted(),
+                    available: ledger_account.available(),
+                })
+            });
+            found.collect()
+        };
+        Ok(wallets.iter().map(|wallet| (wallet.id, balances_of(wallet))).collect())
+    }
+}
