@@ -15,6 +15,7 @@ pub struct Event {
     pub aggregate_id: Uuid,
     /// When.
     pub occurred_at: Timestamp,
-    /// A JSON object, the snapshot consumers work from. Never holds personal data.
+    /// A JSON object, the snapshot consumers work from. Holds no contact data and no secrets; free text
+    /// that a caller put on a ledger transaction passes through.
     pub payload: String,
 }

@@ -44,8 +44,9 @@ pub struct NewTransaction {
     /// At least two, at most [`LEGS_MAX`], summing to zero in each currency.
     pub legs: Vec<Leg>,
     /// The ledger refuses the transaction after this instant. Whoever gave up waiting learns the outcome
-    /// for good by posting the same again after it: replayed, or refused for ever. (Reading alone does
-    /// not tell: a posting of before may still be on its way.) Not part of the content.
+    /// for good by posting the same again after it: replayed, or refused for ever (as far as
+    /// the clocks of the machines agree). Reading alone does not tell: a posting of before may still be
+    /// on its way. Not part of the content.
     pub not_after: Option<Timestamp>,
 }
 

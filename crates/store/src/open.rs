@@ -39,6 +39,11 @@ pub struct Store {
     write: DatabaseConnection,
 }
 
+/// What every session asks of the server. A process that is cut off in the middle of a transaction must
+/// not hold its locks until somebody notices, and nobody waits for a lock without end.
+const POSTGRES_SETTINGS: [(&str, &str); 2] =
+    [("idle_in_transaction_session_timeout", "30s"), ("lock_timeout", "20s")];
+
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(10);
 const SQLITE_BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 const SQLITE_READERS: u32 = 4;
@@ -62,6 +67,7 @@ impl Store {
                     .acquire_timeout(ACQUIRE_TIMEOUT)
                     .connect_timeout(ACQUIRE_TIMEOUT)
                     .sqlx_logging(false)
+                    .map_sqlx_postgres_opts(|postgres| postgres.options(POSTGRES_SETTINGS))
                     .set_schema_search_path(module)
                     .set_application_name(format!("finitech/{module}"));
                 let connection = Database::connect(options).await?;

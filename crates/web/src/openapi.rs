@@ -9,11 +9,10 @@ use utoipa::OpenApi;
 #[openapi(components(schemas(ProblemBody)))]
 struct Shared;
 
-/// Completes a document generated from the routes: the bearer scheme, and on each operation the
+/// Completes the document generated from the routes: the bearer scheme, and on each operation the
 /// problems that any such operation can answer with.
-pub fn finish(generated: utoipa::openapi::OpenApi) -> Value {
-    let mut api = Shared::openapi();
-    api.merge(generated);
+pub fn finish(mut api: utoipa::openapi::OpenApi) -> Value {
+    api.merge(Shared::openapi());
     let mut document = serde_json::to_value(api).unwrap_or_default();
     document["openapi"] = json!("3.1.0");
     document["components"]["securitySchemes"] = json!({

@@ -31,17 +31,14 @@ pub(crate) enum StatusBody {
 
 /// How low an account's available balance may be taken.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
-#[serde(
-    tag = "type",
-    rename_all = "snake_case",
-    rename_all_fields = "camelCase",
-    deny_unknown_fields
-)]
+#[serde(tag = "type", rename_all = "snake_case", deny_unknown_fields)]
 pub(crate) enum ConstraintBody {
     /// Not below zero.
     // With braces, so that a limit beside it is an unknown member and not overlooked.
     NonNegative {},
     /// Not below minus the limit.
+    // On the variant, because utoipa does not know `rename_all_fields`.
+    #[serde(rename_all = "camelCase")]
     CreditLimit {
         #[schema(minimum = 1, maximum = 9007199254740991_i64)]
         limit_minor_units: i64,

@@ -22,6 +22,7 @@ store::on_every_store! {
     lists_are_paged_by_cursor,
     the_trial_balance_is_per_currency,
     every_route_asks_for_its_permission,
+    every_documented_member_is_as_it_is_sent,
 }
 
 /// A token is the list of its permissions; whose it is follows a colon at the end.
@@ -329,5 +330,32 @@ async fn every_route_asks_for_its_permission(database: TestDatabase) {
         let good =
             answer.status.is_success() || path.ends_with(&format!("transactions/{}", uuid(2)));
         assert!(good, "{method} {path}: {}", answer.body);
+    }
+}
+
+/// Every member of these answers and requests is in the document, and nothing in it is spelled otherwise.
+async fn every_documented_member_is_as_it_is_sent(database: TestDatabase) {
+    let world = World::new(&database).await;
+    let (_, api) = world.ledger.router().split_for_parts();
+    let document = web::openapi::finish(api);
+    let mut members = Vec::new();
+    collect_members(&document["components"]["schemas"], &mut members);
+    assert!(members.len() > 50, "{members:?}");
+    for member in &members {
+        assert!(member.chars().all(|letter| letter.is_ascii_alphanumeric()), "{member}");
+    }
+    for member in ["limitMinorUnits", "amountMinorUnits", "nextCursor", "balanced"] {
+        assert!(members.iter().any(|known| known == member), "{member}");
+    }
+}
+
+fn collect_members(schema: &Value, members: &mut Vec<String>) {
+    if let Some(properties) = schema["properties"].as_object() {
+        members.extend(properties.keys().cloned());
+    }
+    match schema {
+        Value::Object(object) => object.values().for_each(|one| collect_members(one, members)),
+        Value::Array(items) => items.iter().for_each(|one| collect_members(one, members)),
+        _ => (),
     }
 }

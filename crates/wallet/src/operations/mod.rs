@@ -413,8 +413,6 @@ fn refused(refusal: LedgerRefusal) -> Result<Outcome, Error> {
         | LedgerRefusal::TextInvalid { .. }
         | LedgerRefusal::CreditLimitNegative
         | LedgerRefusal::LegCount { .. }
-        | LedgerRefusal::TextInvalid { .. }
-        | LedgerRefusal::CreditLimitNegative
         | LedgerRefusal::AmountNotPositive { .. }
         | LedgerRefusal::Unbalanced { .. }
         | LedgerRefusal::AccountNotFound { .. }

@@ -97,6 +97,18 @@ fn a_deadline_is_met_to_the_microsecond_and_is_no_content() {
     assert!(post(&mut set, &until(1, past)).unwrap().replayed);
 }
 
+/// Another machine's clock may have run ahead and taken the journal's time with it.
+#[test]
+fn a_deadline_is_measured_by_this_machines_clock() {
+    let minute = Duration::from_secs(60);
+    let mut set = WorkingSet::new(world().head, noon().minus(minute));
+    set.accounts = world().accounts;
+    let deadline = noon().minus(minute / 2);
+    let new = transaction(1, &[dr(RICH, 1), cr(POOR, 1)]);
+    let posted = post(&mut set, &NewTransaction { not_after: Some(deadline), ..new });
+    assert_eq!(posted.unwrap().record.recorded_at, noon());
+}
+
 #[test]
 fn texts_have_their_lengths_and_no_nul() {
     let text = |field, min, max| Err(Refusal::TextInvalid { field, min, max });
