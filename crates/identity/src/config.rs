@@ -38,8 +38,8 @@ pub struct PasswordHashConfig {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            issuer: "finitech".into(),
-            audience: "finitech".into(),
+            issuer: "Finitech".into(),
+            audience: "Finitech.Users".into(),
             keys_folder: "data/keys".into(),
             access_token_lifetime: Duration::from_mins(15),
             refresh_token_lifetime: Duration::from_hours(7 * 24),

@@ -33,6 +33,16 @@ pub(crate) fn user_registered(user_id: UserId, occurred_at: Timestamp) -> NewEve
     }
 }
 
+/// `identity.role_granted`: `{userId, role}`.
+pub(crate) fn role_granted(user_id: UserId, role: &str, occurred_at: Timestamp) -> NewEvent {
+    NewEvent {
+        event_type: "identity.role_granted",
+        aggregate_id: user_id.0,
+        occurred_at,
+        payload: json!({ "userId": user_id.0, "role": role }).to_string(),
+    }
+}
+
 /// `identity.session_revoked`: `{userId, sessionId, reason}`, where `reason` is `logged_out` or
 /// `refresh_token_reused`. The aggregate is the user.
 pub(crate) fn session_revoked(

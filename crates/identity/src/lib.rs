@@ -18,12 +18,13 @@ pub use config::{Config, PasswordHashConfig};
 pub use error::Error;
 pub use keys::KeyFileError;
 pub use passwords::HashingError;
+pub use roles::GrantError;
 pub use sessions::{Device, LogInError, RefreshError, TokenPair};
 pub use users::{InvalidField, NewUser, RegisterError, User};
 
 use authenticator::SessionAuthenticator;
 use identity_api::UserDirectory;
-use kernel::{Actor, Clock, IdSource, UserId};
+use kernel::{Actor, Clock, IdSource, Timestamp, UserId};
 use keys::Keys;
 use passwords::Passwords;
 use secrecy::SecretString;
@@ -41,6 +42,23 @@ pub const MIGRATIONS: &[SqlMigration] = &[SqlMigration {
     sqlite: "",
     postgres: "",
 }];
+
+/// Gives the user with this e-mail address or phone number a role. For operators: the first
+/// administrator is made like this. The store is migrated.
+pub async fn grant_role(
+    store: &Store,
+    identifier: &str,
+    role: &str,
+    now: Timestamp,
+) -> Result<(), GrantError> {
+    let directory = Directory(store.clone());
+    let user = match identifier.contains('@') {
+        true => directory.find_by_email(identifier).await,
+        false => directory.find_by_phone(identifier).await,
+    };
+    let user = user.map_err(GrantError::Directory)?.ok_or(GrantError::NoSuchUser)?;
+    roles::grant(store, user, role, now).await
+}
 
 /// The identity module. Clones share everything.
 #[derive(Clone)]

@@ -50,6 +50,25 @@ pub struct NewAccount {
     pub constraint: Constraint,
 }
 
+/// A change of an account's status.
+///
+/// | from | to | |
+/// |---|---|---|
+/// | open | frozen | |
+/// | frozen | open | |
+/// | open, frozen | closed | with a balance of zero and nothing on hold |
+///
+/// Nothing leads out of closed. To the status that an account has already nothing happens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatusChange {
+    /// The account.
+    pub account: AccountId,
+    /// What it becomes.
+    pub to: AccountStatus,
+    /// Why, for people; 1 to 500 characters.
+    pub reason: String,
+}
+
 /// What went through an account, in minor units, each counter only ever growing by postings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Balances {
@@ -116,6 +135,13 @@ impl Constraint {
 }
 
 impl Balances {
+    /// Whether nothing is left on the account and nothing is on hold.
+    pub fn is_empty(&self) -> bool {
+        self.posted_debits == self.posted_credits
+            && self.pending_debits == 0
+            && self.pending_credits == 0
+    }
+
     /// The posted balance, positive on the normal side. Both counters are zero or more, so the
     /// difference always fits.
     pub fn posted(&self, normal_side: Side) -> i64 {

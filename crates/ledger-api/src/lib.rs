@@ -4,11 +4,13 @@ mod account;
 mod refusal;
 mod transaction;
 
-pub use account::{Account, AccountStatus, Balances, Constraint, NAME_CHARS_MAX, NewAccount, Side};
+pub use account::{
+    Account, AccountStatus, Balances, Constraint, NAME_CHARS_MAX, NewAccount, Side, StatusChange,
+};
 pub use refusal::Refusal;
 pub use transaction::{
-    DESCRIPTION_CHARS_MAX, Entry, EntryKey, KIND_CHARS_MAX, LEGS_MAX, Leg, NewTransaction,
-    REFERENCE_CHARS_MAX, Transaction,
+    DESCRIPTION_CHARS_MAX, Entry, EntryKey, KIND_CHARS_MAX, LEGS_MAX, Leg, NewReversal,
+    NewTransaction, REFERENCE_CHARS_MAX, REVERSAL_KIND, Transaction,
 };
 
 use async_trait::async_trait;
@@ -51,10 +53,24 @@ pub trait Ledger: Send + Sync {
     /// Opens an account. Again with the same id and content: answers with the account as it is.
     async fn open_account(&self, account: NewAccount) -> Result<Recorded<Account>, LedgerError>;
 
+    /// Freezes, unfreezes or closes an account. Answers with the account as it is then.
+    async fn change_status(&self, change: StatusChange) -> Result<Recorded<Account>, LedgerError>;
+
     /// Posts a transaction: all of its legs or none. Again with the same id and content: answers with
     /// the first result and moves nothing.
     async fn post(&self, transaction: NewTransaction)
     -> Result<Recorded<Transaction>, LedgerError>;
+
+    /// Posts several transactions at once: all of them, or none when one is refused
+    /// ([`Refusal::InBatch`] says which and why).
+    async fn post_all(
+        &self,
+        transactions: Vec<NewTransaction>,
+    ) -> Result<Vec<Recorded<Transaction>>, LedgerError>;
+
+    /// Takes a transaction back by a new one with the sides exchanged, in whole or in part, never more
+    /// than there was. Again with the same id and content: answers with the first result.
+    async fn reverse(&self, reversal: NewReversal) -> Result<Recorded<Transaction>, LedgerError>;
 
     /// An account and its balances; `None` if there is none with this id.
     async fn account(&self, id: AccountId) -> Result<Option<Account>, LedgerError>;

@@ -1,4 +1,4 @@
-use crate::{AccountId, AccountStatus};
+use crate::{AccountId, AccountStatus, TransactionId};
 use kernel::{Currency, Money, Timestamp};
 
 /// Why a command was refused: one reason each, found in the order in which they stand here, each looked
@@ -29,6 +29,48 @@ pub enum Refusal {
     /// A credit limit is below zero.
     #[error("a credit limit is zero or more")]
     CreditLimitNegative,
+    /// There is no account to change.
+    #[error("there is no account {account}")]
+    AccountUnknown {
+        /// The unknown id.
+        account: AccountId,
+    },
+    /// The account's status does not lead there.
+    #[error("an account that is {} cannot become {}", describe(*.from), describe(*.to))]
+    StatusNotReachable {
+        /// What it is.
+        from: AccountStatus,
+        /// What it was to become.
+        to: AccountStatus,
+    },
+    /// Only an empty account can be closed.
+    #[error("move the balance of {balance} away and end its holds before closing the account")]
+    AccountNotEmpty {
+        /// What is on it.
+        balance: Money,
+    },
+    /// There is no transaction to take back.
+    #[error("there is no transaction {original} to reverse")]
+    OriginalNotFound {
+        /// The unknown id.
+        original: TransactionId,
+    },
+    /// A reversal is not taken back; post the movement anew.
+    #[error("a reversal cannot be reversed; post a new transaction instead")]
+    OriginalIsReversal,
+    /// More than is left of the original after earlier reversals.
+    #[error("{left} minor units of the transaction are left to reverse, {asked} were asked for")]
+    ReversalExceedsOriginal {
+        /// What is left, in minor units of the first leg.
+        left: i64,
+        /// What was asked for.
+        asked: i64,
+    },
+    /// Only a transaction with two legs can be taken back in part.
+    #[error(
+        "a transaction with more than two legs can only be reversed whole; leave the amount out"
+    )]
+    PartialReversalOfManyLegs,
     /// Fewer than two legs, or more than [`crate::LEGS_MAX`].
     #[error("a transaction needs 2 to {} legs, this one has {count}", crate::LEGS_MAX)]
     LegCount {
@@ -96,6 +138,14 @@ pub enum Refusal {
         available: Money,
         /// What the transaction takes out.
         required: Money,
+    },
+    /// One transaction of an all-or-nothing batch was refused, so none was posted.
+    #[error("transaction {index} of the batch: {refusal}")]
+    InBatch {
+        /// Its place in the batch, from zero.
+        index: usize,
+        /// Why it was refused.
+        refusal: Box<Refusal>,
     },
 }
 

@@ -50,6 +50,23 @@ pub struct NewTransaction {
     pub not_after: Option<Timestamp>,
 }
 
+/// A transaction to take back, in whole or in part.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewReversal {
+    /// The id of the reversal itself, the caller's choice and idempotency key.
+    pub id: TransactionId,
+    /// The transaction to take back.
+    pub original: TransactionId,
+    /// How many minor units of a transaction with two legs; all that is left when not said. A
+    /// transaction with more legs is taken back whole.
+    pub minor_units: Option<i64>,
+    /// Why, for people; 1 to 500 characters. It becomes the description.
+    pub reason: String,
+}
+
+/// The kind of every reversal.
+pub const REVERSAL_KIND: &str = "reversal";
+
 /// A posted transaction. It never changes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transaction {
@@ -71,6 +88,8 @@ pub struct Transaction {
     pub metadata: BTreeMap<String, String>,
     /// The legs, in the caller's order.
     pub legs: Vec<Leg>,
+    /// The transaction that this one takes back, in whole or in part.
+    pub reverses: Option<TransactionId>,
 }
 
 impl Transaction {
@@ -84,6 +103,16 @@ impl Transaction {
             && self.effective_at == effective_at
             && self.metadata == new.metadata
             && self.legs == new.legs
+            && self.reverses.is_none()
+    }
+
+    /// Whether `new` asks for exactly this reversal.
+    pub fn is_reversal_asked_by(&self, new: &NewReversal) -> bool {
+        let minor_units = self.legs.first().map(|leg| leg.amount.minor_units());
+        self.id == new.id
+            && self.reverses == Some(new.original)
+            && self.description.as_ref() == Some(&new.reason)
+            && (new.minor_units.is_none() || new.minor_units == minor_units)
     }
 }
 

@@ -1,7 +1,7 @@
 //! The journal as a stream of events. There is no table of events beside it: each sequence number is one
-//! account or one transaction, and that is the event.
+//! account, one change of an account or one transaction, and that is the event.
 
-use crate::http::bodies::{OpenedBody, TransactionBody};
+use crate::http::bodies::{OpenedBody, StatusChangedBody, TransactionBody};
 use crate::journal::repo::Journal;
 use async_trait::async_trait;
 use kernel::{Event, Timestamp};
@@ -18,7 +18,7 @@ impl EventSource for JournalEvents {
     }
 
     async fn after(&self, position: i64, limit: u32) -> Result<Vec<Event>, StoreError> {
-        // Accounts and transactions are read one after the other. What is committed in between must not
+        // The kinds of records are read one after the other. What is committed in between must not
         // make a hole: only numbers that had been given out before count.
         let last = self.0.last_sequence().await?;
         if last <= position {
@@ -31,6 +31,12 @@ impl EventSource for JournalEvents {
             let id = row.id;
             let opened = OpenedBody::from(row.into_account()?);
             events.push(event(sequence, "ledger.account_opened", id, opened_at, &opened));
+        }
+        for row in self.0.account_changes_after(position, limit_rows).await? {
+            let changed_at = Timestamp::from_micros(row.changed_at);
+            let (sequence, id) = (row.sequence, row.id);
+            let body = StatusChangedBody { id, status: row.status, reason: row.reason, changed_at };
+            events.push(event(sequence, "ledger.account_status_changed", id, changed_at, &body));
         }
         for transaction in self.0.transactions_after(position, limit_rows).await? {
             let (sequence, recorded_at) = (transaction.sequence, transaction.recorded_at);

@@ -14,8 +14,8 @@ use engine::{Command, Engine, Outcome};
 use journal::repo::Journal;
 use kernel::{Clock, IdSource, Page, PageLimit};
 use ledger_api::{
-    Account, AccountId, Entry, EntryKey, LedgerError, NewAccount, NewTransaction, Recorded,
-    Transaction, TransactionId,
+    Account, AccountId, Entry, EntryKey, LedgerError, NewAccount, NewReversal, NewTransaction,
+    Recorded, Refusal, StatusChange, Transaction, TransactionId,
 };
 use std::sync::Arc;
 use store::outbox::EventSource;
@@ -66,6 +66,34 @@ impl Ledger {
         http::router(self.clone())
     }
 
+    /// Carries out a command about an account.
+    async fn changed(&self, command: Command) -> Result<Recorded<Account>, LedgerError> {
+        match self.engine.submit(command).await? {
+            Outcome::Account(account) => Ok(account),
+            _ => Err(mismatched_answer()),
+        }
+    }
+
+    /// Carries out a command that posts one transaction.
+    async fn posted(&self, command: Command) -> Result<Recorded<Transaction>, LedgerError> {
+        match self.engine.submit(command).await? {
+            Outcome::Posted(posted) => Ok(posted),
+            _ => Err(mismatched_answer()),
+        }
+    }
+
+    /// Carries out a command that posts several transactions, and tells what came of each.
+    async fn posted_several(
+        &self,
+        command: Command,
+    ) -> Result<Vec<Result<Recorded<Transaction>, Refusal>>, LedgerError> {
+        match self.engine.submit(command).await? {
+            Outcome::PostedAll(posted) => Ok(posted.into_iter().map(Ok).collect()),
+            Outcome::PostedEach(outcomes) => Ok(outcomes),
+            _ => Err(mismatched_answer()),
+        }
+    }
+
     /// The journal as a stream of events.
     pub fn events(&self) -> Arc<dyn EventSource> {
         Arc::new(events::JournalEvents(self.journal.clone()))
@@ -89,20 +117,32 @@ pub async fn verify(
 #[async_trait]
 impl ledger_api::Ledger for Ledger {
     async fn open_account(&self, account: NewAccount) -> Result<Recorded<Account>, LedgerError> {
-        match self.engine.submit(Command::OpenAccount(account)).await? {
-            Outcome::Opened(opened) => Ok(opened),
-            Outcome::Posted(_) => Err(mismatched_answer()),
-        }
+        self.changed(Command::OpenAccount(account)).await
+    }
+
+    async fn change_status(&self, change: StatusChange) -> Result<Recorded<Account>, LedgerError> {
+        self.changed(Command::ChangeStatus(change)).await
     }
 
     async fn post(
         &self,
         transaction: NewTransaction,
     ) -> Result<Recorded<Transaction>, LedgerError> {
-        match self.engine.submit(Command::Post(transaction)).await? {
-            Outcome::Posted(posted) => Ok(posted),
-            Outcome::Opened(_) => Err(mismatched_answer()),
+        self.posted(Command::Post(transaction)).await
+    }
+
+    async fn post_all(
+        &self,
+        transactions: Vec<NewTransaction>,
+    ) -> Result<Vec<Recorded<Transaction>>, LedgerError> {
+        match self.engine.submit(Command::PostAll(transactions)).await? {
+            Outcome::PostedAll(posted) => Ok(posted),
+            _ => Err(mismatched_answer()),
         }
+    }
+
+    async fn reverse(&self, reversal: NewReversal) -> Result<Recorded<Transaction>, LedgerError> {
+        self.posted(Command::Reverse(reversal)).await
     }
 
     async fn account(&self, id: AccountId) -> Result<Option<Account>, LedgerError> {

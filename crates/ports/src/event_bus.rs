@@ -16,7 +16,7 @@ pub trait EventBus: Send + Sync {
 #[error("the event bus did not take the events: {0}")]
 pub struct EventBusError(pub String);
 
-/// Sandbox: writes each event to the log at debug level.
+/// For installations without a broker: writes each event to the log at debug level.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct LoggingEventBus;
 

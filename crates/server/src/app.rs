@@ -21,6 +21,7 @@ pub(crate) struct App {
     pub(crate) identity: Identity,
     pub(crate) wallets: Wallets,
     pub(crate) router: Router,
+    stores: Stores,
     ledger: Ledger,
     workers: Workers,
 }
@@ -53,7 +54,7 @@ impl App {
             .merge(identity.router())
             .merge(wallets.router())
             .merge(ledger.router())
-            .merge(health::router(stores))
+            .merge(health::router(stores.clone()))
             .split_for_parts();
         let document = documentation::openapi_document(document);
         let router = web::authenticate_with(
@@ -68,7 +69,7 @@ impl App {
             clock,
             ids.as_ref(),
         );
-        Ok(Self { identity, wallets, router, ledger, workers })
+        Ok(Self { identity, wallets, router, stores, ledger, workers })
     }
 
     /// All routes.
@@ -80,6 +81,7 @@ impl App {
     pub(crate) async fn shut_down(self) {
         self.workers.shut_down().await;
         self.ledger.shut_down().await;
+        self.stores.close().await;
     }
 }
 

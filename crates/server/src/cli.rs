@@ -5,7 +5,9 @@ use crate::serve::serve;
 use crate::stores::Stores;
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
-use std::io::Write;
+use kernel::Clock;
+use ports::SystemClock;
+use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
@@ -33,6 +35,9 @@ enum Command {
         #[arg(long)]
         status: bool,
     },
+    /// Look after the people who can sign in.
+    #[command(subcommand)]
+    User(UserCommand),
     /// Look after the ledger.
     #[command(subcommand)]
     Ledger(LedgerCommand),
@@ -43,6 +48,17 @@ struct ServeArgs {
     /// Start with an empty database instead of the demo world.
     #[arg(long)]
     no_demo: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum UserCommand {
+    /// Give somebody who has registered a role, such as Admin. It counts from the next sign-in on.
+    Grant {
+        /// The e-mail address or phone number.
+        user: String,
+        /// The role.
+        role: String,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -62,15 +78,21 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         }
         Command::Migrate { status: false } => migrate(&config).await,
         Command::Migrate { status: true } => migration_status(&config).await,
+        Command::User(UserCommand::Grant { user, role }) => grant(&config, &user, &role).await,
         Command::Ledger(LedgerCommand::Verify) => verify(&config).await,
     }
 }
 
 fn start_logging(config: &Config) -> anyhow::Result<()> {
-    // The ORM tells every step of a migration; what was applied is told by us.
-    let filter = format!("sea_orm_migration=warn,{}", config.log.level);
+    // The ORM tells every step of a migration, and PostgreSQL that a table is there already; what was
+    // applied is told by us.
+    let quiet = "sea_orm_migration=warn,sqlx::postgres::notice=warn";
+    let filter = format!("{quiet},{}", config.log.level);
     let filter = EnvFilter::try_new(filter).context("log.level is not a filter")?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_ansi(std::io::stderr().is_terminal())
+        .with_writer(std::io::stderr);
     match config.log.format {
         LogFormat::Text => lines.init(),
         LogFormat::Json => lines.json().init(),
@@ -98,9 +120,17 @@ async fn migration_status(config: &Config) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+async fn grant(config: &Config, user: &str, role: &str) -> anyhow::Result<ExitCode> {
+    let stores = Stores::open(config).await?;
+    stores.require_migrated().await?;
+    identity::grant_role(&stores.identity, user, role, SystemClock.now()).await?;
+    writeln!(std::io::stdout(), "granted; it counts from the next sign-in on")?;
+    Ok(ExitCode::SUCCESS)
+}
+
 async fn verify(config: &Config) -> anyhow::Result<ExitCode> {
     let stores = Stores::open(config).await?;
-    stores.ledger.require_migrated(ledger::MIGRATIONS).await.context("run: finitech migrate")?;
+    stores.require_migrated().await?;
     let report = ledger::verify(&stores.ledger, |done, last| {
         tracing::debug!(done, last, "verifying");
     })

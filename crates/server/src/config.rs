@@ -4,7 +4,7 @@
 use anyhow::Context;
 use secrecy::SecretString;
 use serde::Deserialize;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use store::Target;
@@ -187,6 +187,14 @@ impl Config {
     /// What keeps the program from starting with these settings; empty when nothing does.
     pub(crate) fn refusals(&self) -> Vec<String> {
         let mut refusals = Vec::new();
+        for network in &self.server.trusted_proxies {
+            if !is_network(network) {
+                refusals.push(format!(
+                    "server.trusted_proxies has \"{network}\", which is not a network such as \
+                     10.0.0.0/8 or fd00::/8"
+                ));
+            }
+        }
         if self.environment == Environment::Production {
             if self.payment_gateway() == PaymentGatewayProvider::Sandbox {
                 refusals.push(
@@ -230,6 +238,13 @@ impl Config {
         }
     }
 
+    /// Whether any module's data lies in `data_dir`.
+    pub(crate) fn is_embedded(&self) -> bool {
+        let strings = &self.connection_strings;
+        let own = [&strings.identity, &strings.ledger, &strings.wallet];
+        strings.default.is_none() && own.iter().any(|own| own.is_none())
+    }
+
     /// The folder of the signing key.
     pub(crate) fn keys_dir(&self) -> PathBuf {
         self.jwt.keys_dir.clone().unwrap_or_else(|| self.data_dir.join("keys"))
@@ -252,8 +267,19 @@ impl Config {
     }
 }
 
+/// Whether the text is a network in CIDR notation.
+fn is_network(text: &str) -> bool {
+    let Some((address, length)) = text.split_once('/') else { return false };
+    let length_max = match address.parse() {
+        Ok(IpAddr::V4(_)) => 32,
+        Ok(IpAddr::V6(_)) => 128,
+        Err(_) => return false,
+    };
+    length.parse::<u8>().is_ok_and(|length| length <= length_max)
+}
+
 /// Sets `SECTION__KEY` in a table. Numbers and booleans become what they look like, a value in brackets
-/// a list.
+/// a list, a value in quotes a text.
 fn set(table: &mut Table, path: &str, value: &str) -> anyhow::Result<()> {
     let (section, key) = match path.split_once("__") {
         Some((section, key)) => (Some(section.to_lowercase()), key.to_lowercase()),
@@ -278,7 +304,7 @@ fn parse(text: &str) -> Value {
     if let Ok(boolean) = text.parse() {
         return Value::Boolean(boolean);
     }
-    if text.starts_with('[')
+    if text.starts_with(['[', '"'])
         && let Ok(mut table) = format!("list = {text}").parse::<Table>()
         && let Some(list) = table.remove("list")
     {
@@ -323,11 +349,8 @@ impl Default for Postgres {
 
 impl Default for Jwt {
     fn default() -> Self {
-        Self {
-            issuer: "Finitech".to_owned(),
-            audience: "Finitech.Users".to_owned(),
-            keys_dir: None,
-        }
+        let identity::Config { issuer, audience, .. } = identity::Config::default();
+        Self { issuer, audience, keys_dir: None }
     }
 }
 
@@ -364,6 +387,7 @@ mod tests {
                 ("FINITECH__SERVER__TRUSTED_PROXIES", "[\"10.0.0.0/8\"]"),
                 ("FINITECH__CONNECTION_STRINGS__DEFAULT", "postgres://u:p@h/d"),
                 ("FINITECH__ENVIRONMENT", "Production"),
+                ("FINITECH__JWT__ISSUER", "\"123\""),
                 ("FINITECH_TEST_POSTGRES_URL", "not ours"),
                 ("HOME", "/root"),
             ],
@@ -374,6 +398,7 @@ mod tests {
         assert_eq!(config.server.body_bytes_max, 5);
         assert_eq!(config.server.trusted_proxies, ["10.0.0.0/8"]);
         assert_eq!(config.environment, Environment::Production);
+        assert_eq!(config.jwt.issuer, "123");
         let default = config.connection_strings.default.unwrap();
         assert_eq!(default.expose_secret(), "postgres://u:p@h/d");
     }
@@ -419,6 +444,12 @@ mod tests {
         assert_eq!(config.refusals().len(), 1);
         let text = "environment = \"Production\"\n[payment_gateway]\nprovider = \"sandbox\"";
         assert_eq!(load(text, &[]).unwrap().refusals().len(), 2);
+        for network in ["10.0.0.0", "10.0.0.0/33", "fd00::/129", "proxy/8", ""] {
+            let text = format!("[server]\ntrusted_proxies = [\"{network}\"]");
+            assert_eq!(load(&text, &[]).unwrap().refusals().len(), 1, "{network}");
+        }
+        let text = "[server]\ntrusted_proxies = [\"10.0.0.0/8\", \"fd00::/8\"]";
+        assert!(load(text, &[]).unwrap().refusals().is_empty());
         let text = "[server]\naddress = \"0.0.0.0:8080\"";
         assert_eq!(load(text, &[]).unwrap().refusals().len(), 1);
         assert!(load("", &[]).unwrap().refusals().is_empty());

@@ -5,6 +5,7 @@ use crate::stores::Stores;
 use crate::{App, demo};
 use anyhow::Context;
 use axum::serve::ListenerExt;
+use std::fs::File;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
@@ -17,13 +18,15 @@ pub(crate) async fn serve(config: &Config, with_demo: bool) -> anyhow::Result<()
     let started = Instant::now();
     let stores = Stores::open(config).await?;
     refuse_unsafe(config, &stores).await?;
-    let app = App::start(config, stores).await?;
-    let wants_demo = with_demo && config.environment == Environment::Development;
-    let has_demo = wants_demo && demo::ensure(&app).await.context("cannot make the demo world")?;
+    // Before anything is written: a second server on the same folder or address stops here.
+    let _folder = lock_data_dir(config)?;
     let address = config.server.address;
     let listener = TcpListener::bind(address)
         .await
         .with_context(|| format!("cannot listen on {address}; is another server running?"))?;
+    let app = App::start(config, stores).await?;
+    let wants_demo = with_demo && config.environment == Environment::Development;
+    let has_demo = wants_demo && demo::ensure(&app).await.context("cannot make the demo world")?;
     announce(&listener, started.elapsed(), has_demo)?;
     let listener = listener.tap_io(|stream| {
         // Answers are small and must not wait to be joined with others.
@@ -63,6 +66,19 @@ async fn refuse_unsafe(config: &Config, stores: &Stores) -> anyhow::Result<()> {
     }
     anyhow::ensure!(refusals.is_empty(), "refusing to start:\n  - {}", refusals.join("\n  - "));
     Ok(())
+}
+
+/// An embedded database serves one process. The lock ends with the returned file, however that comes.
+fn lock_data_dir(config: &Config) -> anyhow::Result<Option<File>> {
+    if !config.is_embedded() {
+        return Ok(None);
+    }
+    let path = config.data_dir.join("finitech.lock");
+    let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    file.try_lock().with_context(|| {
+        format!("another finitech serves {}; stop it first", config.data_dir.display())
+    })?;
+    Ok(Some(file))
 }
 
 /// Ends some time after the signal to stop.

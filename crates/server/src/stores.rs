@@ -60,6 +60,27 @@ impl Stores {
         Ok(status)
     }
 
+    /// An error that says what to do when the databases are not up to date.
+    pub(crate) async fn require_migrated(&self) -> anyhow::Result<()> {
+        let missing = self.missing_migrations().await?;
+        anyhow::ensure!(
+            missing.is_empty(),
+            "the database lacks {}; check data_dir or connection_strings, or run: finitech migrate",
+            missing.join(", ")
+        );
+        Ok(())
+    }
+
+    /// Closes every connection, which brings the embedded databases into one file each.
+    pub(crate) async fn close(self) {
+        for store in [self.identity, self.ledger, self.wallet] {
+            let module = store.module();
+            if let Err(error) = store.close().await {
+                tracing::warn!(module, %error, "a store was not closed");
+            }
+        }
+    }
+
     /// Migrations that the databases lack, as `module/name`.
     pub(crate) async fn missing_migrations(&self) -> anyhow::Result<Vec<String>> {
         let missing = self.status().await?.into_iter().filter(|one| !one.applied);

@@ -1,3 +1,5 @@
+#![expect(clippy::arithmetic_side_effects, reason = "overflow fails a test as it should")]
+
 use crate::idempotency::{self, CLOCK_TOLERANCE, Claim, Request};
 use crate::outbox::{self, EventSource, NewEvent, Outbox};
 use crate::testing::TestDatabase;

@@ -30,6 +30,15 @@ impl FieldErrors {
         }
     }
 
+    /// Adds what is wrong with a part of the request, which stands at `pointer`.
+    pub fn check(&mut self, part: &impl Validate, pointer: &str) {
+        let mut errors = Self::default();
+        part.validate(&mut errors);
+        for FieldError { pointer: inner, detail } in errors.0 {
+            self.add(format!("{pointer}{inner}"), detail);
+        }
+    }
+
     /// Amounts that move are whole minor units from 1 to 2^53 - 1: what every JSON reader keeps exactly.
     pub fn require_amount(&mut self, minor_units: i64, pointer: &str) {
         self.require(

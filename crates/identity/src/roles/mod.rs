@@ -6,9 +6,11 @@ mod repo;
 
 pub(crate) use repo::grant_in_tx;
 
-use kernel::UserId;
+use crate::events;
+use identity_api::DirectoryError;
+use kernel::{Timestamp, UserId};
 use std::collections::BTreeSet;
-use store::{Store, StoreError};
+use store::{Store, StoreError, outbox};
 
 /// What a user holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -41,6 +43,44 @@ pub(crate) async fn ensure_built_in(store: &Store) -> Result<(), StoreError> {
         repo::delete_permission_in_tx(store, &tx, role, permission).await?;
     }
     Ok(tx.commit().await?)
+}
+
+/// Why a role was not given.
+#[derive(Debug, thiserror::Error)]
+pub enum GrantError {
+    /// Nobody has this e-mail address or phone number.
+    #[error("no active user has this e-mail address or phone number; they must register first")]
+    NoSuchUser,
+    /// There is no such role.
+    #[error("there is no such role; the roles are {}", known.join(", "))]
+    NoSuchRole {
+        /// Those that there are.
+        known: Vec<String>,
+    },
+    /// The users could not be searched.
+    #[error(transparent)]
+    Directory(DirectoryError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Gives a user a role, for good; nothing happens when they have it.
+pub(crate) async fn grant(
+    store: &Store,
+    user_id: UserId,
+    role: &str,
+    now: Timestamp,
+) -> Result<(), GrantError> {
+    ensure_built_in(store).await?;
+    let known = repo::names(store).await?;
+    if !known.contains(role) {
+        return Err(GrantError::NoSuchRole { known: known.into_iter().collect() });
+    }
+    let tx = store.begin().await?;
+    repo::grant_in_tx(store, &tx, user_id, role, now).await?;
+    outbox::append_in_tx(store, &tx, events::role_granted(user_id, role, now)).await?;
+    Ok(tx.commit().await.map_err(StoreError::from)?)
 }
 
 /// What a user holds now.

@@ -29,8 +29,8 @@ async fn tokens_say_who_and_what_for_how_long(database: TestDatabase) {
     assert_eq!(
         claims,
         json!({
-            "iss": "finitech",
-            "aud": "finitech",
+            "iss": "Finitech",
+            "aud": "Finitech.Users",
             "sub": process.me(&access).await.body["id"],
             "jti": claims["jti"],
             "sid": claims["sid"],

@@ -1,3 +1,5 @@
+#![expect(clippy::arithmetic_side_effects, reason = "overflow fails a test as it should")]
+
 use super::*;
 use proptest::prelude::*;
 

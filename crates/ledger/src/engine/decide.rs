@@ -1,16 +1,17 @@
 //! What comes of each command: pure decisions on what was loaded, in order, without I/O.
 //!
 //! A refused command leaves the working set as it was, so the next one of the group is decided as if the
-//! refused one had never come.
+//! refused one had never come. What may have to be taken back after all, a batch or a dry run, is noted
+//! while it is applied ([`Undo`]).
 
 use super::{Command, Outcome};
 use kernel::{Currency, Money, Timestamp};
 use ledger_api::{
     Account, AccountId, AccountStatus, Balances, Constraint, DESCRIPTION_CHARS_MAX, KIND_CHARS_MAX,
-    LEGS_MAX, Leg, NAME_CHARS_MAX, NewAccount, NewTransaction, REFERENCE_CHARS_MAX, Recorded,
-    Refusal, Side, Transaction, TransactionId,
+    LEGS_MAX, Leg, NAME_CHARS_MAX, NewAccount, NewReversal, NewTransaction, REFERENCE_CHARS_MAX,
+    REVERSAL_KIND, Recorded, Refusal, Side, StatusChange, Transaction, TransactionId,
 };
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// The end of the journal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,21 +44,47 @@ pub(super) struct NewEntry {
     pub(super) balance_after: i64,
 }
 
+/// A change of an account's status as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct NewChange {
+    pub(super) sequence: i64,
+    pub(super) account_sequence: i64,
+    pub(super) status: AccountStatus,
+    pub(super) reason: String,
+    pub(super) changed_at: Timestamp,
+}
+
 /// What a group works on, and what it leaves to be written.
 #[derive(Debug)]
 pub(super) struct WorkingSet {
     pub(super) head: Head,
     /// Accounts that the group touches and that exist.
     pub(super) accounts: HashMap<AccountId, AccountState>,
-    /// Accounts with an id that the group wants to open.
+    /// Accounts that the group wants to open or change, as far as they exist.
     pub(super) existing_accounts: HashMap<AccountId, Account>,
     /// Transactions with an id that the group wants to post.
     pub(super) existing_transactions: HashMap<TransactionId, Transaction>,
     pub(super) new_accounts: Vec<(i64, Account)>,
+    pub(super) new_changes: Vec<NewChange>,
     pub(super) new_transactions: Vec<TransactionId>,
     pub(super) new_entries: Vec<NewEntry>,
+    /// How much of each transaction that the group wants to reverse was reversed before, in minor units of
+    /// the first leg.
+    pub(super) reversed: HashMap<TransactionId, i64>,
+    /// What to put back, newest last, while something may have to be undone.
+    undo: Option<Vec<Undo>>,
     now: Timestamp,
     recorded_at: Timestamp,
+}
+
+/// One change of the working set, as it was before.
+#[derive(Clone, Copy, Debug)]
+enum Undo {
+    Balances { account: AccountId, before: Balances, changed: bool },
+    Reversed { original: TransactionId, before: i64 },
+    Status { account: AccountId, before: AccountStatus },
+    Transaction(TransactionId),
+    Account(AccountId),
 }
 
 impl WorkingSet {
@@ -69,8 +96,11 @@ impl WorkingSet {
             existing_accounts: HashMap::new(),
             existing_transactions: HashMap::new(),
             new_accounts: Vec::new(),
+            new_changes: Vec::new(),
             new_transactions: Vec::new(),
             new_entries: Vec::new(),
+            reversed: HashMap::new(),
+            undo: None,
             now,
             recorded_at: now.max(head.last_recorded_at),
         }
@@ -79,14 +109,76 @@ impl WorkingSet {
     /// Decides one command and applies it to the set unless it is refused.
     pub(super) fn decide(&mut self, command: &Command) -> Result<Outcome, Refusal> {
         match command {
-            Command::OpenAccount(account) => self.open_account(account).map(Outcome::Opened),
+            Command::OpenAccount(account) => self.open_account(account).map(Outcome::Account),
+            Command::ChangeStatus(change) => self.change_status(change).map(Outcome::Account),
             Command::Post(transaction) => self.post(transaction).map(Outcome::Posted),
+            Command::Reverse(reversal) => self.reverse(reversal).map(Outcome::Posted),
+            Command::PostAll(batch) => self.post_all(batch).map(Outcome::PostedAll),
+            Command::PostEach(batch) => {
+                Ok(Outcome::PostedEach(batch.iter().map(|one| self.post(one)).collect()))
+            }
+            Command::DryRun(command) => self.apart(|set| set.decide(command), |_| false),
+        }
+    }
+
+    /// Does something that may have to be undone: it is unless `keep` says otherwise. May be nested.
+    fn apart<T>(&mut self, work: impl FnOnce(&mut Self) -> T, keep: impl FnOnce(&T) -> bool) -> T {
+        let is_outermost = self.undo.is_none();
+        let (head, entries) = (self.head, self.new_entries.len());
+        let mark = self.undo.get_or_insert_default().len();
+        let result = work(self);
+        if !keep(&result) {
+            let changes = self.undo.as_mut().map(|undo| undo.split_off(mark)).unwrap_or_default();
+            changes.into_iter().rev().for_each(|change| self.put_back(change));
+            self.head = head;
+            self.new_entries.truncate(entries);
+        }
+        if is_outermost {
+            self.undo = None;
+        }
+        result
+    }
+
+    fn put_back(&mut self, change: Undo) {
+        match change {
+            Undo::Balances { account, before, changed } => {
+                if let Some(state) = self.accounts.get_mut(&account) {
+                    state.balances = before;
+                    state.changed = changed;
+                }
+            }
+            Undo::Reversed { original, before } => {
+                self.reversed.insert(original, before);
+            }
+            Undo::Status { account, before } => {
+                if let Some(state) = self.accounts.get_mut(&account) {
+                    state.status = before;
+                }
+                self.new_changes.pop();
+            }
+            Undo::Transaction(id) => {
+                self.existing_transactions.remove(&id);
+                self.new_transactions.pop();
+            }
+            Undo::Account(id) => {
+                self.existing_accounts.remove(&id);
+                self.accounts.remove(&id);
+                self.new_accounts.pop();
+            }
+        }
+    }
+
+    fn note(&mut self, change: Undo) {
+        if let Some(undo) = &mut self.undo {
+            undo.push(change);
         }
     }
 
     /// Whether there is anything to write.
     pub(super) fn is_changed(&self) -> bool {
-        !self.new_accounts.is_empty() || !self.new_transactions.is_empty()
+        !self.new_accounts.is_empty()
+            || !self.new_changes.is_empty()
+            || !self.new_transactions.is_empty()
     }
 
     /// The transactions to write, in order.
@@ -117,12 +209,7 @@ impl WorkingSet {
             if !same {
                 return Err(Refusal::IdReused);
             }
-            let mut record = existing.clone();
-            // Something may have been posted to it earlier in this group.
-            if let Some(state) = self.accounts.get(&new.id) {
-                record.balances = state.balances;
-            }
-            return Ok(Recorded { record, replayed: true });
+            return Ok(Recorded { record: self.as_of_now(existing), replayed: true });
         }
         check_text("name", &new.name, 1, NAME_CHARS_MAX)?;
         if lowest_available.is_some_and(|lowest| lowest > 0) {
@@ -143,7 +230,48 @@ impl WorkingSet {
         self.accounts.insert(new.id, AccountState::opened(sequence, &account));
         self.existing_accounts.insert(new.id, account.clone());
         self.new_accounts.push((sequence, account.clone()));
+        self.note(Undo::Account(new.id));
         Ok(Recorded { record: account, replayed: false })
+    }
+
+    /// An account that was loaded, with what this group has done to it since.
+    fn as_of_now(&self, loaded: &Account) -> Account {
+        let mut account = loaded.clone();
+        if let Some(state) = self.accounts.get(&loaded.id) {
+            account.balances = state.balances;
+            account.status = state.status;
+        }
+        account
+    }
+
+    fn change_status(&mut self, change: &StatusChange) -> Result<Recorded<Account>, Refusal> {
+        check_text("reason", &change.reason, 1, DESCRIPTION_CHARS_MAX)?;
+        let unknown = || Refusal::AccountUnknown { account: change.account };
+        let loaded = self.existing_accounts.get(&change.account).ok_or_else(unknown)?;
+        let account = self.as_of_now(loaded);
+        let (from, to) = (account.status, change.to);
+        if from == to {
+            return Ok(Recorded { record: account, replayed: true });
+        }
+        if from == AccountStatus::Closed {
+            return Err(Refusal::StatusNotReachable { from, to });
+        }
+        if to == AccountStatus::Closed && !account.balances.is_empty() {
+            let balance = Money::new(account.posted(), account.currency);
+            return Err(Refusal::AccountNotEmpty { balance });
+        }
+        let sequence = self.next_sequence();
+        let state = self.accounts.get_mut(&change.account).ok_or_else(unknown)?;
+        state.status = to;
+        self.new_changes.push(NewChange {
+            sequence,
+            account_sequence: state.sequence,
+            status: to,
+            reason: change.reason.clone(),
+            changed_at: self.recorded_at,
+        });
+        self.note(Undo::Status { account: change.account, before: from });
+        Ok(Recorded { record: Account { status: to, ..account }, replayed: false })
     }
 
     fn post(&mut self, new: &NewTransaction) -> Result<Recorded<Transaction>, Refusal> {
@@ -160,11 +288,76 @@ impl WorkingSet {
             return Err(Refusal::DeadlinePassed { deadline });
         }
         check_texts(new)?;
-        check_shape(&new.legs)?;
-        check_sums(&new.legs)?;
-        let after = self.balances_after(&new.legs)?;
-        self.check_constraints(&new.legs, &after)?;
-        Ok(Recorded { record: self.record(new, &after), replayed: false })
+        let posting = Posting {
+            id: new.id,
+            kind: &new.kind,
+            description: new.description.as_deref(),
+            reference: new.reference.as_deref(),
+            effective_at: new.effective_at,
+            metadata: new.metadata.clone(),
+            legs: new.legs.clone(),
+            reverses: None,
+        };
+        Ok(Recorded { record: self.apply(posting)?, replayed: false })
+    }
+
+    /// All of a batch or nothing.
+    fn post_all(
+        &mut self,
+        batch: &[NewTransaction],
+    ) -> Result<Vec<Recorded<Transaction>>, Refusal> {
+        let post = |set: &mut Self| {
+            let posted = batch.iter().enumerate().map(|(index, new)| {
+                let refused = |refusal| Refusal::InBatch { index, refusal: Box::new(refusal) };
+                set.post(new).map_err(refused)
+            });
+            posted.collect::<Result<Vec<_>, _>>()
+        };
+        self.apart(post, Result::is_ok)
+    }
+
+    fn reverse(&mut self, new: &NewReversal) -> Result<Recorded<Transaction>, Refusal> {
+        if let Some(existing) = self.existing_transactions.get(&new.id) {
+            // Whoever asked for all that was left has left nothing.
+            let is_other = new.minor_units.is_none() && !self.is_reversed_whole(new.original);
+            if is_other || !existing.is_reversal_asked_by(new) {
+                return Err(Refusal::IdReused);
+            }
+            return Ok(Recorded { record: existing.clone(), replayed: true });
+        }
+        check_text("reason", &new.reason, 1, DESCRIPTION_CHARS_MAX)?;
+        let original = self.existing_transactions.get(&new.original);
+        let original = original.ok_or(Refusal::OriginalNotFound { original: new.original })?;
+        let before = self.reversed.get(&new.original).copied().unwrap_or(0);
+        let (legs, taken) = reversed_legs(original, before, new.minor_units)?;
+        let posting = Posting {
+            id: new.id,
+            kind: REVERSAL_KIND,
+            description: Some(&new.reason),
+            reference: None,
+            effective_at: None,
+            metadata: BTreeMap::new(),
+            legs,
+            reverses: Some(new.original),
+        };
+        let transaction = self.apply(posting)?;
+        self.note(Undo::Reversed { original: new.original, before });
+        self.reversed.insert(new.original, before.saturating_add(taken));
+        Ok(Recorded { record: transaction, replayed: false })
+    }
+
+    fn is_reversed_whole(&self, id: TransactionId) -> bool {
+        let first = self.existing_transactions.get(&id).and_then(|one| one.legs.first());
+        first.map(|leg| leg.amount.minor_units()) == self.reversed.get(&id).copied()
+    }
+
+    /// Checks legs, balances and constraints, and applies the posting.
+    fn apply(&mut self, posting: Posting<'_>) -> Result<Transaction, Refusal> {
+        check_shape(&posting.legs)?;
+        check_sums(&posting.legs)?;
+        let after = self.balances_after(&posting.legs)?;
+        self.check_constraints(&posting.legs, &after)?;
+        Ok(self.record(posting, &after))
     }
 
     /// The account of each leg, if all are there and take it.
@@ -234,21 +427,24 @@ impl WorkingSet {
         Ok(())
     }
 
-    /// Writes an accepted transaction into the set.
-    fn record(&mut self, new: &NewTransaction, after: &[Balances]) -> Transaction {
+    /// Writes an accepted posting into the set.
+    fn record(&mut self, posting: Posting<'_>, after: &[Balances]) -> Transaction {
         let transaction = Transaction {
-            id: new.id,
+            id: posting.id,
             sequence: self.next_sequence(),
-            kind: new.kind.clone(),
-            description: new.description.clone(),
-            reference: new.reference.clone(),
-            effective_at: new.effective_at.unwrap_or(self.recorded_at),
+            kind: posting.kind.to_owned(),
+            description: posting.description.map(str::to_owned),
+            reference: posting.reference.map(str::to_owned),
+            effective_at: posting.effective_at.unwrap_or(self.recorded_at),
             recorded_at: self.recorded_at,
-            metadata: new.metadata.clone(),
-            legs: new.legs.clone(),
+            metadata: posting.metadata,
+            legs: posting.legs,
+            reverses: posting.reverses,
         };
-        for (leg_no, (leg, balances)) in (0_i64..).zip(new.legs.iter().zip(after)) {
-            let Some(state) = self.accounts.get_mut(&leg.account_id) else { continue };
+        for (leg_no, (leg, balances)) in (0_i64..).zip(transaction.legs.iter().zip(after)) {
+            let account = leg.account_id;
+            let Some(state) = self.accounts.get_mut(&account) else { continue };
+            let change = Undo::Balances { account, before: state.balances, changed: state.changed };
             state.balances = *balances;
             state.changed = true;
             self.new_entries.push(NewEntry {
@@ -258,11 +454,25 @@ impl WorkingSet {
                 amount: signed(leg.direction, leg.amount.minor_units()),
                 balance_after: balances.posted(state.normal_side),
             });
+            self.note(change);
         }
-        self.existing_transactions.insert(new.id, transaction.clone());
-        self.new_transactions.push(new.id);
+        self.existing_transactions.insert(transaction.id, transaction.clone());
+        self.new_transactions.push(transaction.id);
+        self.note(Undo::Transaction(transaction.id));
         transaction
     }
+}
+
+/// What a transaction or a reversal asks to have posted.
+struct Posting<'a> {
+    id: TransactionId,
+    kind: &'a str,
+    description: Option<&'a str>,
+    reference: Option<&'a str>,
+    effective_at: Option<Timestamp>,
+    metadata: BTreeMap<String, String>,
+    legs: Vec<Leg>,
+    reverses: Option<TransactionId>,
 }
 
 impl AccountState {
@@ -297,6 +507,34 @@ fn add(balances: Balances, direction: Side, minor_units: i64) -> Option<Balances
             Balances { posted_credits: posted_credits.checked_add(minor_units)?, ..balances }
         }
     })
+}
+
+/// The legs that take back `asked` of a transaction of which `before` was taken back already, both in
+/// minor units of the first leg; and how much that is.
+fn reversed_legs(
+    original: &Transaction,
+    before: i64,
+    asked: Option<i64>,
+) -> Result<(Vec<Leg>, i64), Refusal> {
+    if original.reverses.is_some() {
+        return Err(Refusal::OriginalIsReversal);
+    }
+    let whole = original.legs.first().map_or(0, |leg| leg.amount.minor_units());
+    let left = whole.saturating_sub(before);
+    let taken = asked.unwrap_or(left);
+    if taken > left || left <= 0 {
+        return Err(Refusal::ReversalExceedsOriginal { left, asked: asked.unwrap_or(whole) });
+    }
+    if taken != whole && original.legs.len() > 2 {
+        return Err(Refusal::PartialReversalOfManyLegs);
+    }
+    let reversed = original.legs.iter().map(|leg| {
+        // With two legs both have the same amount, and so has the part; with more it is the whole.
+        let minor_units = if taken == whole { leg.amount.minor_units() } else { taken };
+        let amount = Money::new(minor_units, leg.amount.currency());
+        Leg { direction: leg.direction.opposite(), amount, ..*leg }
+    });
+    Ok((reversed.collect(), taken))
 }
 
 fn check_texts(new: &NewTransaction) -> Result<(), Refusal> {

@@ -1,20 +1,39 @@
 //! A group of commands that share one commit.
 
 use super::{Command, Decisions, Waiting};
-use ledger_api::{AccountId, LedgerError, TransactionId};
-use std::collections::BTreeSet;
+use ledger_api::{AccountId, LedgerError, Transaction, TransactionId};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
+#[derive(Default)]
 pub(super) struct Group {
     pub(super) commands: Vec<Command>,
     answers: Vec<oneshot::Sender<Result<super::Outcome, LedgerError>>>,
 }
 
 impl Group {
-    pub(super) fn new(waiting: impl Iterator<Item = Waiting>) -> Self {
-        let (commands, answers) = waiting.map(|one| (one.command, one.answer)).unzip();
-        Self { commands, answers }
+    /// All that waits, in order, in groups of up to `transactions_max`; a batch with more of them is a group
+    /// of its own. So one commit stays small, and whoever came first does not wait for all the others.
+    pub(super) fn several(
+        waiting: impl Iterator<Item = Waiting>,
+        transactions_max: usize,
+    ) -> Vec<Self> {
+        let mut groups: Vec<Self> = Vec::new();
+        let mut room: usize = 0;
+        for Waiting { command, answer } in waiting {
+            let size = command.postings().len().max(1);
+            if size > room {
+                groups.push(Self::default());
+                room = transactions_max;
+            }
+            room = room.saturating_sub(size);
+            if let Some(group) = groups.last_mut() {
+                group.commands.push(command);
+                group.answers.push(answer);
+            }
+        }
+        groups
     }
 
     /// The first half and the rest; `Err` with the group itself when it is a single command.
@@ -28,31 +47,44 @@ impl Group {
         Ok((self, rest))
     }
 
-    /// The accounts that the group touches, each once, in id order.
-    pub(super) fn account_ids(&self) -> Vec<AccountId> {
+    /// The ids of the transactions to post or to reverse, each once.
+    pub(super) fn transaction_ids(&self) -> Vec<TransactionId> {
         let mut ids = BTreeSet::new();
         for command in &self.commands {
-            match command {
-                Command::OpenAccount(account) => {
-                    ids.insert(account.id);
-                }
-                Command::Post(transaction) => {
-                    ids.extend(transaction.legs.iter().map(|leg| leg.account_id));
-                }
-            }
+            ids.extend(command.postings().iter().map(|transaction| transaction.id));
+            ids.extend(command.reversal().into_iter().flat_map(|one| [one.id, one.original]));
         }
         ids.into_iter().collect()
     }
 
-    /// The ids of the transactions to post.
-    pub(super) fn transaction_ids(&self) -> Vec<TransactionId> {
-        self.commands
-            .iter()
-            .filter_map(|command| match command {
-                Command::Post(transaction) => Some(transaction.id),
-                Command::OpenAccount(_) => None,
-            })
-            .collect()
+    /// The ids of the transactions to reverse, each once.
+    pub(super) fn original_ids(&self) -> Vec<TransactionId> {
+        let reversals = self.commands.iter().filter_map(Command::reversal);
+        let ids: BTreeSet<_> = reversals.map(|reversal| reversal.original).collect();
+        ids.into_iter().collect()
+    }
+
+    /// The ids of the accounts to open or to change, each once.
+    pub(super) fn subject_ids(&self) -> Vec<AccountId> {
+        let ids: BTreeSet<_> = self.commands.iter().filter_map(Command::subject).collect();
+        ids.into_iter().collect()
+    }
+
+    /// The accounts that the group touches, each once, in id order. `existing` are the transactions of
+    /// [`Self::transaction_ids`] that there are: a reversal touches the accounts of its original.
+    pub(super) fn account_ids(
+        &self,
+        existing: &HashMap<TransactionId, Transaction>,
+    ) -> Vec<AccountId> {
+        let mut ids: BTreeSet<_> = self.subject_ids().into_iter().collect();
+        for command in &self.commands {
+            let posted = command.postings().iter().flat_map(|transaction| &transaction.legs);
+            ids.extend(posted.map(|leg| leg.account_id));
+            let original = command.reversal().and_then(|one| existing.get(&one.original));
+            let reversed = original.into_iter().flat_map(|transaction| &transaction.legs);
+            ids.extend(reversed.map(|leg| leg.account_id));
+        }
+        ids.into_iter().collect()
     }
 
     /// Tells everyone who still waits. A group that could not be written has one cause for all.

@@ -21,19 +21,25 @@ mod tests;
 use group::Group;
 use kernel::Clock;
 use ledger_api::{
-    Account, LedgerError, NewAccount, NewTransaction, Recorded, Refusal, Transaction,
+    Account, AccountId, LedgerError, NewAccount, NewReversal, NewTransaction, Recorded, Refusal,
+    StatusChange, Transaction,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use store::Store;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
+/// The reads of reversed totals, as SQLite's writer asks and as PostgreSQL's does.
+#[cfg(test)]
+pub(crate) const REVERSED_SQL: (&str, &str) = (sqlite::REVERSED_SQL, postgres::REVERSED_SQL);
+
 /// How the engine gathers commands. Zero counts as one.
 #[derive(Clone, Copy, Debug)]
 pub struct EngineConfig {
     /// The most commands that may wait; the next one is refused as overload.
     pub queue_max: usize,
-    /// The most commands of one group.
+    /// The most transactions of one group; each other command counts as one, and a batch with more of
+    /// them is a group of its own.
     pub group_max: usize,
 }
 
@@ -47,14 +53,60 @@ impl Default for EngineConfig {
 #[derive(Clone, Debug)]
 pub(crate) enum Command {
     OpenAccount(NewAccount),
+    ChangeStatus(StatusChange),
     Post(NewTransaction),
+    Reverse(NewReversal),
+    /// All or none.
+    PostAll(Vec<NewTransaction>),
+    /// Each on its own.
+    PostEach(Vec<NewTransaction>),
+    /// What would come of a command, without doing it.
+    DryRun(Box<Command>),
+}
+
+impl Command {
+    /// The transactions that it asks to have posted as they stand.
+    fn postings(&self) -> &[NewTransaction] {
+        match self {
+            Self::Post(transaction) => std::slice::from_ref(transaction),
+            Self::PostAll(batch) | Self::PostEach(batch) => batch,
+            Self::DryRun(command) => command.postings(),
+            Self::OpenAccount(_) | Self::ChangeStatus(_) | Self::Reverse(_) => &[],
+        }
+    }
+
+    /// The reversal that it asks for.
+    fn reversal(&self) -> Option<&NewReversal> {
+        match self {
+            Self::Reverse(reversal) => Some(reversal),
+            Self::DryRun(command) => command.reversal(),
+            Self::OpenAccount(_)
+            | Self::ChangeStatus(_)
+            | Self::Post(_)
+            | Self::PostAll(_)
+            | Self::PostEach(_) => None,
+        }
+    }
+
+    /// The account that it is about as a whole, rather than as a leg of a transaction.
+    fn subject(&self) -> Option<AccountId> {
+        match self {
+            Self::OpenAccount(account) => Some(account.id),
+            Self::ChangeStatus(change) => Some(change.account),
+            Self::DryRun(command) => command.subject(),
+            Self::Reverse(_) | Self::Post(_) | Self::PostAll(_) | Self::PostEach(_) => None,
+        }
+    }
 }
 
 /// What came of a command that was not refused.
 #[derive(Clone, Debug)]
 pub(crate) enum Outcome {
-    Opened(Recorded<Account>),
+    /// The account after it was opened or changed.
+    Account(Recorded<Account>),
     Posted(Recorded<Transaction>),
+    PostedAll(Vec<Recorded<Transaction>>),
+    PostedEach(Vec<Result<Recorded<Transaction>, Refusal>>),
 }
 
 /// A command and who waits for its outcome.
@@ -127,10 +179,11 @@ impl Engine {
 fn run_sqlite(mut writer: sqlite::Writer, mut queue: mpsc::Receiver<Waiting>, group_max: usize) {
     let mut waiting = Vec::new();
     while queue.blocking_recv_many(&mut waiting, group_max) > 0 {
-        let group = Group::new(waiting.drain(..));
-        // A panic is a defect, but it costs one group and not the engine: the answers are dropped, and
-        // with them the database transaction. The panic hook has reported it.
-        drop(catch_unwind(AssertUnwindSafe(|| carry_out_sqlite(&mut writer, group))));
+        for group in Group::several(waiting.drain(..), group_max) {
+            // A panic is a defect, but it costs one group and not the engine: the answers are dropped,
+            // and with them the database transaction. The panic hook has reported it.
+            drop(catch_unwind(AssertUnwindSafe(|| carry_out_sqlite(&mut writer, group))));
+        }
     }
 }
 
@@ -151,9 +204,10 @@ async fn run_postgres(
 ) {
     let mut waiting = Vec::new();
     while queue.recv_many(&mut waiting, group_max).await > 0 {
-        let group = Group::new(waiting.drain(..));
-        // In a task of its own for the same reason.
-        drop(tokio::spawn(carry_out_postgres(writer.clone(), group)).await);
+        for group in Group::several(waiting.drain(..), group_max) {
+            // In a task of its own for the same reason.
+            drop(tokio::spawn(carry_out_postgres(writer.clone(), group)).await);
+        }
     }
     writer.close().await;
 }

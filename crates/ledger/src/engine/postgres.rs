@@ -1,9 +1,9 @@
 //! Writing a group on PostgreSQL: rows travel as arrays, so a group costs the same few round trips
 //! whatever its size.
 
-use super::decide::{AccountState, Head, WorkingSet};
+use super::Decisions;
+use super::decide::{AccountState, Head, NewChange, WorkingSet};
 use super::group::Group;
-use super::{Command, Decisions};
 use crate::journal::encode::{self, ACCOUNT_COLUMNS, AccountRow};
 use kernel::{Clock, Timestamp};
 use ledger_api::{AccountId, Balances, Leg, Transaction, TransactionId};
@@ -112,9 +112,31 @@ async fn lock_head(tx: &mut PgConnection) -> Result<Head, Error> {
 }
 
 async fn load(tx: &mut PgConnection, group: &Group, set: &mut WorkingSet) -> Result<(), Error> {
+    load_existing_transactions(tx, group, set).await?;
+    load_reversed(tx, group, set).await?;
     load_states(tx, group, set).await?;
-    load_existing_accounts(tx, group, set).await?;
-    load_existing_transactions(tx, group, set).await
+    load_existing_accounts(tx, group, set).await
+}
+
+/// How much was taken back of each original, in minor units of the first leg.
+pub(super) const REVERSED_SQL: &str = "select t.reverses, cast(sum(abs(e.amount)) as bigint) \
+     from transactions t \
+     join entries e on e.transaction_sequence = t.sequence and e.leg_no = 0 \
+     where t.reverses = any($1) group by t.reverses";
+
+async fn load_reversed(
+    tx: &mut PgConnection,
+    group: &Group,
+    set: &mut WorkingSet,
+) -> Result<(), Error> {
+    let ids: Vec<Uuid> = group.original_ids().into_iter().map(|id| id.0).collect();
+    if ids.is_empty() {
+        return Ok(());
+    }
+    for row in sqlx::query(REVERSED_SQL).bind(ids).fetch_all(tx).await? {
+        set.reversed.insert(TransactionId(row.try_get(0)?), row.try_get(1)?);
+    }
+    Ok(())
 }
 
 async fn load_states(
@@ -122,7 +144,8 @@ async fn load_states(
     group: &Group,
     set: &mut WorkingSet,
 ) -> Result<(), Error> {
-    let ids: Vec<Uuid> = group.account_ids().into_iter().map(|id| id.0).collect();
+    let ids: Vec<Uuid> =
+        group.account_ids(&set.existing_transactions).into_iter().map(|id| id.0).collect();
     let sql = "select a.id, a.sequence, s.currency_code, s.normal_side, s.status, \
                s.lowest_available, s.posted_debits, s.posted_credits, s.pending_debits, \
                s.pending_credits \
@@ -154,14 +177,7 @@ async fn load_existing_accounts(
     group: &Group,
     set: &mut WorkingSet,
 ) -> Result<(), Error> {
-    let ids: Vec<Uuid> = group
-        .commands
-        .iter()
-        .filter_map(|command| match command {
-            Command::OpenAccount(new) => Some(new.id.0),
-            Command::Post(_) => None,
-        })
-        .collect();
+    let ids: Vec<Uuid> = group.subject_ids().into_iter().map(|id| id.0).collect();
     if ids.is_empty() {
         return Ok(());
     }
@@ -200,7 +216,7 @@ async fn load_existing_transactions(
         return Ok(());
     }
     let sql = "select sequence, id, kind, description, reference, metadata, effective_at, \
-               recorded_at from transactions where id = any($1)";
+               recorded_at, reverses from transactions where id = any($1)";
     let rows = sqlx::query(sql).bind(ids).fetch_all(&mut *tx).await?;
     if rows.is_empty() {
         return Ok(());
@@ -219,6 +235,7 @@ async fn load_existing_transactions(
             effective_at: Timestamp::from_micros(row.try_get(6)?),
             recorded_at: Timestamp::from_micros(row.try_get(7)?),
             legs: legs.remove(&sequence).unwrap_or_default(),
+            reverses: row.try_get::<Option<Uuid>, _>(8)?.map(TransactionId),
         };
         set.existing_transactions.insert(transaction.id, transaction);
     }
@@ -244,6 +261,9 @@ async fn load_legs(
 async fn write(tx: &mut PgConnection, set: &WorkingSet) -> Result<(), Error> {
     if !set.new_accounts.is_empty() {
         write_accounts(tx, set).await?;
+    }
+    for change in &set.new_changes {
+        write_change(tx, change).await?;
     }
     if !set.new_transactions.is_empty() {
         write_transactions(tx, set).await?;
@@ -286,13 +306,36 @@ async fn write_accounts(tx: &mut PgConnection, set: &WorkingSet) -> Result<(), E
     Ok(())
 }
 
+/// One at a time, in order: they are rare, and an account may change twice in a group.
+async fn write_change(tx: &mut PgConnection, new: &NewChange) -> Result<(), Error> {
+    let word = encode::status_word(new.status);
+    sqlx::query(
+        "insert into account_changes (sequence, account_sequence, status, reason, changed_at) \
+         values ($1, $2, $3, $4, $5)",
+    )
+    .bind(new.sequence)
+    .bind(new.account_sequence)
+    .bind(word)
+    .bind(&new.reason)
+    .bind(new.changed_at.as_micros())
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query("update account_states set status = $2 where account_sequence = $1")
+        .bind(new.account_sequence)
+        .bind(word)
+        .execute(tx)
+        .await?;
+    Ok(())
+}
+
 async fn write_transactions(tx: &mut PgConnection, set: &WorkingSet) -> Result<(), Error> {
     let new: Vec<&Transaction> = set.transactions_to_write().collect();
     sqlx::query(
         "insert into transactions \
-         (sequence, id, kind, description, reference, metadata, effective_at, recorded_at) \
+         (sequence, id, kind, description, reference, metadata, effective_at, recorded_at, \
+          reverses) \
          select * from unnest($1::bigint[], $2::uuid[], $3::text[], $4::text[], $5::text[], \
-                              $6::text[], $7::bigint[], $8::bigint[])",
+                              $6::text[], $7::bigint[], $8::bigint[], $9::uuid[])",
     )
     .bind(new.iter().map(|one| one.sequence).collect::<Vec<_>>())
     .bind(new.iter().map(|one| one.id.0).collect::<Vec<_>>())
@@ -302,6 +345,7 @@ async fn write_transactions(tx: &mut PgConnection, set: &WorkingSet) -> Result<(
     .bind(new.iter().map(|one| encode::metadata_text(&one.metadata)).collect::<Vec<_>>())
     .bind(new.iter().map(|one| one.effective_at.as_micros()).collect::<Vec<_>>())
     .bind(new.iter().map(|one| one.recorded_at.as_micros()).collect::<Vec<_>>())
+    .bind(new.iter().map(|one| one.reverses.map(|original| original.0)).collect::<Vec<_>>())
     .execute(tx)
     .await?;
     Ok(())

@@ -1,8 +1,8 @@
 //! Writing a group on SQLite: one connection, prepared statements, one fsync.
 
+use super::Decisions;
 use super::decide::{AccountState, Head, WorkingSet};
 use super::group::Group;
-use super::{Command, Decisions};
 use crate::journal::encode::{self, ACCOUNT_COLUMNS, AccountRow};
 use kernel::{Clock, Timestamp};
 use ledger_api::{AccountId, Balances, Leg, Transaction, TransactionId};
@@ -82,29 +82,35 @@ fn read_head(tx: &Connection) -> Result<Head, Error> {
 }
 
 fn load(tx: &Connection, group: &Group, set: &mut WorkingSet) -> Result<(), Error> {
-    for id in group.account_ids() {
+    for id in group.transaction_ids() {
+        if let Some(transaction) = load_transaction(tx, id)? {
+            set.existing_transactions.insert(id, transaction);
+        }
+    }
+    for id in group.original_ids() {
+        set.reversed.insert(id, load_reversed(tx, id)?);
+    }
+    for id in group.account_ids(&set.existing_transactions) {
         if let Some(state) = load_state(tx, id)? {
             set.accounts.insert(id, state);
         }
     }
-    for command in &group.commands {
-        match command {
-            Command::OpenAccount(new) => {
-                let sql = format!("select {ACCOUNT_COLUMNS} where a.id = ?1");
-                let row = tx.prepare_cached(&sql)?.query_row([new.id.0], account_row).optional()?;
-                if let Some(row) = row {
-                    set.existing_accounts.insert(new.id, row.into_account()?);
-                }
-            }
-            Command::Post(new) => {
-                if let Some(transaction) = load_transaction(tx, new.id)? {
-                    set.existing_transactions.insert(new.id, transaction);
-                }
-            }
+    for id in group.subject_ids() {
+        let sql = format!("select {ACCOUNT_COLUMNS} where a.id = ?1");
+        if let Some(row) = tx.prepare_cached(&sql)?.query_row([id.0], account_row).optional()? {
+            set.existing_accounts.insert(id, row.into_account()?);
         }
     }
     Ok(())
 }
+
+fn load_reversed(tx: &Connection, original: TransactionId) -> Result<i64, Error> {
+    Ok(tx.prepare_cached(REVERSED_SQL)?.query_row([original.0], |row| row.get(0))?)
+}
+
+/// How much was taken back of a transaction, in minor units of the first leg.
+pub(super) const REVERSED_SQL: &str = "select coalesce(sum(abs(e.amount)), 0) from transactions t \
+     join entries e on e.transaction_sequence = t.sequence and e.leg_no = 0 where t.reverses = ?1";
 
 fn load_state(tx: &Connection, id: AccountId) -> Result<Option<AccountState>, Error> {
     let sql = "select a.sequence, s.currency_code, s.normal_side, s.status, s.lowest_available, \
@@ -148,8 +154,8 @@ fn account_row(row: &Row<'_>) -> rusqlite::Result<AccountRow> {
 }
 
 fn load_transaction(tx: &Connection, id: TransactionId) -> Result<Option<Transaction>, Error> {
-    let sql = "select sequence, kind, description, reference, metadata, effective_at, recorded_at \
-               from transactions where id = ?1";
+    let sql = "select sequence, kind, description, reference, metadata, effective_at, recorded_at, \
+               reverses from transactions where id = ?1";
     let mut statement = tx.prepare_cached(sql)?;
     let mut rows = statement.query([id.0])?;
     let Some(row) = rows.next()? else { return Ok(None) };
@@ -165,6 +171,7 @@ fn load_transaction(tx: &Connection, id: TransactionId) -> Result<Option<Transac
         effective_at: Timestamp::from_micros(row.get(5)?),
         recorded_at: Timestamp::from_micros(row.get(6)?),
         legs: load_legs(tx, sequence)?,
+        reverses: row.get::<_, Option<Uuid>>(7)?.map(TransactionId),
     }))
 }
 
@@ -202,10 +209,28 @@ fn write(tx: &Connection, set: &WorkingSet) -> Result<(), Error> {
             new.constraint.lowest_available(),
         ])?;
     }
+    let mut change = tx.prepare_cached(
+        "insert into account_changes (sequence, account_sequence, status, reason, changed_at) \
+         values (?1, ?2, ?3, ?4, ?5)",
+    )?;
+    let mut status =
+        tx.prepare_cached("update account_states set status = ?2 where account_sequence = ?1")?;
+    for new in &set.new_changes {
+        let word = encode::status_word(new.status);
+        change.execute(params![
+            new.sequence,
+            new.account_sequence,
+            word,
+            new.reason,
+            new.changed_at.as_micros(),
+        ])?;
+        status.execute(params![new.account_sequence, word])?;
+    }
     let mut transaction = tx.prepare_cached(
         "insert into transactions \
-         (sequence, id, kind, description, reference, metadata, effective_at, recorded_at) \
-         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+         (sequence, id, kind, description, reference, metadata, effective_at, recorded_at, \
+          reverses) \
+         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
     )?;
     for new in set.transactions_to_write() {
         transaction.execute(params![
@@ -217,6 +242,7 @@ fn write(tx: &Connection, set: &WorkingSet) -> Result<(), Error> {
             encode::metadata_text(&new.metadata),
             new.effective_at.as_micros(),
             new.recorded_at.as_micros(),
+            new.reverses.map(|original| original.0),
         ])?;
     }
     let mut entry = tx.prepare_cached(

@@ -1,14 +1,17 @@
 //! What is decided, without a store: one row for each case.
 
+mod batches;
 mod groups;
 mod random;
+mod reversals;
+mod statuses;
 
 use super::decide::{AccountState, Head, WorkingSet};
 use super::{Command, Outcome};
 use kernel::{Currency, Money, Timestamp};
 use ledger_api::{
-    AccountId, AccountStatus, Balances, LEGS_MAX, Leg, NewTransaction, Recorded, Refusal, Side,
-    Transaction, TransactionId,
+    Account, AccountId, AccountStatus, Balances, Constraint, LEGS_MAX, Leg, NewAccount,
+    NewTransaction, Recorded, Refusal, Side, Transaction, TransactionId,
 };
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -77,9 +80,24 @@ fn world() -> WorkingSet {
             balances,
             changed: false,
         };
+        set.existing_accounts.insert(account(number), loaded(number, &state));
         set.accounts.insert(account(number), state);
     }
     set
+}
+
+/// The same account as a change of its status or its opening would load it.
+fn loaded(number: u128, state: &AccountState) -> Account {
+    Account {
+        id: account(number),
+        name: format!("Account {number}"),
+        currency: state.currency,
+        normal_side: state.normal_side,
+        constraint: Constraint::from_lowest_available(state.lowest_available),
+        status: state.status,
+        opened_at: noon(),
+        balances: state.balances,
+    }
 }
 
 fn account(number: u128) -> AccountId {
@@ -101,7 +119,7 @@ fn euros(leg: Leg) -> Leg {
 
 fn transaction(id: u128, legs: &[Leg]) -> NewTransaction {
     NewTransaction {
-        id: TransactionId(Uuid::from_u128(id)),
+        id: transaction_id(id),
         kind: "transfer".into(),
         description: None,
         reference: None,
@@ -115,8 +133,29 @@ fn transaction(id: u128, legs: &[Leg]) -> NewTransaction {
 fn post(set: &mut WorkingSet, new: &NewTransaction) -> Result<Recorded<Transaction>, Refusal> {
     match set.decide(&Command::Post(new.clone()))? {
         Outcome::Posted(posted) => Ok(posted),
-        Outcome::Opened(other) => panic!("{other:?}"),
+        other => panic!("{other:?}"),
     }
+}
+
+fn open(set: &mut WorkingSet, new: &NewAccount) -> Result<Recorded<Account>, Refusal> {
+    match set.decide(&Command::OpenAccount(new.clone()))? {
+        Outcome::Account(opened) => Ok(opened),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn new_account(number: u128) -> NewAccount {
+    NewAccount {
+        id: account(number),
+        name: "Savings".into(),
+        currency: Currency::MAD,
+        normal_side: Side::Credit,
+        constraint: Constraint::NonNegative,
+    }
+}
+
+fn transaction_id(number: u128) -> TransactionId {
+    TransactionId(Uuid::from_u128(number))
 }
 
 /// Posts each row's legs to a new world. A refusal must leave that world as it was.
@@ -124,22 +163,25 @@ fn post(set: &mut WorkingSet, new: &NewTransaction) -> Result<Recorded<Transacti
 fn check(rows: &[(&[Leg], Result<(), Refusal>)]) {
     for (legs, expected) in rows {
         let mut set = world();
-        let before = format!("{:?}", sorted(&set));
+        let before = all_of(&set);
         let decided = post(&mut set, &transaction(1, legs)).map(|_| ());
         assert_eq!(decided, *expected, "{legs:?}");
         if expected.is_err() {
-            assert_eq!(format!("{:?}", sorted(&set)), before, "{legs:?}");
+            assert_eq!(all_of(&set), before, "{legs:?}");
         }
         assert_eq!(set.is_changed(), expected.is_ok(), "{legs:?}");
     }
 }
 
 /// All that a decision could change, in an order that does not depend on hashing.
-fn sorted(set: &WorkingSet) -> impl std::fmt::Debug {
-    let states: BTreeMap<_, _> =
-        set.accounts.iter().map(|(id, state)| (*id, (state.balances, state.changed))).collect();
-    let counts = (set.new_accounts.len(), set.new_transactions.len(), set.new_entries.len());
-    (set.head, states, counts, set.existing_accounts.len(), set.existing_transactions.len())
+fn all_of(set: &WorkingSet) -> String {
+    let states: BTreeMap<_, _> = set.accounts.iter().map(|(id, state)| (*id, state)).collect();
+    let accounts: BTreeMap<_, _> = set.existing_accounts.iter().collect();
+    let transactions: BTreeMap<_, _> = set.existing_transactions.iter().collect();
+    // That nothing was taken back is known with and without an entry.
+    let reversed: BTreeMap<_, _> = set.reversed.iter().filter(|(_, taken)| **taken != 0).collect();
+    let new = (&set.new_accounts, &set.new_changes, &set.new_transactions, &set.new_entries);
+    format!("{:#?}", (set.head, states, accounts, transactions, reversed, new))
 }
 
 fn not_found(leg: usize) -> Result<(), Refusal> {

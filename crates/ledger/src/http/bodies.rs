@@ -100,6 +100,16 @@ pub(crate) struct OpenedBody {
     opened_at: Timestamp,
 }
 
+/// The event of a change of an account's status.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct StatusChangedBody {
+    pub(crate) id: Uuid,
+    pub(crate) status: String,
+    pub(crate) reason: String,
+    pub(crate) changed_at: Timestamp,
+}
+
 /// One leg of a transaction.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -155,6 +165,8 @@ pub(crate) struct TransactionBody {
     recorded_at: Timestamp,
     metadata: BTreeMap<String, String>,
     legs: Vec<LegBody>,
+    /// The transaction that this one takes back, in whole or in part.
+    reverses: Option<Uuid>,
 }
 
 /// One leg in the history of an account.
@@ -393,6 +405,7 @@ impl From<Transaction> for TransactionBody {
             recorded_at: transaction.recorded_at,
             metadata: transaction.metadata,
             legs: transaction.legs.into_iter().map(Into::into).collect(),
+            reverses: transaction.reverses.map(|original| original.0),
         }
     }
 }

@@ -5,33 +5,70 @@ use web::{FieldError, Problem};
 
 /// A ledger error as clients of the ledger's own routes see it.
 pub(super) fn problem(error: LedgerError) -> Problem {
+    problem_at(error, Some(""))
+}
+
+/// The same for a request whose body has no legs to point at.
+pub(super) fn problem_without_legs(error: LedgerError) -> Problem {
+    problem_at(error, None)
+}
+
+fn problem_at(error: LedgerError, transaction: Option<&str>) -> Problem {
     match error {
-        LedgerError::Refused(refusal) => refused(&refusal),
+        LedgerError::Refused(refusal) => refused(&refusal, transaction),
         LedgerError::Overloaded => Problem::unavailable("ledger_busy", error.to_string()),
         LedgerError::Unavailable(cause) => Problem::store_unavailable(cause.as_ref()),
     }
 }
 
-fn refused(refusal: &Refusal) -> Problem {
+/// The code of a refusal.
+pub(super) fn code(refusal: &Refusal) -> &'static str {
+    refused(refusal, None).code()
+}
+
+/// A refusal as clients of the ledger's own routes see it. `transaction` points to where the transaction
+/// at fault stands in the body.
+fn refused(refusal: &Refusal, transaction: Option<&str>) -> Problem {
     let text = refusal.to_string();
+    let at = |member: &str| format!("{}{member}", transaction.unwrap_or_default());
     let at_leg = |leg: usize, member: &str, code: &'static str| {
-        Problem::unprocessable(code, text.clone()).with("pointer", format!("/legs/{leg}/{member}"))
+        let problem = Problem::unprocessable(code, text.clone());
+        match transaction {
+            Some(_) => problem.with("pointer", at(&format!("/legs/{leg}/{member}"))),
+            None => problem,
+        }
     };
     match refusal {
         Refusal::IdReused => Problem::unprocessable("idempotency_key_reused", text),
         Refusal::DeadlinePassed { .. } => Problem::unprocessable("deadline_passed", text),
         Refusal::TextInvalid { field, .. } => {
-            Problem::validation(vec![FieldError { pointer: format!("/{field}"), detail: text }])
+            let pointer = at(&format!("/{field}"));
+            Problem::validation(vec![FieldError { pointer, detail: text }])
         }
         Refusal::CreditLimitNegative => Problem::validation(vec![FieldError {
             pointer: "/constraint/limitMinorUnits".into(),
             detail: text,
         }]),
+        Refusal::AccountUnknown { .. } => Problem::not_found("account"),
+        Refusal::StatusNotReachable { .. } => Problem::conflict("status_not_reachable", text),
+        Refusal::AccountNotEmpty { balance } => Problem::conflict("account_not_empty", text)
+            .with("balanceMinorUnits", balance.minor_units()),
+        Refusal::OriginalNotFound { .. } => Problem::not_found("transaction"),
+        Refusal::OriginalIsReversal => Problem::unprocessable("reversal_of_reversal", text),
+        Refusal::PartialReversalOfManyLegs => {
+            Problem::unprocessable("partial_reversal_of_many_legs", text)
+        }
+        Refusal::ReversalExceedsOriginal { left, .. } => {
+            Problem::unprocessable("reversal_exceeds_original", text).with("leftMinorUnits", *left)
+        }
+        Refusal::InBatch { index, refusal } => {
+            refused(refusal, Some(&format!("/transactions/{index}"))).with("index", *index)
+        }
         Refusal::LegCount { .. } => {
-            Problem::validation(vec![FieldError { pointer: "/legs".into(), detail: text }])
+            Problem::validation(vec![FieldError { pointer: at("/legs"), detail: text }])
         }
         Refusal::AmountNotPositive { leg } => Problem::validation(vec![FieldError {
-            pointer: format!("/legs/{leg}/amountMinorUnits"),
+            pointer: at(&format!("/legs/{leg}/amountMinorUnits")),
             detail: text,
         }]),
         Refusal::Unbalanced { currency, .. } => {

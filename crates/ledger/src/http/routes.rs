@@ -1,18 +1,19 @@
 use super::bodies::{
-    AccountBody, EntryBody, OpenAccountBody, PostTransactionBody, TransactionBody,
-    TrialBalanceBody, TrialBalanceLineBody,
+    AccountBody, EntryBody, OpenAccountBody, TransactionBody, TrialBalanceBody,
+    TrialBalanceLineBody,
 };
 use super::problems::problem;
+use super::{postings, statuses};
 use crate::{Ledger, permissions};
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use kernel::{Actor, Permission};
+use kernel::Permission;
 use ledger_api::{AccountId, EntryKey, Ledger as _, TransactionId};
 use uuid::Uuid;
 use web::{
-    Authorized, IdempotencyKey, Json, ListBody, OpenApiRouter, PageQuery, Path, Problem, Query,
-    Replayed, Right, routes,
+    Authorized, Json, ListBody, OpenApiRouter, PageQuery, Path, Problem, Query, Replayed, Right,
+    routes,
 };
 
 struct Read;
@@ -20,7 +21,7 @@ impl Right for Read {
     const PERMISSION: Option<Permission> = Some(permissions::READ);
 }
 
-struct Write;
+pub(super) struct Write;
 impl Right for Write {
     const PERMISSION: Option<Permission> = Some(permissions::WRITE);
 }
@@ -30,9 +31,10 @@ pub(crate) fn router(ledger: Ledger) -> OpenApiRouter {
         .routes(routes!(open_account))
         .routes(routes!(get_account))
         .routes(routes!(list_entries))
-        .routes(routes!(post_transaction))
         .routes(routes!(get_transaction))
         .routes(routes!(get_trial_balance))
+        .merge(postings::router())
+        .merge(statuses::router())
         .with_state(ledger)
 }
 
@@ -108,39 +110,6 @@ async fn list_entries(
     Ok(Json(entries.map(EntryBody::from).into()))
 }
 
-/// Post a transaction
-///
-/// All legs or none. The caller's `id` is the idempotency key, kept for ever: the same id with the same
-/// content answers with the first result and moves nothing (`Idempotency-Replayed: true`). Without an id,
-/// send `Idempotency-Key`. Refusals, in the order in which they are looked for:
-/// `idempotency_key_reused`, `transaction_unbalanced`, `account_not_found`, `currency_mismatch`,
-/// `account_not_open`, `balance_overflow`, `insufficient_funds`.
-#[utoipa::path(
-    post, path = "/api/v1/ledger/transactions", tag = "Ledger",
-    operation_id = "postLedgerTransaction",
-    security(("bearer" = ["ledger:write"])),
-    params(("Idempotency-Key" = Option<String>, Header, description = "Instead of `id`",
-        min_length = 1, max_length = 255)),
-    request_body = PostTransactionBody,
-    responses(
-        (status = 201, description = "The transaction is posted.", body = TransactionBody),
-    ),
-)]
-async fn post_transaction(
-    State(ledger): State<Ledger>,
-    Authorized { actor, .. }: Authorized<Write>,
-    key: Option<IdempotencyKey>,
-    Json(body): Json<PostTransactionBody>,
-) -> Result<Response, Problem> {
-    let id = body.id().or_else(|| key.map(|key| id_from_key(&actor, &key)));
-    let id = id.ok_or_else(missing_id)?;
-    let posted = ledger.post(body.into_new(id)).await.map_err(problem)?;
-    let location = format!("/api/v1/ledger/transactions/{id}");
-    let body = Json(TransactionBody::from(posted.record));
-    let replayed = Replayed(posted.replayed);
-    Ok((StatusCode::CREATED, replayed, location_header(&location), body).into_response())
-}
-
 /// Read a transaction
 #[utoipa::path(
     get, path = "/api/v1/ledger/transactions/{id}", tag = "Ledger",
@@ -186,22 +155,7 @@ async fn get_trial_balance(
     Ok(Json(TrialBalanceBody { items }))
 }
 
-/// The transaction id that a caller's key stands for. It is the same each time, so the ledger itself
-/// recognises the retry, for ever and without a second table.
-fn id_from_key(actor: &Actor, key: &IdempotencyKey) -> Uuid {
-    Uuid::new_v5(&actor.user_id.0, key.0.as_bytes())
-}
-
-fn missing_id() -> Problem {
-    Problem::new(
-        StatusCode::BAD_REQUEST,
-        "idempotency_key_missing",
-        "give the transaction an `id` of your own, or send a header Idempotency-Key, and repeat it \
-         when you retry",
-    )
-}
-
-fn location_header(path: &str) -> [(header::HeaderName, HeaderValue); 1] {
+pub(super) fn location_header(path: &str) -> [(header::HeaderName, HeaderValue); 1] {
     // Paths of ours with a UUID in them are always valid header values.
     let value = HeaderValue::from_str(path).unwrap_or_else(|_| HeaderValue::from_static("/"));
     [(header::LOCATION, value)]

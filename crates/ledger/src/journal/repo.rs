@@ -13,6 +13,16 @@ pub(crate) struct Journal {
     store: Store,
 }
 
+/// A change of an account's status.
+#[derive(Debug, FromQueryResult)]
+pub(crate) struct AccountChangeRow {
+    pub(crate) sequence: i64,
+    pub(crate) id: Uuid,
+    pub(crate) status: String,
+    pub(crate) reason: String,
+    pub(crate) changed_at: i64,
+}
+
 /// The totals of one currency.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct TrialBalanceLine {
@@ -32,6 +42,7 @@ struct TransactionRow {
     metadata: Option<String>,
     effective_at: i64,
     recorded_at: i64,
+    reverses: Option<Uuid>,
 }
 
 #[derive(FromQueryResult)]
@@ -106,6 +117,15 @@ impl Journal {
         self.all(&sql, [sequence.into(), limit.into()]).await
     }
 
+    /// Changes of accounts by their place in the journal, from just after `sequence`.
+    pub(crate) async fn account_changes_after(
+        &self,
+        sequence: i64,
+        limit: i64,
+    ) -> Result<Vec<AccountChangeRow>, StoreError> {
+        self.all(ACCOUNT_CHANGES_SQL, [sequence.into(), limit.into()]).await
+    }
+
     pub(crate) async fn transaction(
         &self,
         id: TransactionId,
@@ -121,7 +141,7 @@ impl Journal {
         limit: i64,
     ) -> Result<Vec<Transaction>, StoreError> {
         let sql = "select sequence, id, kind, description, reference, metadata, effective_at, \
-                   recorded_at from transactions where sequence > $1 order by sequence limit $2";
+                   recorded_at, reverses from transactions where sequence > $1 order by sequence limit $2";
         let rows = self.all(sql, [sequence.into(), limit.into()]).await?;
         self.with_legs(rows).await
     }
@@ -148,6 +168,7 @@ impl Journal {
                     recorded_at: Timestamp::from_micros(row.recorded_at),
                     metadata: encode::metadata_from(row.metadata.as_deref(), row.id)?,
                     legs: legs.remove(&row.sequence).unwrap_or_default(),
+                    reverses: row.reverses.map(TransactionId),
                 })
             })
             .collect()
@@ -243,9 +264,14 @@ impl Journal {
     }
 }
 
+/// A page of changes of accounts.
+pub(super) const ACCOUNT_CHANGES_SQL: &str = "select c.sequence, a.id, c.status, c.reason, \
+     c.changed_at from account_changes c join accounts a on a.sequence = c.account_sequence \
+     where c.sequence > $1 order by c.sequence limit $2";
+
 /// A transaction by its id.
 pub(super) const TRANSACTION_SQL: &str = "select sequence, id, kind, description, reference, metadata, \
-     effective_at, recorded_at from transactions where id = $1";
+     effective_at, recorded_at, reverses from transactions where id = $1";
 
 /// The legs of a range of transactions.
 pub(super) const LEGS_SQL: &str = "select e.transaction_sequence, a.id as account_id, s.currency_code, \

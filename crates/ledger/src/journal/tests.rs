@@ -1,6 +1,7 @@
 //! No read of the journal walks a whole table or sorts a whole history, on either store.
 
-use super::repo::{ENTRIES_SQL, LEGS_SQL, TRANSACTION_SQL, accounts_sql};
+use super::repo::{ACCOUNT_CHANGES_SQL, ENTRIES_SQL, LEGS_SQL, TRANSACTION_SQL, accounts_sql};
+use crate::engine::REVERSED_SQL;
 use store::Store;
 use store::sea_orm::{ConnectionTrait, DbBackend, Value};
 use store::testing::TestDatabase;
@@ -15,7 +16,12 @@ async fn every_read_uses_an_index(database: TestDatabase) {
     store.migrate(crate::MIGRATIONS).await.unwrap();
     fill(&store).await;
     let id = || Value::from(Uuid::from_u128(0));
-    let rows: [(&str, String, Vec<Value>); 5] = [
+    let reversed = match store.backend() {
+        DbBackend::Sqlite => REVERSED_SQL.0.to_owned(),
+        _ => REVERSED_SQL.1.replace("$1", "array[$1, $2]::uuid[]"),
+    };
+    let several = if reversed.contains("$2") { vec![id(), id()] } else { vec![id()] };
+    let rows: [(&str, String, Vec<Value>); 7] = [
         (
             "entries",
             ENTRIES_SQL.to_owned(),
@@ -25,6 +31,8 @@ async fn every_read_uses_an_index(database: TestDatabase) {
         ("legs", LEGS_SQL.to_owned(), vec![7_i64.into(), 9_i64.into()]),
         ("account", accounts_sql(1), vec![id()]),
         ("accounts", accounts_sql(3), vec![id(), id(), id()]),
+        ("reversed", reversed, several),
+        ("changes", ACCOUNT_CHANGES_SQL.to_owned(), vec![7_i64.into(), 50_i64.into()]),
     ];
     for (what, sql, binds) in rows {
         let plan = explain(&store, &sql, binds).await;
@@ -33,8 +41,11 @@ async fn every_read_uses_an_index(database: TestDatabase) {
             let walks = line.starts_with("SCAN ") || line.contains("Seq Scan");
             // A page of a long history is read in order. The few legs of some transactions may be sorted.
             let sorts = line.contains("TEMP B-TREE") || line.contains("Sort");
-            assert!(!(walks || sorts && what == "entries"), "{what}:\n{plan}");
+            let in_order = matches!(what, "entries" | "changes");
+            assert!(!(walks || sorts && in_order), "{what}:\n{plan}");
         }
+        let by_reversed = what != "reversed" || plan.contains("transactions_by_reversed");
+        assert!(by_reversed, "{plan}");
     }
 }
 
@@ -52,9 +63,11 @@ async fn fill(store: &Store) {
             "insert into account_states (account_sequence, currency_code, normal_side, status) \
              {numbers} select n, 'MAD', 1, 'open' from numbers"
         ),
+        format!("insert into account_changes {numbers} select n, n, 'frozen', 'x', 0 from numbers"),
+        // One in ten is a reversal.
         format!(
-            "insert into transactions \
-             {numbers} select n, {uuid}, 'x', null, null, null, 0, 0 from numbers"
+            "insert into transactions {numbers} select n, {uuid}, 'x', null, null, null, \
+             case n % 10 when 0 then {uuid} end, 0, 0 from numbers"
         ),
         format!("insert into entries {numbers} select n, 0, n % 20, 1, 1 from numbers"),
         format!("insert into entries {numbers} select n, 1, n % 30, -1, 1 from numbers"),

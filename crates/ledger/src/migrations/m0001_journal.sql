@@ -1,6 +1,6 @@
--- The journal: `accounts`, `transactions` and `entries` are only ever added to (triggers refuse anything
--- else). Accounts and transactions share one sequence, 1, 2, 3, … in commit order without gaps, which
--- makes the journal its own outbox: every number is one event.
+-- The journal: `accounts`, `account_changes`, `transactions` and `entries` are only ever added to (triggers
+-- refuse anything else). Accounts, their changes and transactions share one sequence, 1, 2, 3, … in commit
+-- order without gaps, which makes the journal its own outbox: every number is one event.
 --
 -- There are no foreign keys between these tables: one engine writes them, checking a key for every row of
 -- the hottest path costs more than the row, and `finitech ledger verify` finds any reference that does
@@ -35,6 +35,15 @@ create table account_states (
     )
 ) {table};
 
+-- Freezing, unfreezing, closing: what an account's status became, and why.
+create table account_changes (
+    sequence         {bigint} not null primary key,
+    account_sequence {bigint} not null,
+    status           text not null check (status in ('open', 'frozen', 'closed')),
+    reason           text not null,
+    changed_at       {bigint} not null
+) {table};
+
 create table transactions (
     sequence     {bigint} not null primary key,
     id           {uuid} not null,
@@ -43,10 +52,15 @@ create table transactions (
     reference    text,
     -- A JSON object of strings, null when empty.
     metadata     text,
+    -- The transaction that this one takes back, in whole or in part.
+    reverses     {uuid},
     effective_at {bigint} not null,
     recorded_at  {bigint} not null,
     constraint transactions_id unique (id)
 ) {table};
+
+-- What was taken back of a transaction; most rows are not in the index.
+create index transactions_by_reversed on transactions (reverses) where reverses is not null;
 
 -- `amount` is positive for a debit and negative for a credit, so that a transaction sums to zero per
 -- currency. `balance_after` is the account's posted balance after the leg, positive on its normal side.

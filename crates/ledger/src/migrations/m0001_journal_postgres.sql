@@ -7,6 +7,10 @@ create trigger accounts_refuse_change before update or delete on accounts
     for each row execute function refuse_change();
 create trigger accounts_refuse_truncate before truncate on accounts
     for each statement execute function refuse_change();
+create trigger account_changes_refuse_change before update or delete on account_changes
+    for each row execute function refuse_change();
+create trigger account_changes_refuse_truncate before truncate on account_changes
+    for each statement execute function refuse_change();
 create trigger transactions_refuse_change before update or delete on transactions
     for each row execute function refuse_change();
 create trigger transactions_refuse_truncate before truncate on transactions

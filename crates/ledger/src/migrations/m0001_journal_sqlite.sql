@@ -2,6 +2,10 @@ create trigger accounts_refuse_update before update on accounts
 begin select raise(abort, 'accounts is append-only: post a correction instead'); end;
 create trigger accounts_refuse_delete before delete on accounts
 begin select raise(abort, 'accounts is append-only: post a correction instead'); end;
+create trigger account_changes_refuse_update before update on account_changes
+begin select raise(abort, 'account_changes is append-only: change the account again'); end;
+create trigger account_changes_refuse_delete before delete on account_changes
+begin select raise(abort, 'account_changes is append-only: change the account again'); end;
 create trigger transactions_refuse_update before update on transactions
 begin select raise(abort, 'transactions is append-only: post a correction instead'); end;
 create trigger transactions_refuse_delete before delete on transactions
@@ -16,6 +20,9 @@ create trigger accounts_refuse_replace before insert on accounts
 when new.sequence <= (select last_sequence from journal_head)
     or exists (select 1 from accounts where id = new.id)
 begin select raise(abort, 'accounts is append-only: this sequence or id is taken'); end;
+create trigger account_changes_refuse_replace before insert on account_changes
+when new.sequence <= (select last_sequence from journal_head)
+begin select raise(abort, 'account_changes is append-only: this sequence is taken'); end;
 create trigger transactions_refuse_replace before insert on transactions
 when new.sequence <= (select last_sequence from journal_head)
     or exists (select 1 from transactions where id = new.id)

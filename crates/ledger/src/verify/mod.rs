@@ -1,17 +1,20 @@
 //! Does the ledger still add up? Everything is derived again from the journal and compared.
 //!
-//! 1. The journal is whole: every number from 1 to the last is exactly one account or one transaction,
-//!    recorded no earlier than the one before.
+//! 1. The journal is whole: every number from 1 to the last is exactly one account, one change of an
+//!    account or one transaction, recorded no earlier than the one before.
 //! 2. Every transaction has at least two legs and sums to zero in each currency.
 //! 3. Every entry's running balance is the one before it plus its amount.
-//! 4. Every account's counters are the sums of its entries, and its constraint holds.
+//! 4. Every account's counters are the sums of its entries, its status is that of its last change, and its
+//!    constraint holds. A status only becomes another, and closed is final.
+//! 5. Every reversal takes back an earlier transaction that is none itself, and all reversals of a
+//!    transaction together no more than it was.
 
 mod repo;
 
-use crate::journal::encode::AccountRow;
+use crate::journal::encode::{AccountRow, status_word};
 use kernel::Currency;
-use ledger_api::{Balances, Side};
-use repo::{EntryRow, RecordRow, Snapshot, StrayRow};
+use ledger_api::{AccountStatus, Balances, Side};
+use repo::{ChangeRow, EntryRow, RecordRow, ReversalRow, Snapshot, StrayRow};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use store::{Store, StoreError};
 
@@ -56,11 +59,15 @@ struct Folded {
     lowest_available: Option<i64>,
     stored: Balances,
     derived: Balances,
+    stored_status: &'static str,
+    derived_status: String,
 }
 
 #[derive(Default)]
 struct Verification {
     accounts: HashMap<i64, Folded>,
+    /// What was taken back of each transaction, debits of its first leg positive.
+    reversed: HashMap<i64, i128>,
     /// When the last record so far was made.
     recorded_at: i64,
     report: Report,
@@ -77,9 +84,11 @@ pub(crate) async fn verify(
     while first <= last {
         let end = first.saturating_add(STEP).saturating_sub(1).min(last);
         let accounts = snapshot.accounts(first, end).await?;
+        let changes = snapshot.changes(first, end).await?;
         let transactions = snapshot.transactions(first, end).await?;
         let entries = snapshot.entries(first, end).await?;
-        verification.check_step((first, end), accounts, &transactions, &entries);
+        verification.check_step((first, end), accounts, changes, &transactions, &entries);
+        verification.check_reversals(snapshot.reversals(first, end).await?);
         progress(end, last);
         first = end.saturating_add(1);
     }
@@ -93,15 +102,23 @@ impl Verification {
         &mut self,
         range: (i64, i64),
         accounts: Vec<AccountRow>,
+        changes: Vec<ChangeRow>,
         transactions: &[RecordRow],
         entries: &[EntryRow],
     ) {
         let opened = accounts
             .iter()
             .map(|row| RecordRow { sequence: row.sequence, recorded_at: row.opened_at });
-        self.check_records(range, opened.chain(transactions.iter().copied()).collect());
+        let changed = changes
+            .iter()
+            .map(|row| RecordRow { sequence: row.sequence, recorded_at: row.changed_at });
+        let posted = transactions.iter().copied();
+        self.check_records(range, opened.chain(changed).chain(posted).collect());
         for row in accounts {
             self.add_account(row);
+        }
+        for row in changes {
+            self.check_change(row);
         }
         for legs in
             entries.chunk_by(|one, next| one.transaction_sequence == next.transaction_sequence)
@@ -135,8 +152,46 @@ impl Verification {
             lowest_available: account.constraint.lowest_available(),
             stored: account.balances,
             derived: Balances::default(),
+            stored_status: status_word(account.status),
+            derived_status: status_word(AccountStatus::Open).to_owned(),
         };
         self.accounts.insert(sequence, folded);
+    }
+
+    fn check_change(&mut self, row: ChangeRow) {
+        let Some(account) = self.accounts.get_mut(&row.account_sequence) else {
+            return self.find(row.sequence, "a change of an account that is not there".into());
+        };
+        let from = std::mem::replace(&mut account.derived_status, row.status);
+        let to = &account.derived_status;
+        if from == *to || from == status_word(AccountStatus::Closed) {
+            let what = format!("an account that was {from} became {to}");
+            self.find(row.sequence, what);
+        }
+    }
+
+    /// Each takes back an earlier transaction, and never more than is left of it.
+    fn check_reversals(&mut self, reversals: Vec<ReversalRow>) {
+        for row in reversals {
+            let sequence = row.sequence;
+            let earlier = row.original.filter(|original| *original < sequence);
+            let (Some(original), None) = (earlier, row.original_reverses) else {
+                self.find(sequence, "a reversal of no earlier transaction".into());
+                continue;
+            };
+            let (whole, amount) =
+                (row.original_amount.unwrap_or_default(), row.amount.unwrap_or_default());
+            let taken = self.reversed.entry(original).or_default();
+            // The sides are exchanged, so what is taken back has the other sign.
+            *taken = taken.saturating_sub(i128::from(amount));
+            let taken = *taken;
+            let is_back = amount.signum() == whole.saturating_neg().signum();
+            if !is_back || taken.unsigned_abs() > u128::from(whole.unsigned_abs()) {
+                let what =
+                    format!("{taken} of {whole} minor units of record {original} taken back");
+                self.find(sequence, what);
+            }
+        }
     }
 
     /// Every number is there, and once, and time goes on.
@@ -145,7 +200,7 @@ impl Verification {
         let mut expected = first;
         for RecordRow { sequence, recorded_at } in records {
             if sequence < expected {
-                self.find(sequence, "both an account and a transaction".into());
+                self.find(sequence, "two records under one number".into());
                 continue;
             }
             if sequence > expected {
@@ -216,6 +271,11 @@ impl Verification {
             let (stored, derived) = (account.stored, account.derived);
             if stored != derived {
                 let what = format!("the account counts {stored:?}, its entries {derived:?}");
+                findings.push(Finding { sequence, what });
+            }
+            let (status, last) = (account.stored_status, &account.derived_status);
+            if status != last {
+                let what = format!("the account is {status}, its last change made it {last}");
                 findings.push(Finding { sequence, what });
             }
             let available = stored.available(account.normal_side);

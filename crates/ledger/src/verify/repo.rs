@@ -3,6 +3,7 @@
 use crate::journal::encode::{ACCOUNT_COLUMNS, AccountRow};
 use store::sea_orm::{self, DatabaseTransaction, FromQueryResult, Value};
 use store::{Store, StoreError};
+use uuid::Uuid;
 
 /// The ledger at one moment, while others go on writing.
 pub(super) struct Snapshot {
@@ -24,6 +25,26 @@ pub(super) struct EntryRow {
 pub(super) struct RecordRow {
     pub(super) sequence: i64,
     pub(super) recorded_at: i64,
+}
+
+/// What an account's status became.
+#[derive(Debug, FromQueryResult)]
+pub(super) struct ChangeRow {
+    pub(super) sequence: i64,
+    pub(super) account_sequence: i64,
+    pub(super) status: String,
+    pub(super) changed_at: i64,
+}
+
+/// A reversal, the transaction that it takes back as far as there is one, and the first leg of each.
+#[derive(Debug, FromQueryResult)]
+pub(super) struct ReversalRow {
+    pub(super) sequence: i64,
+    pub(super) amount: Option<i64>,
+    pub(super) original: Option<i64>,
+    pub(super) original_amount: Option<i64>,
+    /// What the original takes back itself, which nothing should.
+    pub(super) original_reverses: Option<Uuid>,
 }
 
 /// A row that no record of the journal accounts for.
@@ -63,6 +84,17 @@ impl Snapshot {
         self.all(&sql, [first.into(), last.into()]).await
     }
 
+    /// The changes of accounts in a range, in order.
+    pub(super) async fn changes(
+        &self,
+        first: i64,
+        last: i64,
+    ) -> Result<Vec<ChangeRow>, StoreError> {
+        let sql = "select sequence, account_sequence, status, changed_at from account_changes \
+                   where sequence between $1 and $2 order by sequence";
+        self.all(sql, [first.into(), last.into()]).await
+    }
+
     /// The transactions in a range, in order.
     pub(super) async fn transactions(
         &self,
@@ -71,6 +103,22 @@ impl Snapshot {
     ) -> Result<Vec<RecordRow>, StoreError> {
         let sql = "select sequence, recorded_at from transactions \
                    where sequence between $1 and $2 order by sequence";
+        self.all(sql, [first.into(), last.into()]).await
+    }
+
+    /// The reversals in a range, in order.
+    pub(super) async fn reversals(
+        &self,
+        first: i64,
+        last: i64,
+    ) -> Result<Vec<ReversalRow>, StoreError> {
+        let sql = "select t.sequence, e.amount, o.sequence as original, \
+                   f.amount as original_amount, o.reverses as original_reverses \
+                   from transactions t left join transactions o on o.id = t.reverses \
+                   left join entries e on e.transaction_sequence = t.sequence and e.leg_no = 0 \
+                   left join entries f on f.transaction_sequence = o.sequence and f.leg_no = 0 \
+                   where t.sequence between $1 and $2 and t.reverses is not null \
+                   order by t.sequence";
         self.all(sql, [first.into(), last.into()]).await
     }
 
@@ -87,6 +135,8 @@ impl Snapshot {
         let sql = "select 'an account' as kind, sequence from accounts \
                    where sequence < 1 or sequence > $1 \
                    union all select 'a transaction', sequence from transactions \
+                   where sequence < 1 or sequence > $1 \
+                   union all select 'a change of an account', sequence from account_changes \
                    where sequence < 1 or sequence > $1 \
                    union all select 'an entry', transaction_sequence from entries \
                    where transaction_sequence < 1 or transaction_sequence > $1 \

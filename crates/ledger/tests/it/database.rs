@@ -1,7 +1,7 @@
 //! What the database itself refuses, behind the engine.
 
 use crate::world::*;
-use ledger_api::Ledger as _;
+use ledger_api::{AccountStatus, Ledger as _};
 use store::testing::TestDatabase;
 
 store::on_every_store! {
@@ -11,6 +11,8 @@ store::on_every_store! {
 
 async fn the_journal_cannot_be_changed(database: TestDatabase) {
     let world = World::new(&database).await.with_customers(3, 100).await;
+    let frozen = change(3, AccountStatus::Frozen, "lost card");
+    world.ledger.change_status(frozen).await.unwrap();
     let mut refused = vec![
         "update accounts set name = 'Mine'",
         "update accounts set id = id where sequence = 1",
@@ -21,20 +23,36 @@ async fn the_journal_cannot_be_changed(database: TestDatabase) {
         "update entries set amount = amount * 2",
         "update entries set balance_after = balance_after",
         "delete from entries",
+        "update account_changes set reason = 'found'",
+        "update account_changes set status = 'open'",
+        "update account_changes set changed_at = changed_at where sequence = 6",
+        "delete from account_changes",
+        "delete from account_changes where sequence = 6",
+        "insert into account_changes select * from account_changes",
         "insert into accounts (sequence, id, name, opened_at) \
          select sequence, id, name, opened_at from accounts where sequence = 1",
     ];
     if database.postgres_url().is_some() {
-        refused.extend(["truncate accounts", "truncate transactions", "truncate entries"]);
+        refused.extend([
+            "truncate accounts",
+            "truncate account_changes",
+            "truncate transactions",
+            "truncate entries",
+            "insert into account_changes select * from account_changes \
+             on conflict (sequence) do update set reason = 'found'",
+        ]);
     } else {
         refused.extend([
             // Nothing is slipped in between either.
             "insert into entries values (3, 2, 1, 5, 5), (3, 3, 1, -5, 0)",
+            "insert into account_changes values (3, 1, 'closed', 'x', 0)",
             "replace into accounts select * from accounts",
+            "replace into account_changes select * from account_changes",
+            "replace into account_changes values (6, 4, 'open', 'x', 0)",
             "replace into transactions select * from transactions",
             "replace into entries select * from entries",
             "insert or replace into transactions \
-             select sequence, id, 'x', null, null, null, 0, 0 from transactions",
+             select sequence, id, 'x', null, null, null, null, 0, 0 from transactions",
         ]);
     }
     for sql in refused {
@@ -44,6 +62,7 @@ async fn the_journal_cannot_be_changed(database: TestDatabase) {
     }
     assert_eq!(world.verify_clean().await.transactions, 2);
     // The refusals took nothing from the engine.
+    world.ledger.change_status(change(3, AccountStatus::Open, "found")).await.unwrap();
     world.ledger.post(transfer(7, 2, 3, 100)).await.unwrap();
 }
 

@@ -2,13 +2,14 @@
 
 use crate::world::*;
 use kernel::Event;
-use ledger_api::Ledger as _;
+use ledger_api::{AccountStatus, Ledger as _};
 use serde_json::{Value, json};
 use std::time::Duration;
 use store::testing::TestDatabase;
 
 store::on_every_store! {
     every_record_is_one_event_in_order,
+    changes_batches_and_reversals_are_events_in_their_places,
     a_reader_beside_a_busy_ledger_misses_nothing,
 }
 
@@ -58,25 +59,89 @@ async fn every_record_is_one_event_in_order(database: TestDatabase) {
     assert_eq!(payload, expected);
 }
 
-/// Accounts and transactions are two tables: what is committed between reading the one and the other
+async fn changes_batches_and_reversals_are_events_in_their_places(database: TestDatabase) {
+    let world = World::new(&database).await.with_customers(2, 100).await;
+    world.clock.advance(Duration::from_secs(1));
+    world.ledger.change_status(change(2, AccountStatus::Frozen, "lost card")).await.unwrap();
+    // Again, and refused: neither is an event.
+    world.ledger.change_status(change(2, AccountStatus::Frozen, "twice")).await.unwrap();
+    refusal(world.ledger.change_status(change(2, AccountStatus::Closed, "gone")).await);
+    refusal(world.ledger.post(transfer(7, 2, 1, 1)).await);
+    world.ledger.change_status(change(2, AccountStatus::Open, "found")).await.unwrap();
+    let batch = vec![transfer(8, 2, 1, 60), transfer(9, 2, 1, 40)];
+    world.ledger.post_all(batch).await.unwrap();
+    refusal(world.ledger.post_all(vec![transfer(10, 1, 2, 5), transfer(11, 2, 1, 6)]).await);
+    world.ledger.change_status(change(2, AccountStatus::Closed, "moved")).await.unwrap();
+    world.ledger.reverse(reversal(12, 9, None)).await.unwrap_err();
+    world.open(customer(3)).await;
+    world.ledger.post(transfer(13, 1, 3, 9)).await.unwrap();
+    world.ledger.reverse(reversal(14, 13, Some(4))).await.unwrap();
+
+    let events = world.ledger.events().after(3, 100).await.unwrap();
+    let (changed, posted) = ("ledger.account_status_changed", "ledger.transaction_posted");
+    let seen: Vec<_> =
+        events.iter().map(|event| (event.position, event.event_type.as_str())).collect();
+    let types =
+        [changed, changed, posted, posted, changed, "ledger.account_opened", posted, posted];
+    assert_eq!(seen, (4..).zip(types).collect::<Vec<_>>());
+    assert_eq!(events[0].aggregate_id, account_id(2).0);
+    assert_eq!(events[0].occurred_at, noon().plus(Duration::from_secs(1)));
+    let payload = |event: &Event| serde_json::from_str::<Value>(&event.payload).unwrap();
+    let expected = json!({
+        "id": account_id(2).0,
+        "status": "frozen",
+        "reason": "lost card",
+        "changedAt": noon().plus(Duration::from_secs(1)),
+    });
+    assert_eq!(payload(&events[0]), expected);
+    assert_eq!(payload(&events[1])["status"], "open");
+    assert_eq!(payload(&events[4])["status"], "closed");
+    assert_eq!(payload(&events[2])["reverses"], Value::Null);
+    let reversed = payload(&events[7]);
+    assert_eq!(reversed["reverses"], json!(transaction_id(13).0));
+    assert_eq!(reversed["kind"], "reversal");
+    assert_eq!(reversed["description"], "charged twice");
+    // In pages, whichever table the records of a page are in.
+    for limit in 1..=9 {
+        let mut position = 0;
+        loop {
+            let page = world.ledger.events().after(position, limit).await.unwrap();
+            for event in &page {
+                assert_eq!(event.position, position + 1, "{limit}");
+                position = event.position;
+            }
+            if page.is_empty() {
+                break;
+            }
+        }
+        assert_eq!(position, 11, "{limit}");
+    }
+}
+
+/// Accounts, their changes and transactions are three tables: what is committed between reading the one and the other
 /// must not make a hole.
 async fn a_reader_beside_a_busy_ledger_misses_nothing(database: TestDatabase) {
     let world = World::new(&database).await.with_customers(2, 0).await;
+    world.open(customer(9)).await;
     let ledger = world.ledger.clone();
     let writing = tokio::spawn(async move {
         for number in 10..60 {
-            // Both at once, so that a group often holds an account and a transaction.
-            let (opened, posted) = tokio::join!(
+            // At once, so that a group often holds something of each.
+            let frozen = change(9, AccountStatus::Frozen, "x");
+            let (opened, posted, changed) = tokio::join!(
                 ledger.open_account(customer(number)),
                 ledger.post(transfer(number, 1, 2, 1)),
+                ledger.change_status(frozen),
             );
             opened.unwrap();
             posted.unwrap();
+            changed.unwrap();
+            ledger.change_status(change(9, AccountStatus::Open, "x")).await.unwrap();
         }
     });
     let events = world.ledger.events();
     let mut position = 0;
-    while position < 102 {
+    while position < 203 {
         for event in events.after(position, 50).await.unwrap() {
             assert_eq!(event.position, position + 1, "an event was skipped");
             position = event.position;

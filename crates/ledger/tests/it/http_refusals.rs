@@ -19,7 +19,7 @@ store::on_every_store! {
 
 /// One refusal: status, code, and the pointer of `errors[0]` or of the problem itself.
 #[track_caller]
-fn check(answer: &Answer, status: u16, code: &str, pointer: &str, what: &str) {
+pub(crate) fn check(answer: &Answer, status: u16, code: &str, pointer: &str, what: &str) {
     let body = &answer.body;
     assert_eq!(answer.status, status, "{what}: {body}");
     assert_eq!(answer.headers[header::CONTENT_TYPE], "application/problem+json", "{what}");
@@ -32,7 +32,7 @@ fn check(answer: &Answer, status: u16, code: &str, pointer: &str, what: &str) {
 }
 
 /// A good body with the member at a JSON pointer replaced; removed when `value` is `null`.
-fn changed(mut body: Value, pointer: &str, value: Value) -> Value {
+pub(crate) fn changed(mut body: Value, pointer: &str, value: Value) -> Value {
     let (parent, member) = pointer.rsplit_once('/').unwrap();
     let parent = body.pointer_mut(parent).unwrap();
     match (parent, value) {

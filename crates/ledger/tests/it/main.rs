@@ -5,12 +5,18 @@
     reason = "a test that fails says where, and overflow fails it"
 )]
 
+mod batches;
 mod concurrency;
 mod database;
 mod engine;
 mod events;
 mod http;
+mod http_batches;
 mod http_refusals;
+mod http_reversals;
+mod http_statuses;
 mod posting;
+mod reversals;
+mod statuses;
 mod verify;
 mod world;

@@ -260,14 +260,7 @@ async fn entries_come_newest_first_in_pages(database: TestDatabase) {
 async fn a_new_ledger_on_the_same_store_goes_on(database: TestDatabase) {
     let world = World::new(&database).await.with_customers(3, 100).await;
     let posted = world.ledger.post(transfer(7, 2, 3, 30)).await.unwrap().record;
-    let World { store, ledger, clock } = world;
-    ledger.shut_down().await;
-    drop(ledger);
-    store.close().await.unwrap();
-
-    let store = open_store(&database).await;
-    let ledger = start(&store, EngineConfig::default(), clock.clone());
-    let world = World { store, ledger, clock };
+    let world = world.restarted(&database).await;
     assert_eq!((world.balance(2).await, world.balance(3).await), (70, 130));
     let again = world.ledger.post(transfer(7, 2, 3, 30)).await.unwrap();
     assert_eq!((again.record, again.replayed), (posted.clone(), true));

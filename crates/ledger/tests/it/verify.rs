@@ -2,12 +2,13 @@
 
 use crate::world::*;
 use ledger::Finding;
-use ledger_api::Ledger as _;
+use ledger_api::{AccountStatus, Ledger as _};
 use store::testing::TestDatabase;
 
 store::on_every_store! {
     a_sound_ledger_has_no_findings,
     every_kind_of_tampering_is_found_where_it_is,
+    tampered_statuses_and_reversals_are_found,
     progress_reaches_the_end,
 }
 
@@ -16,6 +17,20 @@ async fn small_world(database: &TestDatabase) -> World {
     let world = World::new(database).await.with_customers(3, 100).await;
     world.ledger.post(transfer(11, 2, 3, 30)).await.unwrap();
     world.ledger.post(transfer(12, 3, 2, 50)).await.unwrap();
+    world
+}
+
+/// Then account 2 (number 2) is frozen and unfrozen at 8 and 9; 10 and 11 take back 20 and 10 of the
+/// transaction at 6, 12 opens an account that 13 closes.
+async fn eventful_world(database: &TestDatabase) -> World {
+    let world = small_world(database).await;
+    for to in [AccountStatus::Frozen, AccountStatus::Open] {
+        world.ledger.change_status(change(2, to, "lost card")).await.unwrap();
+    }
+    world.ledger.reverse(reversal(13, 11, Some(20))).await.unwrap();
+    world.ledger.reverse(reversal(14, 11, None)).await.unwrap();
+    world.open(customer(4)).await;
+    world.ledger.change_status(change(4, AccountStatus::Closed, "unused")).await.unwrap();
     world
 }
 
@@ -56,12 +71,12 @@ const TAMPERINGS: &[(&str, &[i64])] = &[
     ("insert into entries values (8, 0, 1, 5, 205), (8, 1, 1, -5, 200)", &[8]),
     ("insert into entries values (0, 0, 1, 5, 5)", &[0]),
     (
-        "insert into transactions select 8, accounts.id, 'gift', null, null, null, 0, 0 \
+        "insert into transactions select 8, accounts.id, 'gift', null, null, null, null, 0, 0 \
       from accounts where sequence = 1",
         &[8],
     ),
     (
-        "insert into transactions select 2, accounts.id, 'gift', null, null, null, 0, 0 \
+        "insert into transactions select 2, accounts.id, 'gift', null, null, null, null, 0, 0 \
       from accounts where sequence = 1",
         &[2],
     ),
@@ -95,11 +110,74 @@ const TAMPERINGS: &[(&str, &[i64])] = &[
     ("update journal_head set last_sequence = 8", &[8]),
 ];
 
+/// The same for what happened after that.
+const LATER_TAMPERINGS: &[(&str, &[i64])] = &[
+    ("update account_states set status = 'frozen' where account_sequence = 1", &[1]),
+    ("update account_states set status = 'closed' where account_sequence = 2", &[2]),
+    ("update account_states set status = 'open' where account_sequence = 12", &[12]),
+    ("update account_changes set status = 'frozen' where sequence = 13", &[12]),
+    ("update account_changes set status = 'frozen' where sequence = 9", &[2, 9]),
+    ("update account_changes set status = 'closed' where sequence = 8", &[9]),
+    // The status in the end is right, but the way there is none.
+    ("update account_changes set status = 'open' where sequence = 8", &[8, 9]),
+    ("update account_changes set account_sequence = 1 where sequence = 13", &[1, 12]),
+    ("update account_changes set account_sequence = 99 where sequence = 13", &[12, 13]),
+    ("update account_changes set changed_at = 0 where sequence = 9", &[9]),
+    ("update account_changes set changed_at = changed_at + 1 where sequence = 8", &[9]),
+    ("update account_changes set sequence = 14 where sequence = 13", &[12, 13, 14]),
+    ("update account_changes set sequence = 0 where sequence = 8", &[0, 8]),
+    ("update account_changes set sequence = 3 where sequence = 8", &[3, 8]),
+    ("delete from account_changes where sequence = 13", &[12, 13]),
+    ("delete from account_changes where sequence = 9", &[2, 9]),
+    ("delete from account_changes", &[8, 12, 13]),
+    ("insert into account_changes values (14, 1, 'frozen', 'x', 0)", &[14]),
+    ("insert into account_changes values (6, 1, 'frozen', 'x', 0)", &[1, 6]),
+    // A reversal of nothing, of a reversal, of itself, of what came later.
+    (
+        "update transactions set reverses = accounts.id from accounts \
+      where transactions.sequence = 10 and accounts.sequence = 12",
+        &[10],
+    ),
+    (
+        "update transactions set reverses = o.id from transactions o \
+      where transactions.sequence = 11 and o.sequence = 10",
+        &[11],
+    ),
+    ("update transactions set reverses = id where sequence = 10", &[10]),
+    (
+        "update transactions set reverses = o.id from transactions o \
+      where transactions.sequence = 3 and o.sequence = 6",
+        &[3],
+    ),
+    // More than there was, or not back but again.
+    (
+        "update transactions set reverses = o.id from transactions o \
+      where transactions.sequence = 7 and o.sequence = 6",
+        &[10, 11],
+    ),
+    (
+        "update transactions set reverses = o.id from transactions o \
+      where transactions.sequence = 10 and o.sequence = 3",
+        &[10],
+    ),
+];
+
 async fn every_kind_of_tampering_is_found_where_it_is(database: TestDatabase) {
     let world = small_world(&database).await;
+    tampered(&database, world, TAMPERINGS).await;
+}
+
+async fn tampered_statuses_and_reversals_are_found(database: TestDatabase) {
+    let world = eventful_world(&database).await;
+    world.verify_clean().await;
+    tampered(&database, world, LATER_TAMPERINGS).await;
+}
+
+async fn tampered(database: &TestDatabase, world: World, tamperings: &[(&str, &[i64])]) {
     let triggers: &[&str] = if database.postgres_url().is_some() {
         &[
             "alter table accounts disable trigger all",
+            "alter table account_changes disable trigger all",
             "alter table transactions disable trigger all",
             "alter table entries disable trigger all",
         ]
@@ -107,6 +185,9 @@ async fn every_kind_of_tampering_is_found_where_it_is(database: TestDatabase) {
         &[
             "drop trigger accounts_refuse_update",
             "drop trigger accounts_refuse_delete",
+            "drop trigger account_changes_refuse_update",
+            "drop trigger account_changes_refuse_delete",
+            "drop trigger account_changes_refuse_replace",
             "drop trigger transactions_refuse_update",
             "drop trigger transactions_refuse_delete",
             "drop trigger entries_refuse_update",
@@ -117,14 +198,21 @@ async fn every_kind_of_tampering_is_found_where_it_is(database: TestDatabase) {
             "drop trigger if exists entries_refuse_replace",
         ]
     };
-    let tables = ["accounts", "account_states", "transactions", "entries", "journal_head"];
+    let tables = [
+        "accounts",
+        "account_states",
+        "account_changes",
+        "transactions",
+        "entries",
+        "journal_head",
+    ];
     for sql in triggers {
         world.tamper(sql).await.unwrap();
     }
     for table in tables {
         world.tamper(&format!("create table kept_{table} as select * from {table}")).await.unwrap();
     }
-    for (sql, expected) in TAMPERINGS {
+    for (sql, expected) in tamperings {
         world.tamper(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
         let report = ledger::verify(&world.store, |_, _| ()).await.unwrap();
         for sequence in *expected {

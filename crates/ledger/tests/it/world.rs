@@ -3,8 +3,8 @@
 use kernel::{Clock, Currency, ManualClock, Money, Timestamp};
 use ledger::{EngineConfig, Ledger, MIGRATIONS};
 use ledger_api::{
-    Account, AccountId, Constraint, Ledger as _, LedgerError, Leg, NewAccount, NewTransaction,
-    Recorded, Refusal, Side, Transaction, TransactionId,
+    Account, AccountId, AccountStatus, Constraint, Ledger as _, LedgerError, Leg, NewAccount,
+    NewReversal, NewTransaction, Recorded, Refusal, Side, StatusChange, Transaction, TransactionId,
 };
 use ports::SystemIds;
 use std::collections::BTreeMap;
@@ -67,6 +67,26 @@ impl World {
     /// The posted balance, positive on the account's normal side.
     pub(crate) async fn balance(&self, number: u128) -> i64 {
         self.ledger.account(account_id(number)).await.unwrap().unwrap().posted()
+    }
+
+    /// How many rows there are in each table of the journal, and where it ends.
+    pub(crate) async fn rows(&self) -> Vec<i64> {
+        let mut rows = vec![self.number("select last_sequence from journal_head").await];
+        for table in ["accounts", "account_changes", "transactions", "entries"] {
+            rows.push(self.number(&format!("select count(*) from {table}")).await);
+        }
+        rows
+    }
+
+    /// The ledger stops, and another one goes on with its database.
+    pub(crate) async fn restarted(self, database: &TestDatabase) -> Self {
+        let Self { store, ledger, clock } = self;
+        ledger.shut_down().await;
+        drop(ledger);
+        store.close().await.unwrap();
+        let store = open_store(database).await;
+        let ledger = start(&store, EngineConfig::default(), clock.clone());
+        Self { store, ledger, clock }
     }
 
     /// Nothing is wrong with the books.
@@ -157,6 +177,20 @@ pub(crate) fn with_legs(id: u128, legs: Vec<Leg>) -> NewTransaction {
 /// Dirhams from one account to another. From the settlement account it is funding.
 pub(crate) fn transfer(id: u128, from: u128, to: u128, amount: i64) -> NewTransaction {
     with_legs(id, vec![debit(from, amount, Currency::MAD), credit(to, amount, Currency::MAD)])
+}
+
+/// A transaction back again, in whole or in part.
+pub(crate) fn reversal(id: u128, original: u128, minor_units: Option<i64>) -> NewReversal {
+    NewReversal {
+        id: transaction_id(id),
+        original: transaction_id(original),
+        minor_units,
+        reason: "charged twice".into(),
+    }
+}
+
+pub(crate) fn change(account: u128, to: AccountStatus, reason: &str) -> StatusChange {
+    StatusChange { account: account_id(account), to, reason: reason.into() }
 }
 
 #[track_caller]

@@ -16,7 +16,7 @@ const PUBLIC: [&str; 6] = [
 ];
 
 /// What each other operation asks for; empty for anyone who is signed in.
-const PROTECTED: [(&str, &str); 14] = [
+const PROTECTED: [(&str, &str); 19] = [
     ("GET /api/v1/ledger/accounts/{id}", "ledger:read"),
     ("GET /api/v1/ledger/accounts/{id}/entries", "ledger:read"),
     ("GET /api/v1/ledger/transactions/{id}", "ledger:read"),
@@ -27,7 +27,12 @@ const PROTECTED: [(&str, &str); 14] = [
     ("GET /api/v1/wallets/{id}/transactions", "wallet:read"),
     ("POST /api/v1/auth/logout", ""),
     ("POST /api/v1/ledger/accounts", "ledger:write"),
+    ("POST /api/v1/ledger/accounts/{id}/close", "ledger:write"),
+    ("POST /api/v1/ledger/accounts/{id}/freeze", "ledger:write"),
+    ("POST /api/v1/ledger/accounts/{id}/unfreeze", "ledger:write"),
     ("POST /api/v1/ledger/transactions", "ledger:write"),
+    ("POST /api/v1/ledger/transactions/bulk", "ledger:write"),
+    ("POST /api/v1/ledger/transactions/{id}/reversals", "ledger:write"),
     ("POST /api/v1/wallets", "wallet:write"),
     ("POST /api/v1/wallets/{id}/top-ups", "wallet:write"),
     ("POST /api/v1/wallets/{id}/transfers", "wallet:write"),
@@ -81,4 +86,12 @@ async fn call(client: &Client, operation: &str) -> (u16, Value) {
     let method = Method::from_bytes(method.as_bytes()).unwrap();
     let answer = client.send(method, &path, &[("idempotency-key", "k")], body).await.unwrap();
     (answer.status, answer.body["code"].clone())
+}
+
+#[test]
+fn the_permissions_that_routes_ask_for_can_be_granted() {
+    let granted: Vec<_> = identity::permissions::ALL.iter().map(|one| one.0).collect();
+    for (operation, permission) in PROTECTED {
+        assert!(permission.is_empty() || granted.contains(&permission), "{operation}");
+    }
 }

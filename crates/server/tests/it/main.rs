@@ -1,4 +1,10 @@
 //! The program as its users meet it: the real binary, over HTTP, on every store.
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "a test that fails says where, overflow fails it, and the server's log is shown with it"
+)]
 
 mod authorisation;
 mod concurrency;

@@ -10,6 +10,8 @@ store::on_every_store! {
     a_first_start_makes_keys_and_a_demo_world_and_a_second_keeps_them,
     without_the_demo_the_database_is_empty,
     production_asks_for_migrations_first,
+    an_operator_makes_the_first_administrator,
+    an_embedded_database_serves_one_process,
     production_refuses_what_is_unsafe,
     unknown_settings_are_refused,
     requests_in_flight_are_answered_before_the_end,
@@ -84,6 +86,47 @@ async fn production_asks_for_migrations_first(database: TestDatabase) {
     let body = json!({"identifier": AHMED, "password": "demo-Finitech-1"});
     server.client.post("/api/v1/auth/login", &body).await.expect(401);
     assert!(server.stop().await);
+}
+
+async fn an_operator_makes_the_first_administrator(database: TestDatabase) {
+    let world = World::new(database);
+    let server = Server::start(world.command(&["--no-demo"])).await;
+    let person = json!({
+        "email": "amina@example.com",
+        "phoneNumber": "+212661111111",
+        "password": "demo-Finitech-1",
+        "displayName": "Amina",
+    });
+    server.client.post("/api/v1/auth/register", &person).await.expect(201);
+    let customer = server.client.signed_in("amina@example.com").await;
+    customer.get("/api/v1/ledger/trial-balance").await.expect(403);
+    let nobody = world.run(&["user", "grant", "nobody@example.com", "Admin"]).await;
+    assert!(!nobody.success && nobody.stderr.contains("must register first"), "{nobody:?}");
+    let no_role = world.run(&["user", "grant", "amina@example.com", "Emperor"]).await;
+    assert!(!no_role.success && no_role.stderr.contains("Admin"), "{no_role:?}");
+    for identifier in ["Amina@example.com", "+212 661 111 111"] {
+        let granted = world.run(&["user", "grant", identifier, "Admin"]).await;
+        assert!(granted.success, "{granted:?}");
+    }
+    let admin = server.client.signed_in("amina@example.com").await;
+    admin.get("/api/v1/ledger/trial-balance").await.expect(200);
+    assert!(server.stop().await);
+}
+
+async fn an_embedded_database_serves_one_process(database: TestDatabase) {
+    let world = World::new(database);
+    if world.is_postgres() {
+        return;
+    }
+    let server = world.serve().await;
+    let second = world.run(&[]).await;
+    assert!(!second.success && second.stderr.contains("another finitech"), "{second:?}");
+    assert!(server.stop().await);
+    // A stopped server leaves each database in one file.
+    let left = std::fs::read_dir(world.data_dir()).unwrap().map(|entry| entry.unwrap().file_name());
+    let left: Vec<_> = left.filter(|name| name.to_string_lossy().ends_with("-wal")).collect();
+    assert!(left.is_empty(), "{left:?}");
+    world.verify().await;
 }
 
 async fn production_refuses_what_is_unsafe(database: TestDatabase) {

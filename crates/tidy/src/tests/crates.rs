@@ -73,7 +73,7 @@ fn reqwest_stands_only_in_adapters() {
 }
 
 #[test]
-fn test_databases_are_for_tests() {
+fn every_module_tests_on_test_databases() {
     let missing: Vec<String> = crates()
         .into_iter()
         .filter(|one| MODULES.contains(&one.name.as_str()))

@@ -1,4 +1,4 @@
-//! The JSON shapes of the wallet's routes.
+//! The JSON shapes of the wallet's routes. Those with personal data in them do not print.
 
 use crate::operations::{Direction, HistoryLine, Kind};
 use crate::wallets::{Wallet, WalletBalance};
@@ -49,7 +49,7 @@ pub(super) struct BalanceBody {
 }
 
 /// Money to bring in.
-#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+#[derive(Clone, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct TopUpBody {
     /// Whole minor units, greater than zero.
@@ -70,7 +70,7 @@ fn sandbox_card() -> String {
 }
 
 /// Money to send.
-#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+#[derive(Clone, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct TransferBody {
     to: RecipientBody,
@@ -86,7 +86,7 @@ pub(super) struct TransferBody {
 }
 
 /// Whom to send to: exactly one of the three.
-#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+#[derive(Clone, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct RecipientBody {
     #[schema(max_length = 32, example = "+212612345683")]
@@ -113,7 +113,7 @@ pub(super) struct OperationBody {
 }
 
 /// One line of a wallet's history.
-#[derive(Clone, Debug, Serialize, ToSchema)]
+#[derive(Clone, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct WalletTransactionBody {
     id: Uuid,

@@ -11,9 +11,10 @@ use crate::{OperationId, Refusal, WalletId};
 use kernel::{Money, Timestamp};
 use ledger_api::{AccountId, Leg, NewTransaction, Side, TransactionId};
 use std::collections::BTreeMap;
+use std::fmt;
 
-/// Something asked of a wallet.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Something asked of a wallet. Prints without what is personal.
+#[derive(Clone, PartialEq, Eq)]
 pub struct Operation {
     /// Its id.
     pub id: OperationId,
@@ -33,7 +34,7 @@ pub struct Operation {
     pub created_at: Timestamp,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Kind {
     TopUp { payment_method: String },
     Transfer { recipient_wallet_id: WalletId },
@@ -115,12 +116,27 @@ impl Direction {
 }
 
 /// One line of a wallet's history.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct HistoryLine {
     pub(crate) operation: Operation,
     pub(crate) direction: Direction,
     /// What the other person is called, if there is one.
     pub(crate) counterparty_name: Option<String>,
+}
+
+impl fmt::Debug for Operation {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Operation")
+            .field("id", &self.id)
+            .field("wallet_id", &self.wallet_id)
+            .field("kind", &self.ledger_kind())
+            .field("amount", &self.amount)
+            .field("outcome", &self.outcome)
+            .field("ledger_transaction_id", &self.ledger_transaction_id)
+            .field("created_at", &self.created_at)
+            .finish_non_exhaustive()
+    }
 }
 
 impl HistoryLine {

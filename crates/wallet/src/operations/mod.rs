@@ -13,12 +13,13 @@ use ledger_api::{
     AccountId, Constraint, LedgerError, NewAccount, Refusal as LedgerRefusal, Side, TransactionId,
 };
 use ports::{ChargeRequest, PaymentGatewayError};
+use std::collections::HashMap;
 use store::idempotency::{self, Claim};
 use store::{StoreError, outbox};
 use uuid::{Uuid, uuid};
 
-/// Money to bring in from outside.
-#[derive(Clone, Debug)]
+/// Money to bring in from outside. Holds personal data, so it does not print.
+#[derive(Clone)]
 pub struct TopUp {
     /// How much.
     pub amount: Money,
@@ -26,8 +27,8 @@ pub struct TopUp {
     pub payment_method: String,
 }
 
-/// Money to send.
-#[derive(Clone, Debug)]
+/// Money to send. Holds personal data, so it does not print.
+#[derive(Clone)]
 pub struct Transfer {
     /// To whom.
     pub to: Recipient,
@@ -37,8 +38,8 @@ pub struct Transfer {
     pub note: Option<String>,
 }
 
-/// How a recipient is named.
-#[derive(Clone, Debug)]
+/// How a recipient is named. Holds personal data, so it does not print.
+#[derive(Clone)]
 pub enum Recipient {
     /// By phone number.
     Phone(String),
@@ -60,11 +61,11 @@ pub struct Keyed<'a> {
 }
 
 /// A settled operation, and whether it had been settled before this request.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settled {
     /// The operation with its outcome.
     pub operation: Operation,
-    /// True when this request only read the outcome.
+    /// True when this request only read the outcome; false when it finished what another one began.
     pub replayed: bool,
 }
 
@@ -133,7 +134,8 @@ impl Wallets {
     }
 
     /// Finishes operations that were begun by processes which are gone, and returns how many. Run by a
-    /// worker every few seconds; several processes may do it at once.
+    /// worker every few seconds; several processes may do it at once. An operation that cannot be
+    /// finished now has its next turn when its lease is over again, after all others.
     pub async fn finish_abandoned(&self, limit: u32) -> Result<u32, Error> {
         let deps = &self.deps;
         let mut finished: u32 = 0;
@@ -143,13 +145,25 @@ impl Wallets {
             let taken =
                 idempotency::take_over_in_tx(&deps.store, &tx, id, deps.clock.now(), lease).await?;
             tx.commit().await.map_err(StoreError::from)?;
-            if let Some(lease_until) = taken {
-                let operation = repo::find(&deps.store, OperationId(id)).await?;
-                self.finish(operation, lease_until).await?;
-                finished = finished.saturating_add(1);
+            let Some(lease_until) = taken else { continue };
+            match self.finish_by_id(OperationId(id), lease_until).await {
+                Ok(_) => finished = finished.saturating_add(1),
+                Err(error) => {
+                    let error: &(dyn std::error::Error + 'static) = &error;
+                    tracing::warn!(error, operation = %id, "an operation is still not finished");
+                }
             }
         }
         Ok(finished)
+    }
+
+    async fn finish_by_id(
+        &self,
+        id: OperationId,
+        lease_until: Timestamp,
+    ) -> Result<Operation, Error> {
+        let operation = repo::find(&self.deps.store, id).await?;
+        self.finish(operation, lease_until).await
     }
 
     fn operation(
@@ -259,12 +273,10 @@ impl Wallets {
         match claim {
             Claim::New { lease_until } => {
                 let operation = begun.ok_or(Error::TookTooLong)?;
-                let operation = self.finish(operation, lease_until).await?;
-                Ok(Settled { operation, replayed: false })
+                self.finish_for_caller(operation, lease_until).await
             }
             Claim::TakenOver { operation_id, lease_until } => {
-                let operation = self.finish(find(operation_id).await?, lease_until).await?;
-                Ok(Settled { operation, replayed: true })
+                self.finish_for_caller(find(operation_id).await?, lease_until).await
             }
             Claim::Done { operation_id } => {
                 Ok(Settled { operation: find(operation_id).await?, replayed: true })
@@ -274,8 +286,23 @@ impl Wallets {
         }
     }
 
-    /// Carries a pending operation out and writes down what came of it. On an error without outcome the
-    /// lease is given back, so that a retry need not wait for its end.
+    /// Finishes an operation for somebody who waits. When there is no outcome and nothing of this attempt
+    /// can still happen, the lease is given back, so that a retry need not wait for its end.
+    async fn finish_for_caller(
+        &self,
+        operation: Operation,
+        lease_until: Timestamp,
+    ) -> Result<Settled, Error> {
+        let id = operation.id;
+        let replayed = operation.outcome != Outcome::Pending;
+        let finished = self.finish(operation, lease_until).await;
+        if finished.as_ref().is_err_and(is_over) {
+            self.give_back(id, lease_until).await;
+        }
+        Ok(Settled { operation: finished?, replayed })
+    }
+
+    /// Carries a pending operation out and writes down what came of it.
     async fn finish(
         &self,
         mut operation: Operation,
@@ -284,13 +311,7 @@ impl Wallets {
         if operation.outcome != Outcome::Pending {
             return Ok(operation);
         }
-        match self.carry_out(&operation, lease_until).await {
-            Ok(outcome) => operation.outcome = outcome,
-            Err(error) => {
-                self.give_back(&operation, lease_until).await;
-                return Err(error);
-            }
-        }
+        operation.outcome = self.carry_out(&operation, lease_until).await?;
         let deps = &self.deps;
         let now = deps.clock.now();
         let completed = operation.outcome == Outcome::Completed;
@@ -300,9 +321,14 @@ impl Wallets {
         let tx = deps.store.begin().await?;
         if !idempotency::complete_in_tx(&deps.store, &tx, operation.id.0, lease, now).await? {
             drop(tx);
-            let operation = repo::find(&deps.store, operation.id).await?;
-            let pending = operation.outcome == Outcome::Pending;
-            return if pending { Err(Error::TookTooLong) } else { Ok(operation) };
+            let settled = repo::find(&deps.store, operation.id).await?;
+            return match settled.outcome {
+                Outcome::Pending => Err(Error::TookTooLong),
+                Outcome::Rejected(_) if completed => {
+                    Err(StoreError::inconsistent("operations", "status", operation.id).into())
+                }
+                _ => Ok(settled),
+            };
         }
         repo::settle_in_tx(&tx, &operation, now).await?;
         if completed {
@@ -320,23 +346,28 @@ impl Wallets {
         lease_until: Timestamp,
     ) -> Result<Outcome, Error> {
         let currency = operation.amount.currency();
+        let accounts = self.accounts_of(operation).await?;
+        let account = |wallet: WalletId| {
+            let inconsistent = || StoreError::inconsistent("wallet_accounts", "wallet_id", wallet);
+            accounts.get(&wallet).copied().ok_or_else(inconsistent)
+        };
+        let own = account(operation.wallet_id)?;
         let (from, to) = match &operation.kind {
-            Kind::Transfer { recipient_wallet_id } => {
-                let sender = self.account_of(operation.wallet_id, currency).await?;
-                (sender, self.account_of(*recipient_wallet_id, currency).await?)
-            }
+            Kind::Transfer { recipient_wallet_id } => (own, account(*recipient_wallet_id)?),
             Kind::TopUp { payment_method } => {
                 if let Err(refusal) = self.charge(operation, payment_method).await? {
                     return Ok(Outcome::Rejected(refusal));
                 }
-                let gateway = self.gateway_account(currency).await?;
-                (gateway, self.account_of(operation.wallet_id, currency).await?)
+                (self.gateway_account(currency).await?, own)
             }
         };
         let posting = operation.posting(from, to, lease_until);
         match self.deps.ledger.post(posting).await {
             Ok(_) => Ok(Outcome::Completed),
-            Err(LedgerError::Refused(refusal)) => refused(refusal),
+            Err(LedgerError::Refused(LedgerRefusal::DeadlinePassed { .. })) => {
+                Err(Error::TookTooLong)
+            }
+            Err(LedgerError::Refused(refusal)) => refused(&operation.kind, refusal),
             Err(error) => Err(error.into()),
         }
     }
@@ -375,28 +406,46 @@ impl Wallets {
         Ok(id)
     }
 
-    async fn account_of(&self, id: WalletId, currency: Currency) -> Result<AccountId, Error> {
-        let wallet = wallets::repo::find(&self.deps.store, id).await?;
-        let account = wallet.and_then(|wallet| wallet.account(currency));
-        Ok(account.ok_or_else(|| StoreError::inconsistent("wallet_accounts", "wallet_id", id))?)
+    /// The ledger accounts of the wallets that an operation belongs to.
+    async fn accounts_of(
+        &self,
+        operation: &Operation,
+    ) -> Result<HashMap<WalletId, AccountId>, StoreError> {
+        let wallets: Vec<_> = operation.sides().into_iter().map(|(wallet, _)| wallet).collect();
+        wallets::repo::accounts_in(&self.deps.store, &wallets, operation.amount.currency()).await
     }
 
     /// Lets somebody else go on at once. Should this fail, they go on when the lease is over.
-    async fn give_back(&self, operation: &Operation, lease_until: Timestamp) {
+    async fn give_back(&self, operation: OperationId, lease_until: Timestamp) {
         let store = &self.deps.store;
         let released = async {
             let tx = store.begin().await?;
-            idempotency::release_in_tx(store, &tx, operation.id.0, lease_until).await?;
+            idempotency::release_in_tx(store, &tx, operation.0, lease_until).await?;
             Ok::<_, StoreError>(tx.commit().await?)
         };
         if let Err(error) = released.await {
-            tracing::warn!(%error, operation = %operation.id, "a lease was not given back");
+            tracing::warn!(%error, %operation, "a lease was not given back");
         }
     }
 }
 
+/// Whether nothing of an attempt that ended like this can still happen. A posting without an answer may
+/// still be on its way: until its deadline nobody can say that it was refused.
+fn is_over(error: &Error) -> bool {
+    matches!(
+        error,
+        Error::PaymentGatewayUnavailable
+            | Error::TookTooLong
+            | Error::Ledger(LedgerError::Overloaded | LedgerError::Refused(_))
+    )
+}
+
 /// What a refusal of the ledger means for an operation.
-fn refused(refusal: LedgerRefusal) -> Result<Outcome, Error> {
+fn refused(kind: &Kind, refusal: LedgerRefusal) -> Result<Outcome, Error> {
+    // The customer has paid: a top-up stays pending, and shows up in the log, until the ledger takes it.
+    if matches!(kind, Kind::TopUp { .. }) {
+        return Err(LedgerError::Refused(refusal).into());
+    }
     match refusal {
         LedgerRefusal::InsufficientFunds { available, required, .. } => {
             Ok(Outcome::Rejected(Refusal::InsufficientFunds {
@@ -407,15 +456,7 @@ fn refused(refusal: LedgerRefusal) -> Result<Outcome, Error> {
         LedgerRefusal::AccountNotOpen { .. } | LedgerRefusal::BalanceOverflow { .. } => {
             Ok(Outcome::Rejected(Refusal::AccountUnavailable))
         }
-        LedgerRefusal::DeadlinePassed { .. } => Err(Error::TookTooLong),
         // These would be defects of ours; the operation stays pending and shows up in the log.
-        defect @ (LedgerRefusal::IdReused
-        | LedgerRefusal::TextInvalid { .. }
-        | LedgerRefusal::CreditLimitNegative
-        | LedgerRefusal::LegCount { .. }
-        | LedgerRefusal::AmountNotPositive { .. }
-        | LedgerRefusal::Unbalanced { .. }
-        | LedgerRefusal::AccountNotFound { .. }
-        | LedgerRefusal::CurrencyMismatch { .. }) => Err(LedgerError::Refused(defect).into()),
+        defect => Err(LedgerError::Refused(defect).into()),
     }
 }

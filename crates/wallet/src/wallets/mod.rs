@@ -6,10 +6,12 @@ pub(crate) mod repo;
 pub use entity::Wallet;
 
 use crate::{Error, Refusal, WalletId, Wallets, events};
+use entity::CurrencyAccount;
 use kernel::{Currency, Page, PageLimit, UserId};
 use ledger_api::{Constraint, NewAccount, Side};
 use std::collections::HashMap;
-use store::outbox;
+use store::sea_orm::ConnectionTrait;
+use store::{StoreError, outbox};
 use uuid::Uuid;
 
 /// What a wallet holds in one currency, as the ledger tells it.
@@ -34,9 +36,7 @@ impl Wallets {
         currencies: &[Currency],
     ) -> Result<Wallet, Error> {
         let deps = &self.deps;
-        if repo::count_of_owner(&deps.store, owner).await? >= WALLETS_MAX {
-            return Err(Refusal::TooManyWallets { max: WALLETS_MAX }.into());
-        }
+        require_room(deps.store.read(), owner).await?;
         let wallet = Wallet::new(WalletId(deps.ids.next()), owner, currencies, deps.clock.now());
         // First the accounts, then the wallet that points to them: a crash in between leaves empty
         // accounts that nobody uses, never a wallet without accounts.
@@ -52,8 +52,11 @@ impl Wallets {
                 .await?;
         }
         let tx = deps.store.begin().await?;
-        repo::insert_in_tx(&tx, &wallet).await?;
+        // The event comes first: it locks the stream, so that nobody opens a wallet between the count
+        // and the insert.
         outbox::append_in_tx(&deps.store, &tx, events::wallet_created(&wallet)).await?;
+        require_room(&tx, owner).await?;
+        repo::insert_in_tx(&tx, &wallet).await?;
         tx.commit().await.map_err(store::StoreError::from)?;
         Ok(wallet)
     }
@@ -87,17 +90,28 @@ impl Wallets {
             .collect();
         let accounts = self.deps.ledger.accounts(&ids).await?;
         let by_id: HashMap<_, _> = accounts.iter().map(|account| (account.id, account)).collect();
-        let balances_of = |wallet: &Wallet| {
-            let found = wallet.accounts.iter().filter_map(|account| {
-                let ledger_account = by_id.get(&account.ledger_account_id)?;
-                Some(WalletBalance {
-                    currency: account.currency,
-                    balance: ledger_account.posted(),
-                    available: ledger_account.available(),
-                })
-            });
-            found.collect()
+        let balance = |account: &CurrencyAccount| {
+            let id = account.ledger_account_id;
+            let found = by_id.get(&id).ok_or_else(|| {
+                StoreError::inconsistent("wallet_accounts", "ledger_account_id", id)
+            })?;
+            Ok(WalletBalance {
+                currency: account.currency,
+                balance: found.posted(),
+                available: found.available(),
+            })
         };
-        Ok(wallets.iter().map(|wallet| (wallet.id, balances_of(wallet))).collect())
+        let balances_of = |wallet: &Wallet| {
+            let balances: Result<_, Error> = wallet.accounts.iter().map(balance).collect();
+            Ok((wallet.id, balances?))
+        };
+        wallets.iter().map(balances_of).collect()
     }
+}
+
+async fn require_room(connection: &impl ConnectionTrait, owner: UserId) -> Result<(), Error> {
+    if repo::count_of_owner(connection, owner).await? >= WALLETS_MAX {
+        return Err(Refusal::TooManyWallets { max: WALLETS_MAX }.into());
+    }
+    Ok(())
 }

@@ -2,12 +2,12 @@
 
 use super::entity::{CurrencyAccount, Wallet, WalletStatus};
 use crate::WalletId;
-use kernel::{Page, PageLimit, Timestamp, UserId};
+use kernel::{Currency, Page, PageLimit, Timestamp, UserId};
 use ledger_api::AccountId;
 use std::collections::HashMap;
 use store::sea_orm::{
-    ActiveValue::Set, ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
-    QuerySelect,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter,
+    QueryOrder, QuerySelect,
 };
 use store::{Store, StoreError, WriteTx};
 use uuid::Uuid;
@@ -107,11 +107,30 @@ pub(crate) async fn page_of_owner(
     Ok(Page::from_rows(wallets, limit, |wallet| kernel::Cursor::from_uuid(wallet.id.0)))
 }
 
-pub(crate) async fn count_of_owner(store: &Store, owner: UserId) -> Result<u64, StoreError> {
+pub(crate) async fn count_of_owner(
+    connection: &impl ConnectionTrait,
+    owner: UserId,
+) -> Result<u64, StoreError> {
     Ok(wallets::Entity::find()
         .filter(wallets::Column::OwnerId.eq(owner.0))
-        .count(store.read())
+        .count(connection)
         .await?)
+}
+
+/// The ledger accounts of these wallets in a currency; wallets that do not hold it are left out.
+pub(crate) async fn accounts_in(
+    store: &Store,
+    ids: &[WalletId],
+    currency: Currency,
+) -> Result<HashMap<WalletId, AccountId>, StoreError> {
+    let rows = wallet_accounts::Entity::find()
+        .filter(wallet_accounts::Column::WalletId.is_in(ids.iter().map(|id| id.0)))
+        .filter(wallet_accounts::Column::CurrencyCode.eq(currency.code()))
+        .all(store.read())
+        .await?;
+    let pair =
+        |row: wallet_accounts::Model| (WalletId(row.wallet_id), AccountId(row.ledger_account_id));
+    Ok(rows.into_iter().map(pair).collect())
 }
 
 /// Whose these wallets are.

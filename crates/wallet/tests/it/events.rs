@@ -2,14 +2,16 @@
 
 use crate::faults::Fault;
 use crate::world::{PEOPLE, World, count, mad, to};
-use kernel::Event;
+use kernel::{Currency, Event, Money};
 use serde_json::{Value, json};
 use store::testing::TestDatabase;
 use uuid::Uuid;
+use wallet::{Keyed, Recipient, TopUp, Transfer, WalletId};
 
 store::on_every_store! {
     every_fact_is_told_once_and_without_personal_data,
     a_fact_is_told_once_however_often_it_is_tried,
+    an_operation_prints_without_what_is_personal,
 }
 
 async fn events(world: &World) -> Vec<Event> {
@@ -81,7 +83,8 @@ async fn a_fact_is_told_once_however_often_it_is_tried(database: TestDatabase) {
     let (world, amina, youssef) = World::with_two(&database).await;
     let before = count(&world.process.store, "outbox").await;
     world.process.ledger.fail([Fault::DieAfter, Fault::UnavailableAfter]);
-    let work = world.process.transfer(&amina, "key", &to(&youssef, 5));
+    let body = to(&youssef, 5);
+    let work = world.process.transfer(&amina, "key", &body);
     assert!(world.process.ledger.until_death(work).await.is_none());
     world.let_leases_end();
     assert_eq!(world.process.transfer(&amina, "key", &to(&youssef, 5)).await.status, 503);
@@ -93,4 +96,23 @@ async fn a_fact_is_told_once_however_often_it_is_tried(database: TestDatabase) {
     let told = events(&world).await.split_off(usize::try_from(before).unwrap());
     assert_eq!(told.len(), 1);
     assert_eq!(told[0].event_type, "wallet.transfer_completed");
+}
+
+async fn an_operation_prints_without_what_is_personal(database: TestDatabase) {
+    let (world, amina, youssef) = World::with_two(&database).await;
+    let amount = Money::new(100, Currency::MAD);
+    let wallet_id = WalletId(amina.wallet_id);
+    let keyed = |key| Keyed { caller: amina.user_id, key, fingerprint: b"request" };
+    let transfer = Transfer {
+        to: Recipient::Phone(youssef.phone.into()),
+        amount,
+        note: Some("secret".into()),
+    };
+    let top_up = TopUp { amount, payment_method: "secret card".into() };
+    let wallets = &world.process.wallets;
+    let sent = wallets.transfer(&keyed("a"), wallet_id, transfer).await.unwrap();
+    let topped_up = wallets.top_up(&keyed("b"), wallet_id, top_up).await.unwrap();
+    let printed = format!("{sent:?} {topped_up:?}");
+    assert!(printed.contains("wallet.transfer") && printed.contains("wallet.top_up"), "{printed}");
+    assert!(!printed.contains("secret"), "{printed}");
 }

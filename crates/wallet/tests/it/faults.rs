@@ -5,7 +5,7 @@ use kernel::{Money, Page, PageLimit};
 use ledger::Ledger;
 use ledger_api::{
     Account, AccountId, Entry, EntryKey, Ledger as LedgerPort, LedgerError, NewAccount,
-    NewTransaction, Recorded, Transaction, TransactionId,
+    NewReversal, NewTransaction, Recorded, StatusChange, Transaction, TransactionId,
 };
 use ports::{Charge, ChargeRequest, PaymentGateway, PaymentGatewayError, SandboxPaymentGateway};
 use std::collections::{HashMap, VecDeque};
@@ -109,6 +109,21 @@ fn no_answer<T>() -> Result<T, LedgerError> {
 impl LedgerPort for FaultyLedger {
     async fn open_account(&self, account: NewAccount) -> Result<Recorded<Account>, LedgerError> {
         self.real.open_account(account).await
+    }
+
+    async fn change_status(&self, change: StatusChange) -> Result<Recorded<Account>, LedgerError> {
+        self.real.change_status(change).await
+    }
+
+    async fn post_all(
+        &self,
+        transactions: Vec<NewTransaction>,
+    ) -> Result<Vec<Recorded<Transaction>>, LedgerError> {
+        self.real.post_all(transactions).await
+    }
+
+    async fn reverse(&self, reversal: NewReversal) -> Result<Recorded<Transaction>, LedgerError> {
+        self.real.reverse(reversal).await
     }
 
     async fn post(

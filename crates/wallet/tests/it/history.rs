@@ -53,7 +53,7 @@ async fn both_sides_see_a_transfer(database: TestDatabase) {
     }
     // Somebody who is gone has no name.
     tamper(&world.identity_store, "delete from refresh_tokens").await;
-    tamper(&world.identity_store, "delete from sessions").await;
+    tamper(&world.identity_store, "delete from user_sessions").await;
     tamper(&world.identity_store, "delete from user_roles").await;
     tamper(&world.identity_store, "delete from users where display_name = 'Youssef'").await;
     assert_eq!(world.history(&amina).await[1]["counterpartyName"], Value::Null);

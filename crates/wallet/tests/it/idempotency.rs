@@ -38,7 +38,11 @@ async fn a_replay_is_the_first_answer_whatever_has_changed_since(database: TestD
     let before = (world.books().await, world.gateway.charged());
 
     // The number is somebody else's now, everyone's wallets are frozen, the day is another.
-    tamper(&world.identity_store, "update users set phone_number = '+212699999999' where display_name = 'Youssef'").await;
+    tamper(
+        &world.identity_store,
+        "update users set phone_number = '+212699999999' where display_name = 'Youssef'",
+    )
+    .await;
     tamper(&process.store, "update wallets set status = 'frozen'").await;
     world.let_leases_end();
     let other = world.another_process(&database).await;
@@ -88,7 +92,8 @@ async fn a_key_stands_for_one_request(database: TestDatabase) {
     by_phone["to"] = json!({ "phone": youssef.phone });
     let mut euros = to(&youssef, 100);
     euros["currencyCode"] = "EUR".into();
-    let stranger = json!({ "to": { "phone": "+212600000000" }, "amountMinorUnits": 1, "currencyCode": "MAD" });
+    let stranger =
+        json!({ "to": { "phone": "+212600000000" }, "amountMinorUnits": 1, "currencyCode": "MAD" });
     for answer in [
         process.transfer(&amina, "key", &to(&youssef, 101)).await,
         process.transfer(&amina, "key", &to(&second, 100)).await,
@@ -128,9 +133,7 @@ async fn the_order_of_members_and_spaces_do_not_make_another_request(database: T
 async fn a_request_that_began_nothing_does_not_use_its_key(database: TestDatabase) {
     let (world, amina, youssef) = World::with_two(&database).await;
     let process = &world.process;
-    let by_phone = |phone: &str| {
-        json!({ "to": { "phone": phone }, "amountMinorUnits": 5, "currencyCode": "MAD" })
-    };
+    let by_phone = |phone: &str| json!({ "to": { "phone": phone }, "amountMinorUnits": 5, "currencyCode": "MAD" });
     let refused = process.transfer(&amina, "key", &by_phone("+212612345680")).await;
     assert_eq!(refused.problem(), (422, "recipient_not_found"));
     assert_eq!(process.transfer(&amina, "key", &to(&amina, 5)).await.status, 422);

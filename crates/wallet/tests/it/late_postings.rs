@@ -1,10 +1,11 @@
 //! Postings that arrive after somebody else has taken the operation over.
 
 use crate::faults::Fault;
-use crate::world::{Person, Process, World, mad, to};
+use crate::world::{Answer, Person, Process, World, mad, to};
 use ledger_api::{LedgerError, Refusal};
 use std::sync::Arc;
 use store::testing::TestDatabase;
+use tokio::task::JoinHandle;
 
 store::on_every_store! {
     a_posting_after_the_lease_is_refused,
@@ -13,6 +14,8 @@ store::on_every_store! {
     a_posting_on_its_way_is_waited_for_before_anything_is_rejected,
     a_posting_on_its_way_that_arrives_after_a_takeover_is_refused,
     a_slow_refusal_does_not_overrule_a_takeover,
+    a_slow_refusal_is_not_written_down_after_a_takeover,
+    a_slow_posting_is_written_down_after_a_takeover,
 }
 
 /// Amina, who has 50.00, and her transfer of 100.00 that is stuck on its way to the ledger.
@@ -21,7 +24,7 @@ struct Stuck {
     slow: Arc<Process>,
     amina: Person,
     youssef: Person,
-    request: tokio::task::JoinHandle<crate::world::Answer>,
+    request: JoinHandle<Answer>,
 }
 
 async fn stuck(database: &TestDatabase, fault: Fault, funds: i64) -> Stuck {
@@ -107,32 +110,30 @@ async fn a_posting_on_its_way_is_waited_for_before_anything_is_rejected(database
 }
 
 async fn a_posting_on_its_way_that_arrives_after_a_takeover_is_refused(database: TestDatabase) {
-    for fault in [Fault::UnavailableOnTheWay, Fault::DieOnTheWay] {
-        let database = match database.postgres_url() {
-            Some(_) => TestDatabase::postgres().await.unwrap(),
-            None => TestDatabase::sqlite(),
-        };
-        let world = World::new(&database).await;
-        let amina = world.person(0, &["MAD"]).await;
-        let youssef = world.person(1, &["MAD"]).await;
-        world.fund(&amina, 5_000).await;
-        let process = &world.process;
+    let world = World::new(&database).await;
+    let amina = world.person(0, &["MAD"]).await;
+    let youssef = world.person(1, &["MAD"]).await;
+    let salma = world.person(2, &["MAD"]).await;
+    let process = &world.process;
+    for (key, fault) in [("a", Fault::UnavailableOnTheWay), ("b", Fault::DieOnTheWay)] {
         process.ledger.fail([fault]);
-        let body = to(&youssef, 10_000);
-        drop(process.ledger.until_death(process.transfer(&amina, "key", &body)).await);
+        let body = to(&youssef, 1_000_000);
+        drop(process.ledger.until_death(process.transfer(&amina, key, &body)).await);
         world.let_leases_end();
-        let refused = process.transfer(&amina, "key", &body).await;
+        let refused = process.transfer(&amina, key, &body).await;
         assert_eq!(refused.problem(), (422, "insufficient_funds"));
-        world.fund(&amina, 50_000).await;
+        world.fund(&amina, 1_000_000).await;
         let arrived = process.ledger.deliver().await;
-        let refusal = Refusal::DeadlinePassed { deadline: crate::world::noon() };
-        match &arrived[..] {
-            [Err(LedgerError::Refused(Refusal::DeadlinePassed { .. }))] => {}
-            other => panic!("{other:?} instead of {refusal:?}"),
-        }
+        assert!(
+            matches!(&arrived[..], [Err(LedgerError::Refused(Refusal::DeadlinePassed { .. }))]),
+            "{arrived:?}"
+        );
         assert_eq!(world.balance(&youssef).await, 0);
-        world.assert_settled().await;
+        // For the next one there is nothing again.
+        let away = process.transfer(&amina, &world.key(), &to(&salma, 1_000_000)).await;
+        assert_eq!(away.status, 201);
     }
+    world.assert_settled().await;
 }
 
 async fn a_slow_refusal_does_not_overrule_a_takeover(database: TestDatabase) {
@@ -146,6 +147,36 @@ async fn a_slow_refusal_does_not_overrule_a_takeover(database: TestDatabase) {
     slow.ledger.deliver().await;
     let answer = request.await.unwrap();
     assert_eq!(answer.status, 201, "{}", answer.body);
+    assert_eq!(world.balance(&youssef).await, 10_000);
+    world.assert_settled().await;
+}
+
+async fn a_slow_refusal_is_not_written_down_after_a_takeover(database: TestDatabase) {
+    let Stuck { world, slow, amina, youssef, request } =
+        stuck(&database, Fault::StuckAfter, 5_000).await;
+    world.fund(&amina, 50_000).await;
+    world.let_leases_end();
+    // The other process posts and dies: nobody has written anything down yet.
+    world.process.ledger.fail([Fault::DieAfter]);
+    assert!(world.process.ledger.until_death(world.process.sweep()).await.is_none());
+    slow.ledger.deliver().await;
+    assert_eq!(request.await.unwrap().problem(), (503, "timed_out"));
+    assert_eq!(world.statuses().await, ["completed", "pending", "completed"]);
+    world.let_leases_end();
+    let answer = slow.transfer(&amina, "key", &to(&youssef, 10_000)).await;
+    assert_eq!(answer.status, 201);
+    assert_eq!(world.balance(&youssef).await, 10_000);
+    world.assert_settled().await;
+}
+
+async fn a_slow_posting_is_written_down_after_a_takeover(database: TestDatabase) {
+    let Stuck { world, slow, youssef, request, .. } =
+        stuck(&database, Fault::StuckAfter, 50_000).await;
+    world.let_leases_end();
+    world.process.ledger.fail([Fault::DieBefore]);
+    assert!(world.process.ledger.until_death(world.process.sweep()).await.is_none());
+    slow.ledger.deliver().await;
+    assert_eq!(request.await.unwrap().status, 201);
     assert_eq!(world.balance(&youssef).await, 10_000);
     world.assert_settled().await;
 }

@@ -26,7 +26,7 @@ async fn a_transfer_is_refused_and_nothing_moves(database: TestDatabase) {
     let salma = world.person(2, &["EUR"]).await;
     let without_wallet = world.person_with_roles(3, &["Customer"]).await;
     let inactive = world.person(4, &["MAD"]).await;
-    let sql = "update users set status = 'suspended' where display_name = 'Nadia'";
+    let sql = "update users set status = 'locked' where display_name = 'Nadia'";
     tamper(&world.identity_store, sql).await;
     let mut own = amina.clone();
     own.wallet_id = world.open_wallet(&amina, &["USD"]).await;
@@ -81,7 +81,10 @@ async fn a_top_up_is_refused_and_nothing_moves(database: TestDatabase) {
     body["currencyCode"] = "USD".into();
     let answer = world.process.top_up(&amina, "a", &body).await;
     assert_eq!(answer.problem(), (422, "currency_not_held"));
-    assert_eq!((&answer.body["currencyCode"], &answer.body["missingFrom"]), (&json!("USD"), &json!("sender")));
+    assert_eq!(
+        (&answer.body["currencyCode"], &answer.body["missingFrom"]),
+        (&json!("USD"), &json!("sender"))
+    );
     let mut body = mad(5);
     body["paymentMethod"] = "sandbox-declined".into();
     let answer = world.process.top_up(&amina, "b", &body).await;
@@ -140,7 +143,14 @@ async fn every_route(process: &Process, person: &Person, id: Uuid, other: &Perso
         process.post(person, &path("/top-ups"), Some("top up"), &mad(1)).await,
         process.post(person, &path("/transfers"), Some("transfer"), &to(other, 1)).await,
         // Refused for another reason if it were one's own.
-        process.post(person, &path("/transfers"), Some("refused"), &send(json!({ "phone": "1" }), 1, "GBP")).await,
+        process
+            .post(
+                person,
+                &path("/transfers"),
+                Some("refused"),
+                &send(json!({ "phone": "1" }), 1, "GBP"),
+            )
+            .await,
     ]
 }
 

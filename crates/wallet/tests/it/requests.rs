@@ -139,8 +139,9 @@ async fn every_field_at_fault_is_pointed_at(database: TestDatabase) {
         assert_eq!(answer.problem(), (422, "validation_failed"), "{body}");
         assert_eq!(answer.pointers(), pointers, "{body}");
     }
-    let answer = world.process.post(&amina, "/api/v1/wallets", None, &json!({ "currencies": many }));
-    assert!(answer.await.pointers().contains(&"/currencies"));
+    let body = json!({ "currencies": many });
+    let answer = world.process.post(&amina, "/api/v1/wallets", None, &body).await;
+    assert!(answer.pointers().contains(&"/currencies"));
     for below in ["", "/transactions"] {
         let answer = world.process.get(&amina, &format!("/api/v1/wallets/mine{below}")).await;
         assert_eq!(answer.problem(), (422, "validation_failed"));

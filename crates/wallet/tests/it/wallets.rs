@@ -22,9 +22,8 @@ async fn a_wallet_shows_its_currencies_in_the_owners_order(database: TestDatabas
     let created = process.post(&amina, "/api/v1/wallets", None, &body).await;
     assert_eq!(created.status, 201);
     amina.wallet_id = created.id();
-    let nothing = |code| {
-        json!({ "currencyCode": code, "balanceMinorUnits": 0, "availableMinorUnits": 0 })
-    };
+    let nothing =
+        |code| json!({ "currencyCode": code, "balanceMinorUnits": 0, "availableMinorUnits": 0 });
     let expected = json!({
         "id": amina.wallet_id,
         "status": "active",
@@ -81,7 +80,9 @@ async fn wallets_are_listed_in_pages_oldest_first(database: TestDatabase) {
     loop {
         let page = world.process.get(&amina, &path).await;
         let items = page.body["items"].as_array().unwrap();
-        seen.extend(items.iter().map(|wallet| wallet["id"].as_str().unwrap().parse::<Uuid>().unwrap()));
+        seen.extend(
+            items.iter().map(|wallet| wallet["id"].as_str().unwrap().parse::<Uuid>().unwrap()),
+        );
         pages = pages.saturating_add(1);
         let Value::String(cursor) = &page.body["nextCursor"] else { break };
         path = format!("/api/v1/wallets?limit=2&cursor={cursor}");

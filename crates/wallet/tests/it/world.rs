@@ -224,9 +224,13 @@ impl World {
 
     /// Every operation with its status, in the order in which they were asked.
     pub(crate) async fn operations(&self) -> Vec<(String, TransactionId)> {
+        self.operations_after(Uuid::nil()).await
+    }
+
+    async fn operations_after(&self, id: Uuid) -> Vec<(String, TransactionId)> {
         let store = &self.process.store;
-        let sql = "select status, ledger_transaction_id from operations order by id";
-        let rows = store.read().query_all_raw(store.statement(sql, [])).await.unwrap();
+        let sql = "select status, ledger_transaction_id from operations where id > $1 order by id";
+        let rows = store.read().query_all_raw(store.statement(sql, [id.into()])).await.unwrap();
         rows.iter().map(|row| (column(row, 0), TransactionId(column(row, 1)))).collect()
     }
 
@@ -236,19 +240,26 @@ impl World {
 
     /// The ledger and the wallets tell the same story, and the ledger adds up. Nothing is pending.
     pub(crate) async fn assert_settled(&self) {
-        let mut completed: i64 = 0;
-        for (status, transaction_id) in self.operations().await {
+        let completed = self.assert_settled_after(Uuid::nil()).await;
+        assert_eq!(count(&self.ledger_store, "transactions").await, completed);
+        let report = ledger::verify(&self.ledger_store, |_, _| ()).await.unwrap();
+        assert_eq!(report.findings, []);
+    }
+
+    /// The operations with a larger id are completed or rejected as the ledger has them. Returns how many
+    /// are completed.
+    pub(crate) async fn assert_settled_after(&self, id: Uuid) -> i64 {
+        let mut completed = 0;
+        for (status, transaction_id) in self.operations_after(id).await {
             let posted = self.ledger.transaction(transaction_id).await.unwrap().is_some();
             match status.as_str() {
                 "completed" => assert!(posted, "{transaction_id} is completed, not in the ledger"),
                 "rejected" => assert!(!posted, "{transaction_id} is rejected and in the ledger"),
                 other => panic!("{transaction_id} is {other}"),
             }
-            completed = completed.saturating_add(posted.into());
+            completed += i64::from(posted);
         }
-        assert_eq!(count(&self.ledger_store, "transactions").await, completed);
-        let report = ledger::verify(&self.ledger_store, |_, _| ()).await.unwrap();
-        assert_eq!(report.findings, []);
+        completed
     }
 }
 

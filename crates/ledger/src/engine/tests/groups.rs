@@ -1,27 +1,7 @@
 //! Ids, deadlines, texts, time, and commands that share a group.
 
 use super::*;
-use ledger_api::{
-    Account, Constraint, DESCRIPTION_CHARS_MAX, KIND_CHARS_MAX, NAME_CHARS_MAX, NewAccount,
-    REFERENCE_CHARS_MAX,
-};
-
-fn open(set: &mut WorkingSet, new: &NewAccount) -> Result<Recorded<Account>, Refusal> {
-    match set.decide(&Command::OpenAccount(new.clone()))? {
-        Outcome::Opened(opened) => Ok(opened),
-        Outcome::Posted(other) => panic!("{other:?}"),
-    }
-}
-
-fn new_account(number: u128) -> NewAccount {
-    NewAccount {
-        id: account(number),
-        name: "Savings".into(),
-        currency: Currency::MAD,
-        normal_side: Side::Credit,
-        constraint: Constraint::NonNegative,
-    }
-}
+use ledger_api::{DESCRIPTION_CHARS_MAX, KIND_CHARS_MAX, NAME_CHARS_MAX, REFERENCE_CHARS_MAX};
 
 fn full_transaction() -> NewTransaction {
     NewTransaction {

@@ -2,7 +2,8 @@
 #![expect(clippy::arithmetic_side_effects, reason = "an overflow fails the test")]
 
 use super::*;
-use ledger_api::{Account, Constraint, NewAccount};
+use crate::engine::decide::{NewChange, NewEntry};
+use ledger_api::{NewReversal, StatusChange};
 use proptest::prelude::*;
 use std::collections::HashMap;
 
@@ -13,11 +14,12 @@ struct Memory {
     states: HashMap<AccountId, AccountState>,
     accounts: HashMap<AccountId, Account>,
     transactions: HashMap<TransactionId, Transaction>,
-    /// Account number, amount, balance after; in the order of the journal.
-    entries: Vec<(i64, i64, i64)>,
+    /// In the order of the journal.
+    entries: Vec<NewEntry>,
+    changes: Vec<NewChange>,
 }
 
-type Decided = Result<String, Refusal>;
+type Decided = Result<Outcome, Refusal>;
 
 impl Memory {
     /// Carries out the commands in groups of `group_max`. A recorded time depends on nothing but `now`.
@@ -26,36 +28,53 @@ impl Memory {
     }
 
     fn commit(&mut self, group: &[Command]) -> Vec<Decided> {
+        let mut set = self.load();
+        let decided = group.iter().map(|command| set.decide(command)).collect();
+        self.write(&set);
+        decided
+    }
+
+    fn load(&self) -> WorkingSet {
         let start = Head { last_sequence: 0, last_recorded_at: Timestamp::EPOCH };
         let mut set = WorkingSet::new(self.head.unwrap_or(start), noon());
         set.accounts = self.states.clone();
         set.existing_accounts = self.accounts.clone();
         set.existing_transactions = self.transactions.clone();
-        let decided = group.iter().map(|command| set.decide(command).map(content)).collect();
+        for (original, transaction) in self.reversals() {
+            *set.reversed.entry(original).or_default() += whole(transaction);
+        }
+        set
+    }
+
+    fn write(&mut self, set: &WorkingSet) {
         self.head = Some(set.head);
         for new in set.transactions_to_write() {
             self.transactions.insert(new.id, new.clone());
         }
-        for entry in &set.new_entries {
-            self.entries.push((entry.account_sequence, entry.amount, entry.balance_after));
-        }
+        self.entries.extend(&set.new_entries);
+        self.changes.extend(set.new_changes.iter().cloned());
         for (_, new) in &set.new_accounts {
             self.accounts.insert(new.id, new.clone());
         }
         for (id, state) in &set.accounts {
-            self.states.insert(*id, AccountState { changed: false, ..state.clone() });
+            let state = AccountState { changed: false, ..state.clone() };
             // As a read of both tables would join them.
             if let Some(account) = self.accounts.get_mut(id) {
                 account.balances = state.balances;
+                account.status = state.status;
             }
+            self.states.insert(*id, state);
         }
-        decided
+    }
+
+    fn reversals(&self) -> impl Iterator<Item = (TransactionId, &Transaction)> {
+        self.transactions.values().filter_map(|one| Some((one.reverses?, one)))
     }
 
     /// Everything that the ledger promises.
     fn check(&self) {
         let last = self.head.map_or(0, |head| head.last_sequence);
-        let records = self.accounts.len() + self.transactions.len();
+        let records = self.accounts.len() + self.changes.len() + self.transactions.len();
         assert_eq!(usize::try_from(last), Ok(records), "the sequence has gaps");
         for transaction in self.transactions.values() {
             let mut sums: BTreeMap<Currency, i128> = BTreeMap::new();
@@ -66,15 +85,21 @@ impl Memory {
             }
             assert!(sums.values().all(|sum| *sum == 0), "{transaction:?}");
         }
+        self.check_balances();
+        self.check_statuses();
+        self.check_reversals();
+    }
+
+    fn check_balances(&self) {
         let mut folded: HashMap<i64, Balances> = HashMap::new();
-        for (number, amount, balance_after) in &self.entries {
-            let balances = folded.entry(*number).or_default();
-            match *amount > 0 {
-                true => balances.posted_debits += amount,
-                false => balances.posted_credits -= amount,
+        for entry in &self.entries {
+            let balances = folded.entry(entry.account_sequence).or_default();
+            match entry.amount > 0 {
+                true => balances.posted_debits += entry.amount,
+                false => balances.posted_credits -= entry.amount,
             }
-            let state = self.states.values().find(|state| state.sequence == *number).unwrap();
-            assert_eq!(balances.posted(state.normal_side), *balance_after);
+            let side = self.state(entry.account_sequence).normal_side;
+            assert_eq!(balances.posted(side), entry.balance_after);
         }
         for state in self.states.values() {
             assert_eq!(folded.remove(&state.sequence).unwrap_or_default(), state.balances);
@@ -83,15 +108,87 @@ impl Memory {
         }
         assert!(folded.is_empty(), "entries on no account");
     }
+
+    /// A status is the last one that it became; entries are on accounts that were open then.
+    fn check_statuses(&self) {
+        let before = |account: i64, sequence: i64| {
+            let mut changes = self.changes.iter().filter(|one| one.account_sequence == account);
+            let last = changes.rfind(|one| one.sequence < sequence);
+            last.map_or(AccountStatus::Open, |one| one.status)
+        };
+        for state in self.states.values() {
+            assert_eq!(before(state.sequence, i64::MAX), state.status);
+            assert!(state.status != AccountStatus::Closed || state.balances.is_empty());
+        }
+        for change in &self.changes {
+            let from = before(change.account_sequence, change.sequence);
+            assert!(from != change.status && from != AccountStatus::Closed, "{change:?}");
+        }
+        for entry in &self.entries {
+            let status = before(entry.account_sequence, entry.transaction_sequence);
+            assert_eq!(status, AccountStatus::Open, "{entry:?}");
+        }
+    }
+
+    /// Reversals of a transaction together are never more than it was, and they mirror its legs.
+    fn check_reversals(&self) {
+        let mut taken: HashMap<TransactionId, i64> = HashMap::new();
+        for (original, reversal) in self.reversals() {
+            let original = &self.transactions[&original];
+            assert_eq!(original.reverses, None);
+            assert!(original.sequence < reversal.sequence);
+            assert_eq!(original.legs.len(), reversal.legs.len());
+            for (leg, back) in original.legs.iter().zip(&reversal.legs) {
+                assert_eq!(leg.direction, back.direction.opposite());
+                assert_eq!((leg.account_id, leg.amount.currency()), {
+                    (back.account_id, back.amount.currency())
+                });
+            }
+            *taken.entry(original.id).or_default() += whole(reversal);
+            assert!(taken[&original.id] <= whole(original), "{original:?}");
+        }
+    }
+
+    fn state(&self, sequence: i64) -> &AccountState {
+        self.states.values().find(|state| state.sequence == sequence).unwrap()
+    }
 }
 
-/// An outcome but for whether it is a replay, and for balances, which go on.
-fn content(outcome: Outcome) -> String {
+fn whole(transaction: &Transaction) -> i64 {
+    transaction.legs[0].amount.minor_units()
+}
+
+/// Outcomes but for whether they are replays, and for what of an account goes on.
+fn contents(decided: &[Decided]) -> Vec<String> {
+    decided.iter().map(|one| format!("{:?}", one.clone().map(content))).collect()
+}
+
+fn content(outcome: Outcome) -> Vec<String> {
     match outcome {
-        Outcome::Opened(opened) => {
-            format!("{:?}", Account { balances: Balances::default(), ..opened.record })
+        Outcome::Account(Recorded { record, .. }) => {
+            let (balances, status) = (Balances::default(), AccountStatus::Open);
+            vec![format!("{:?}", Account { balances, status, ..record })]
         }
-        Outcome::Posted(posted) => format!("{:?}", posted.record),
+        Outcome::Posted(posted) => vec![format!("{:?}", posted.record)],
+        Outcome::PostedAll(posted) => {
+            posted.iter().map(|one| format!("{:?}", one.record)).collect()
+        }
+        Outcome::PostedEach(outcomes) => outcomes
+            .iter()
+            .map(|one| format!("{:?}", one.as_ref().map(|one| &one.record)))
+            .collect(),
+    }
+}
+
+/// What of a command was done and will be recognised by its ids; `None` if nothing was.
+fn done_part(command: Command, decided: &Decided) -> Option<Command> {
+    match (command, decided.as_ref().ok()?) {
+        (Command::DryRun(_) | Command::ChangeStatus(_), _) => None,
+        (Command::PostEach(batch), Outcome::PostedEach(outcomes)) => {
+            let done = batch.into_iter().zip(outcomes).filter(|(_, one)| one.is_ok());
+            Some(Command::PostEach(done.map(|(new, _)| new).collect()))
+        }
+        (command, _) => Some(command),
     }
 }
 
@@ -118,7 +215,7 @@ fn currency(number: u128) -> Currency {
 }
 
 /// Pairs of a debit and a credit, most of them in the accounts' currency, at times a leg too much.
-fn any_transaction() -> impl Strategy<Value = Command> {
+fn any_transaction() -> impl Strategy<Value = NewTransaction> {
     let amount = prop_oneof![20 => 1..100_i64, 1 => -1..1_i64, 1 => Just(i64::MAX)];
     let pair = (0..7_u128, 0..7_u128, amount).prop_map(|(from, to, amount)| {
         let leg = |number, direction| Leg {
@@ -128,21 +225,68 @@ fn any_transaction() -> impl Strategy<Value = Command> {
         };
         vec![leg(from, Side::Debit), leg(to, Side::Credit)]
     });
-    let pairs = prop::collection::vec(pair, 1..4);
+    let pairs =
+        prop_oneof![prop::collection::vec(pair.clone(), 1), { prop::collection::vec(pair, 1..4) }];
     (0..40_u128, pairs, 0..20_u8).prop_map(|(id, pairs, odd)| {
         let mut legs = pairs.concat();
         if odd == 0 {
             legs.pop();
         }
-        Command::Post(transaction(id, &legs))
+        transaction(id, &legs)
+    })
+}
+
+/// Of ids that transactions have, too.
+fn any_reversal() -> impl Strategy<Value = Command> {
+    let asked = prop::option::of(prop_oneof![8 => 1..60_i64, 1 => -1..1_i64, 1 => Just(i64::MAX)]);
+    (30..60_u128, 0..45_u128, asked).prop_map(|(id, original, minor_units)| {
+        Command::Reverse(NewReversal {
+            id: transaction_id(id),
+            original: transaction_id(original),
+            minor_units,
+            reason: "x".into(),
+        })
+    })
+}
+
+fn any_change() -> impl Strategy<Value = Command> {
+    let to = prop_oneof![
+        2 => Just(AccountStatus::Frozen),
+        5 => Just(AccountStatus::Open),
+        1 => Just(AccountStatus::Closed),
+    ];
+    (0..8_u128, to).prop_map(|(number, to)| {
+        Command::ChangeStatus(StatusChange { account: account(number), to, reason: "x".into() })
+    })
+}
+
+fn any_command() -> impl Strategy<Value = Command> {
+    let batch = || prop::collection::vec(any_transaction(), 0..6);
+    let command = prop_oneof![
+        2 => any_account(),
+        9 => any_transaction().prop_map(Command::Post),
+        5 => any_reversal(),
+        3 => any_change(),
+        3 => batch().prop_map(Command::PostAll),
+        2 => batch().prop_map(Command::PostEach),
+    ];
+    let dry_run = |command| Command::DryRun(Box::new(command));
+    // One in five is only tried; of those, some twice over.
+    (command, 0..20_u8).prop_map(move |(command, dry)| match dry {
+        0 => dry_run(dry_run(command)),
+        1..4 => dry_run(command),
+        _ => command,
     })
 }
 
 fn any_commands() -> impl Strategy<Value = Vec<Command>> {
     let first = prop::collection::vec(any_account(), 4..12);
-    let rest =
-        prop::collection::vec(prop_oneof![1 => any_account(), 9 => any_transaction()], 0..80);
+    let rest = prop::collection::vec(any_command(), 0..80);
     (first, rest).prop_map(|(first, rest)| [first, rest].concat())
+}
+
+fn is_dry(command: &Command) -> bool {
+    matches!(command, Command::DryRun(_))
 }
 
 proptest! {
@@ -158,8 +302,10 @@ proptest! {
     #[test]
     fn how_commands_are_grouped_changes_nothing(commands in any_commands(), group_max in 2..90_usize) {
         let (mut alone, mut grouped) = (Memory::default(), Memory::default());
-        prop_assert_eq!(alone.carry_out(&commands, 1), grouped.carry_out(&commands, group_max));
+        let decided = alone.carry_out(&commands, 1);
+        prop_assert_eq!(contents(&decided), contents(&grouped.carry_out(&commands, group_max)));
         prop_assert_eq!(alone.entries, grouped.entries);
+        prop_assert_eq!(alone.changes, grouped.changes);
     }
 
     /// Whoever was told "done" hears the same again, and nothing moves. (Who was refused may now be
@@ -168,11 +314,62 @@ proptest! {
     fn all_that_was_done_can_be_sent_again(commands in any_commands(), group_max in 1..20_usize) {
         let mut memory = Memory::default();
         let first = memory.carry_out(&commands, group_max);
-        let done: Vec<_> =
-            commands.into_iter().zip(first).filter(|(_, decided)| decided.is_ok()).collect();
-        let (commands, first): (Vec<_>, Vec<_>) = done.into_iter().unzip();
+        let done = commands.into_iter().zip(&first);
+        let done: Vec<_> = done.filter_map(|(command, one)| done_part(command, one)).collect();
         let (head, entries) = (memory.head, memory.entries.clone());
-        prop_assert_eq!(memory.carry_out(&commands, group_max), first);
-        prop_assert_eq!((memory.head, memory.entries), (head, entries));
+        let again = memory.carry_out(&done, group_max);
+        prop_assert!(again.iter().all(Result::is_ok));
+        prop_assert_eq!((memory.head, &memory.entries), (head, &entries));
+        // And once more: the same as the time before.
+        prop_assert_eq!(contents(&again), contents(&memory.carry_out(&done, group_max)));
+        prop_assert!(contents(&again).iter().flat_map(|one| one.lines()).all(|one| !one.contains("Err")));
+    }
+
+    #[test]
+    fn what_is_refused_or_only_tried_changes_nothing(commands in any_commands()) {
+        let mut set = Memory::default().load();
+        for command in &commands {
+            let before = all_of(&set);
+            if set.decide(command).is_err() || is_dry(command) {
+                prop_assert_eq!(&all_of(&set), &before, "{:?}", command);
+            }
+        }
+    }
+
+    #[test]
+    fn a_journal_is_the_same_without_its_dry_runs(
+        commands in any_commands(), group_max in 1..20_usize,
+    ) {
+        let (mut with, mut without) = (Memory::default(), Memory::default());
+        with.carry_out(&commands, group_max);
+        let earnest: Vec<_> = commands.into_iter().filter(|command| !is_dry(command)).collect();
+        without.carry_out(&earnest, group_max);
+        prop_assert_eq!(with.head, without.head);
+        prop_assert_eq!(with.entries, without.entries);
+        prop_assert_eq!(with.changes, without.changes);
+        prop_assert_eq!(with.transactions, without.transactions);
+    }
+
+    /// All or none is the same as one after the other, if none of them is refused.
+    #[test]
+    fn a_batch_is_its_transactions_one_after_the_other(
+        commands in any_commands(), batch in prop::collection::vec(any_transaction(), 0..6),
+    ) {
+        let (mut together, mut apart) = (Memory::default(), Memory::default());
+        together.carry_out(&commands, 7);
+        apart.carry_out(&commands, 7);
+        let entries = together.entries.clone();
+        let all = together.commit(&[Command::PostAll(batch.clone())]).remove(0);
+        let posts: Vec<_> = batch.into_iter().map(Command::Post).collect();
+        let each = apart.commit(&posts);
+        let refused = each.iter().position(Result::is_err);
+        match (all, refused) {
+            (Ok(_), None) => prop_assert_eq!(together.entries, apart.entries),
+            (Err(Refusal::InBatch { index, .. }), Some(first)) => {
+                prop_assert_eq!(index, first);
+                prop_assert_eq!(together.entries, entries);
+            }
+            other => prop_assert!(false, "{:?}", other),
+        }
     }
 }

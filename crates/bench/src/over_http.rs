@@ -1,0 +1,216 @@
+//! One transfer a request, over HTTP to the real program.
+
+use crate::bare::Pgbench;
+use crate::client::{self, Between, Load, Outcome, Posted};
+use crate::database::Place;
+use crate::report::{Report, Target};
+use crate::server::{self, Server};
+use crate::{Args, Workload, world};
+use anyhow::Context;
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use uuid::Uuid;
+
+/// The demo world's administrator.
+const IDENTIFIER: &str = "admin@example.com";
+const PASSWORD: &str = "demo-Finitech-1";
+
+/// How long events may take to be delivered after a load.
+const DELIVERY_MAX: Duration = Duration::from_secs(300);
+
+/// Rates by round.
+#[derive(Default)]
+struct Rates {
+    live: Vec<f64>,
+    pgbench: Vec<f64>,
+    w1: Vec<f64>,
+    w2: Vec<f64>,
+    w3: Vec<f64>,
+    w5: Vec<f64>,
+}
+
+/// What else is known about the transfers of w1, over all rounds.
+#[derive(Default)]
+struct Costs {
+    posted: Vec<Posted>,
+    latencies: Vec<u32>,
+    cpu_seconds: f64,
+    bytes: i64,
+    journal_bytes: i64,
+    delivery_seconds: f64,
+}
+
+struct Bench<'a> {
+    args: &'a Args,
+    place: &'a Place,
+    server: Server,
+    accounts: Arc<[Uuid]>,
+}
+
+pub(crate) async fn measure(args: &Args, report: &mut Report) -> anyhow::Result<()> {
+    eprintln!("over HTTP");
+    let pgbench = match &args.postgres {
+        Some(url) => Pgbench::make(url).await?,
+        None => None,
+    };
+    let place = Place::make(args.postgres.as_deref()).await?;
+    let accounts = world::populate(&place, args.accounts).await?;
+    let server = Server::start(args, &place)?;
+    let bench = Bench { args, place: &place, server, accounts };
+    let (mut rates, mut costs) = (Rates::default(), Costs::default());
+    for _ in 0..args.rounds {
+        bench.round(pgbench.as_ref(), &mut rates, &mut costs, report).await?;
+    }
+    let peak_memory = bench.server.peak_memory()?;
+    bench.server.stop()?;
+    if let Err(findings) = server::verify(args, &place)? {
+        report.problem(format!("finitech ledger verify: {findings}"));
+    }
+    place.remove().await?;
+    if let Some(pgbench) = pgbench {
+        pgbench.remove().await?;
+    }
+    add_rates(&rates, report);
+    add_costs(costs, report);
+    report.bounded("peak memory of the server", peak_memory, "MB", Target::AtMost(300.0));
+    Ok(())
+}
+
+impl Bench<'_> {
+    async fn round(
+        &self,
+        pgbench: Option<&Pgbench>,
+        rates: &mut Rates,
+        costs: &mut Costs,
+        report: &mut Report,
+    ) -> anyhow::Result<()> {
+        self.wait_for_delivery().await?;
+        if let Some(pgbench) = pgbench {
+            rates.pgbench.push(pgbench.run(self.args.duration())?);
+        }
+        let token = self.sign_in().await?;
+        let live = self.send("live", Load::Get { path: "/health/live" }, report).await?;
+        rates.live.push(live.rate());
+        let transfers = |between| Load::Transfers {
+            token: token.clone(),
+            accounts: self.accounts.clone(),
+            between,
+        };
+        rates.w1.push(self.w1(transfers(Between::Any), costs, report).await?);
+        if self.args.wants(Workload::W2) {
+            let outcome = self.send("w2", transfers(Between::From(0)), report).await?;
+            rates.w2.push(outcome.rate());
+            self.wait_for_delivery().await?;
+        }
+        if self.args.wants(Workload::W3) {
+            let outcome = self.send("w3", transfers(Between::To(1)), report).await?;
+            rates.w3.push(outcome.rate());
+            self.wait_for_delivery().await?;
+        }
+        if self.args.wants(Workload::W5) && !costs.posted.is_empty() {
+            let (accounts, posted) = (self.accounts.clone(), costs.posted.clone().into());
+            let outcome = self.send("w5", Load::Replays { token, accounts, posted }, report).await?;
+            rates.w5.push(outcome.rate());
+        }
+        Ok(())
+    }
+
+    /// Transfers between any accounts, with everything that they cost.
+    async fn w1(
+        &self,
+        load: Load,
+        costs: &mut Costs,
+        report: &mut Report,
+    ) -> anyhow::Result<f64> {
+        let (bytes, cpu) = (self.place.bytes().await?, self.server.cpu_seconds()?);
+        let outcome = self.send("w1", load, report).await?;
+        costs.cpu_seconds += self.server.cpu_seconds()? - cpu;
+        let sent = Instant::now();
+        self.wait_for_delivery().await?;
+        costs.delivery_seconds = costs.delivery_seconds.max(sent.elapsed().as_secs_f64());
+        let after = self.place.bytes().await?;
+        costs.bytes += i64::try_from(after.all)? - i64::try_from(bytes.all)?;
+        costs.journal_bytes += i64::try_from(after.journal)? - i64::try_from(bytes.journal)?;
+        let rate = outcome.rate();
+        costs.latencies.extend(outcome.latencies);
+        costs.posted.extend(outcome.posted);
+        Ok(rate)
+    }
+
+    async fn send(
+        &self,
+        name: &str,
+        load: Load,
+        report: &mut Report,
+    ) -> anyhow::Result<Outcome> {
+        let Self { args, server, .. } = self;
+        let outcome =
+            client::send(server.address, args.connections, load, args.duration()).await?;
+        eprintln!("  {name}: {:.0}/s", outcome.rate());
+        if let Some(example) = &outcome.example {
+            report.problem(format!("{name}: {} answers like {example}", outcome.unexpected));
+        }
+        Ok(outcome)
+    }
+
+    async fn sign_in(&self) -> anyhow::Result<Arc<str>> {
+        let body = json!({ "identifier": IDENTIFIER, "password": PASSWORD }).to_string();
+        let request = format!(
+            "POST /api/v1/auth/login HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\n\
+             content-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let (status, body) = client::exchange(self.server.address, &request).await?;
+        anyhow::ensure!(status == 200, "signing in answered {status}");
+        let body: Value = serde_json::from_slice(&body)?;
+        Ok(body["accessToken"].as_str().context("no access token")?.into())
+    }
+
+    /// What one load left to be delivered must not burden the next.
+    async fn wait_for_delivery(&self) -> anyhow::Result<()> {
+        let started = Instant::now();
+        while self.place.undelivered().await? > 0 {
+            anyhow::ensure!(started.elapsed() < DELIVERY_MAX, "the events are not delivered");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        Ok(())
+    }
+}
+
+fn add_rates(rates: &Rates, report: &mut Report) {
+    let w1 = ("w1", rates.w1.as_slice());
+    // The target of an HTTP answer is meant for the embedded store.
+    if rates.pgbench.is_empty() {
+        let live = ("/health/live", rates.live.as_slice());
+        report.compare(w1, live, "transfers/s", Target::AtLeast(0.25));
+    } else {
+        let pgbench = ("pgbench", rates.pgbench.as_slice());
+        report.compare(w1, pgbench, "transfers/s", Target::AtLeast(4.0));
+    }
+    let others = [("w2", &rates.w2, 0.8), ("w3", &rates.w3, 0.8), ("w5", &rates.w5, 1.0)];
+    for (name, values, least) in others {
+        if !values.is_empty() {
+            report.compare((name, values), w1, "transfers/s", Target::AtLeast(least));
+        }
+    }
+    report.plain("/health/live", crate::report::median(&rates.live), "requests/s");
+}
+
+fn add_costs(mut costs: Costs, report: &mut Report) {
+    costs.latencies.sort_unstable();
+    let latencies = costs.latencies.as_slice();
+    let at = |part: usize, of: usize| {
+        let place = (latencies.len() * part / of).min(latencies.len().saturating_sub(1));
+        f64::from(latencies.get(place).copied().unwrap_or_default()) / 1_000.0
+    };
+    report.plain("w1 latency p50", at(50, 100), "ms");
+    report.plain("w1 latency p99", at(99, 100), "ms");
+    report.plain("w1 latency max", at(1, 1), "ms");
+    let transfers = costs.posted.len() as f64;
+    report.plain("server CPU per 1,000 transfers", costs.cpu_seconds / transfers * 1_000.0, "s");
+    report.plain("events delivered after w1 by", costs.delivery_seconds, "s");
+    let (bytes, journal) = (costs.bytes as f64, costs.journal_bytes as f64);
+    report.bounded("disk per transfer", bytes / transfers, "bytes", Target::AtMost(600.0));
+    report.plain("of it transactions and entries", journal / transfers, "bytes");
+}

@@ -1,0 +1,107 @@
+//! The real program as a child process, and what the system knows about it.
+
+use crate::Args;
+use crate::database::Place;
+use anyhow::Context;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) address: SocketAddr,
+    // Kept open, so that the server never writes into a closed pipe.
+    _stdout: BufReader<ChildStdout>,
+}
+
+impl Server {
+    /// Starts with the demo world, which has an administrator.
+    pub(crate) fn start(args: &Args, place: &Place) -> anyhow::Result<Self> {
+        let mut child = command(args, place)?.stdout(Stdio::piped()).spawn()?;
+        let mut stdout = BufReader::new(child.stdout.take().context("no standard output")?);
+        let mut ready = String::new();
+        stdout.read_line(&mut ready)?;
+        let address = ready
+            .split_whitespace()
+            .find_map(|word| word.strip_prefix("http://"))
+            .context("the server did not start")?
+            .parse()?;
+        Ok(Self { child, address, _stdout: stdout })
+    }
+
+    /// Processor seconds used so far.
+    pub(crate) fn cpu_seconds(&self) -> anyhow::Result<f64> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        // The name, in parentheses, may hold spaces; user and system time are fields 14 and 15.
+        let (_, fields) = stat.rsplit_once(')').context("an unknown form of /proc/PID/stat")?;
+        let ticks = fields.split_whitespace().skip(11).take(2).map(str::parse::<u32>);
+        let ticks: u32 = ticks.collect::<Result<Vec<_>, _>>()?.into_iter().sum();
+        Ok(f64::from(ticks) / TICKS_PER_SECOND)
+    }
+
+    /// The most memory that was ever resident, in MB.
+    pub(crate) fn peak_memory(&self) -> anyhow::Result<f64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kibibytes = line.and_then(|rest| rest.split_whitespace().next()).context("no VmHWM")?;
+        Ok(kibibytes.parse::<f64>()? * 1_024.0 / 1_000_000.0)
+    }
+
+    /// SIGTERM, and the end of the process.
+    pub(crate) fn stop(mut self) -> anyhow::Result<()> {
+        let pid = self.child.id().to_string();
+        Command::new("kill").args(["-TERM", &pid]).status()?;
+        let status = self.child.wait()?;
+        anyhow::ensure!(status.success(), "the server ended badly: {status}");
+        Ok(())
+    }
+}
+
+/// A process whose bench fails must not go on for ever.
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// What Linux counts processor time in, on every architecture it runs on today.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// `finitech ledger verify`; `Err` with what it printed when something is wrong.
+pub(crate) fn verify(args: &Args, place: &Place) -> anyhow::Result<Result<(), String>> {
+    let output = command(args, place)?.args(["ledger", "verify"]).output()?;
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    eprint!("  {text}");
+    Ok(if output.status.success() { Ok(()) } else { Err(text) })
+}
+
+fn command(args: &Args, place: &Place) -> anyhow::Result<Command> {
+    let program = match &args.server {
+        Some(program) => program.clone(),
+        None => beside_this()?,
+    };
+    let mut command = Command::new(program);
+    command
+        .current_dir(place.folder())
+        .env_clear()
+        .env("FINITECH__DATA_DIR", place.data_dir())
+        .env("FINITECH__SERVER__ADDRESS", "127.0.0.1:0")
+        .env("FINITECH__LOG__LEVEL", "warn")
+        .stdin(Stdio::null());
+    if let Some(database) = place.postgres() {
+        command.env("FINITECH__CONNECTION_STRINGS__DEFAULT", database.url());
+    }
+    Ok(command)
+}
+
+fn beside_this() -> anyhow::Result<PathBuf> {
+    let program = std::env::current_exe()?.with_file_name("finitech");
+    anyhow::ensure!(
+        program.exists(),
+        "{} is not built; run: cargo build --release -p server",
+        program.display()
+    );
+    Ok(program)
+}

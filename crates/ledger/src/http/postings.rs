@@ -1,0 +1,308 @@
+//! Routes that move money: one transaction, many, or back again. Each can be tried without doing it.
+
+use super::bodies::{PostTransactionBody, TransactionBody};
+use super::problems::{code, problem, problem_without_legs};
+use super::routes::{Write, location_header};
+use crate::Ledger;
+use crate::engine::Command;
+use axum::extract::{DefaultBodyLimit, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use kernel::Actor;
+use ledger_api::{
+    DESCRIPTION_CHARS_MAX, NewReversal, NewTransaction, Recorded, Refusal, Transaction,
+    TransactionId,
+};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+use web::{
+    Authorized, FieldErrors, IdempotencyKey, Json, OpenApiRouter, Path, Problem, Query, Replayed,
+    Validate, routes,
+};
+
+/// The most transactions of one batch.
+const BATCH_MAX: usize = 10_000;
+
+/// The largest body of a batch, in bytes: room for [`BATCH_MAX`] transactions with a few legs each.
+const BATCH_BYTES_MAX: usize = 16_777_216;
+
+pub(super) fn router() -> OpenApiRouter<Ledger> {
+    OpenApiRouter::new()
+        .routes(routes!(post_batch))
+        .layer(DefaultBodyLimit::max(BATCH_BYTES_MAX))
+        .routes(routes!(post_transaction))
+        .routes(routes!(reverse_transaction))
+}
+
+/// Whether to do it or only to tell what would come of it.
+#[derive(Clone, Copy, Debug, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct DryRunQuery {
+    /// Decide as if, answer 200 with what would be recorded now, and record nothing.
+    #[serde(default)]
+    #[param(default = false)]
+    dry_run: bool,
+}
+
+impl DryRunQuery {
+    fn wrap(self, command: Command) -> Command {
+        if self.dry_run { Command::DryRun(Box::new(command)) } else { command }
+    }
+
+    fn answer(self, posted: Recorded<Transaction>) -> Response {
+        let location = format!("/api/v1/ledger/transactions/{}", posted.record.id);
+        let replayed = Replayed(posted.replayed);
+        let body = Json(TransactionBody::from(posted.record));
+        if self.dry_run {
+            return (StatusCode::OK, replayed, body).into_response();
+        }
+        (StatusCode::CREATED, replayed, location_header(&location), body).into_response()
+    }
+}
+
+/// Many transactions at once.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct BatchBody {
+    /// All or none, which is the default; otherwise each on its own.
+    #[serde(default = "all_or_none")]
+    #[schema(default = true)]
+    atomic: bool,
+    /// 1 to 10,000 transactions, carried out in this order.
+    #[schema(min_items = 1, max_items = 10000)]
+    transactions: Vec<PostTransactionBody>,
+}
+
+fn all_or_none() -> bool {
+    true
+}
+
+/// What came of each transaction of a batch, in its order.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+struct BatchResultBody {
+    items: Vec<BatchItemBody>,
+}
+
+/// What came of one transaction of a batch.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct BatchItemBody {
+    status: BatchItemStatus,
+    /// The transaction, unless it was refused.
+    transaction: Option<TransactionBody>,
+    /// Why it was refused: the `code` of a problem.
+    code: Option<&'static str>,
+    /// Why it was refused, for people.
+    detail: Option<String>,
+}
+
+/// Whether a transaction of a batch was posted.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+enum BatchItemStatus {
+    /// It was, now.
+    Posted,
+    /// It had been before.
+    Replayed,
+    /// It was not.
+    Refused,
+}
+
+/// A transaction to take back.
+#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ReverseBody {
+    /// The id of the reversal, yours to choose, and its idempotency key. Without it, send
+    /// `Idempotency-Key`.
+    id: Option<Uuid>,
+    /// How much of a transaction with two legs; all that is left when not said.
+    #[schema(minimum = 1, maximum = 9007199254740991_i64)]
+    amount_minor_units: Option<i64>,
+    /// Why; it becomes the description.
+    #[schema(min_length = 1, max_length = 500, example = "charged twice")]
+    reason: String,
+}
+
+impl Validate for BatchBody {
+    fn validate(&self, errors: &mut FieldErrors) {
+        if !(1..=BATCH_MAX).contains(&self.transactions.len()) {
+            // What is wrong with each of far too many is not worth telling.
+            return errors.add("/transactions", "must have 1 to 10000 transactions");
+        }
+        for (index, transaction) in self.transactions.iter().enumerate() {
+            errors.check(transaction, &format!("/transactions/{index}"));
+        }
+    }
+}
+
+impl Validate for ReverseBody {
+    fn validate(&self, errors: &mut FieldErrors) {
+        if let Some(minor_units) = self.amount_minor_units {
+            errors.require_amount(minor_units, "/amountMinorUnits");
+        }
+        errors.require_text(&self.reason, 1, DESCRIPTION_CHARS_MAX, "/reason");
+    }
+}
+
+impl From<Result<Recorded<Transaction>, Refusal>> for BatchItemBody {
+    fn from(outcome: Result<Recorded<Transaction>, Refusal>) -> Self {
+        match outcome {
+            Ok(Recorded { record, replayed }) => Self {
+                status: match replayed {
+                    true => BatchItemStatus::Replayed,
+                    false => BatchItemStatus::Posted,
+                },
+                transaction: Some(record.into()),
+                code: None,
+                detail: None,
+            },
+            Err(refusal) => Self {
+                status: BatchItemStatus::Refused,
+                transaction: None,
+                code: Some(code(&refusal)),
+                detail: Some(refusal.to_string()),
+            },
+        }
+    }
+}
+
+/// Post a transaction
+///
+/// All legs or none. The caller's `id` is the idempotency key, kept for ever: the same id with the same
+/// content answers with the first result and moves nothing (`Idempotency-Replayed: true`). Without an id,
+/// send `Idempotency-Key`. Refusals, in the order in which they are looked for:
+/// `idempotency_key_reused`, `transaction_unbalanced`, `account_not_found`, `currency_mismatch`,
+/// `account_not_open`, `balance_overflow`, `insufficient_funds`.
+#[utoipa::path(
+    post, path = "/api/v1/ledger/transactions", tag = "Ledger",
+    operation_id = "postLedgerTransaction",
+    security(("bearer" = ["ledger:write"])),
+    params(
+        DryRunQuery,
+        ("Idempotency-Key" = Option<String>, Header, description = "Instead of `id`",
+            min_length = 1, max_length = 255),
+    ),
+    request_body = PostTransactionBody,
+    responses(
+        (status = 201, description = "The transaction is posted.", body = TransactionBody),
+        (status = 200, description = "It would be posted (dry run).", body = TransactionBody),
+    ),
+)]
+async fn post_transaction(
+    State(ledger): State<Ledger>,
+    Authorized { actor, .. }: Authorized<Write>,
+    Query(query): Query<DryRunQuery>,
+    key: Option<IdempotencyKey>,
+    Json(body): Json<PostTransactionBody>,
+) -> Result<Response, Problem> {
+    let id = chosen_id(body.id(), &actor, key.as_ref(), "")?;
+    let command = query.wrap(Command::Post(body.into_new(id)));
+    let posted = ledger.posted(command).await.map_err(problem)?;
+    Ok(query.answer(posted))
+}
+
+/// Post many transactions
+///
+/// In the order given. With `atomic`, all or none: a refusal is the answer, with `index` saying which
+/// transaction it is about, and none is posted. Otherwise each on its own, with a result per item. Each
+/// needs an `id`, or the request an `Idempotency-Key`, from which each gets one by its place; so the same
+/// request again posts nothing twice.
+#[utoipa::path(
+    post, path = "/api/v1/ledger/transactions/bulk", tag = "Ledger",
+    operation_id = "postLedgerTransactions",
+    security(("bearer" = ["ledger:write"])),
+    params(
+        DryRunQuery,
+        ("Idempotency-Key" = Option<String>, Header, description = "Instead of the `id`s",
+            min_length = 1, max_length = 255),
+    ),
+    request_body = BatchBody,
+    responses((status = 200, description = "What came of each.", body = BatchResultBody)),
+)]
+async fn post_batch(
+    State(ledger): State<Ledger>,
+    Authorized { actor, .. }: Authorized<Write>,
+    Query(query): Query<DryRunQuery>,
+    key: Option<IdempotencyKey>,
+    Json(body): Json<BatchBody>,
+) -> Result<Json<BatchResultBody>, Problem> {
+    let numbered = body.transactions.into_iter().enumerate();
+    let transactions = numbered
+        .map(|(index, one)| {
+            let id = chosen_id(one.id(), &actor, key.as_ref(), &format!("\n{index}"))?;
+            Ok(one.into_new(id))
+        })
+        .collect::<Result<Vec<NewTransaction>, Problem>>()?;
+    let command = match body.atomic {
+        true => Command::PostAll(transactions),
+        false => Command::PostEach(transactions),
+    };
+    let outcomes = ledger.posted_several(query.wrap(command)).await.map_err(problem)?;
+    Ok(Json(BatchResultBody { items: outcomes.into_iter().map(Into::into).collect() }))
+}
+
+/// Take a transaction back, in whole or in part
+///
+/// By a new transaction with the sides exchanged, linked to the original by `reverses`. All reversals of
+/// a transaction together never exceed it. Accounts' constraints hold as for any transaction. Refusals:
+/// `idempotency_key_reused`, `not_found`, `reversal_of_reversal`, `reversal_exceeds_original`,
+/// `partial_reversal_of_many_legs`, and those of posting.
+#[utoipa::path(
+    post, path = "/api/v1/ledger/transactions/{id}/reversals", tag = "Ledger",
+    operation_id = "reverseLedgerTransaction",
+    security(("bearer" = ["ledger:write"])),
+    params(
+        ("id" = Uuid, Path, description = "The transaction to take back"),
+        DryRunQuery,
+        ("Idempotency-Key" = Option<String>, Header, description = "Instead of `id`",
+            min_length = 1, max_length = 255),
+    ),
+    request_body = ReverseBody,
+    responses(
+        (status = 201, description = "The reversal is posted.", body = TransactionBody),
+        (status = 200, description = "It would be posted (dry run).", body = TransactionBody),
+        (status = 404, description = "There is no such transaction."),
+    ),
+)]
+async fn reverse_transaction(
+    State(ledger): State<Ledger>,
+    Authorized { actor, .. }: Authorized<Write>,
+    Path(original): Path<Uuid>,
+    Query(query): Query<DryRunQuery>,
+    key: Option<IdempotencyKey>,
+    Json(body): Json<ReverseBody>,
+) -> Result<Response, Problem> {
+    let id = chosen_id(body.id, &actor, key.as_ref(), "")?;
+    let command = query.wrap(Command::Reverse(NewReversal {
+        id: TransactionId(id),
+        original: TransactionId(original),
+        minor_units: body.amount_minor_units,
+        reason: body.reason,
+    }));
+    let posted = ledger.posted(command).await.map_err(problem_without_legs)?;
+    Ok(query.answer(posted))
+}
+
+/// The id that a caller chose, directly or by an idempotency key. An id made from a key is the same each
+/// time, so the ledger itself recognises the retry, for ever and without a second table. `place` tells the
+/// transactions of one request apart, and has a character that no key has.
+fn chosen_id(
+    id: Option<Uuid>,
+    actor: &Actor,
+    key: Option<&IdempotencyKey>,
+    place: &str,
+) -> Result<Uuid, Problem> {
+    let from_key = |key: &IdempotencyKey| {
+        Uuid::new_v5(&actor.user_id.0, format!("{}{place}", key.0).as_bytes())
+    };
+    id.or_else(|| key.map(from_key)).ok_or_else(|| {
+        Problem::new(
+            StatusCode::BAD_REQUEST,
+            "idempotency_key_missing",
+            "give the transaction an `id` of your own, or send a header Idempotency-Key, and repeat \
+             it when you retry",
+        )
+    })
+}
