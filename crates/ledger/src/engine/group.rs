@@ -13,8 +13,8 @@ pub(super) struct Group {
 }
 
 impl Group {
-    /// All that waits, in order, in groups of up to `transactions_max`; a batch with more of them is a group
-    /// of its own. So one commit stays small, and whoever came first does not wait for all the others.
+    /// All that waits, in order, in groups of up to `transactions_max`; a batch with more of them is
+    /// a group of its own. So one commit stays small, and whoever came first does not wait for all.
     pub(super) fn several(
         waiting: impl Iterator<Item = Waiting>,
         transactions_max: usize,

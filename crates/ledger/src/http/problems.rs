@@ -26,8 +26,8 @@ pub(super) fn code(refusal: &Refusal) -> &'static str {
     refused(refusal, None).code()
 }
 
-/// A refusal as clients of the ledger's own routes see it. `transaction` points to where the transaction
-/// at fault stands in the body.
+/// A refusal as clients of the ledger's own routes see it. `transaction` points to where the
+/// transaction at fault stands in the body.
 fn refused(refusal: &Refusal, transaction: Option<&str>) -> Problem {
     let text = refusal.to_string();
     let at = |member: &str| format!("{}{member}", transaction.unwrap_or_default());

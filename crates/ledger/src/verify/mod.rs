@@ -4,10 +4,10 @@
 //!    account or one transaction, recorded no earlier than the one before.
 //! 2. Every transaction has at least two legs and sums to zero in each currency.
 //! 3. Every entry's running balance is the one before it plus its amount.
-//! 4. Every account's counters are the sums of its entries, its status is that of its last change, and its
-//!    constraint holds. A status only becomes another, and closed is final.
-//! 5. Every reversal takes back an earlier transaction that is none itself, and all reversals of a
-//!    transaction together no more than it was.
+//! 4. Every account's counters are the sums of its entries, its status is that of its last change,
+//!    and its constraint holds. A status only becomes another, and closed is final.
+//! 5. Every reversal has the legs of an earlier transaction, which is none itself, with the sides
+//!    exchanged; all reversals of a transaction together are no more than it was.
 
 mod repo;
 
@@ -66,8 +66,8 @@ struct Folded {
 #[derive(Default)]
 struct Verification {
     accounts: HashMap<i64, Folded>,
-    /// What was taken back of each transaction, debits of its first leg positive.
-    reversed: HashMap<i64, i128>,
+    /// What was taken back of each transaction, in minor units of the first leg.
+    reversed: HashMap<i64, u128>,
     /// When the last record so far was made.
     recorded_at: i64,
     report: Report,
@@ -179,16 +179,16 @@ impl Verification {
                 self.find(sequence, "a reversal of no earlier transaction".into());
                 continue;
             };
-            let (whole, amount) =
-                (row.original_amount.unwrap_or_default(), row.amount.unwrap_or_default());
+            if row.legs != row.opposite_legs || row.original_legs != row.opposite_legs {
+                self.find(sequence, format!("its legs do not take back those of {original}"));
+            }
+            let amount = row.amount.unwrap_or_default().unsigned_abs();
+            let whole = row.original_amount.unwrap_or_default().unsigned_abs();
             let taken = self.reversed.entry(original).or_default();
-            // The sides are exchanged, so what is taken back has the other sign.
-            *taken = taken.saturating_sub(i128::from(amount));
+            *taken = taken.saturating_add(u128::from(amount));
             let taken = *taken;
-            let is_back = amount.signum() == whole.saturating_neg().signum();
-            if !is_back || taken.unsigned_abs() > u128::from(whole.unsigned_abs()) {
-                let what =
-                    format!("{taken} of {whole} minor units of record {original} taken back");
+            if taken > u128::from(whole) {
+                let what = format!("{taken} of the {whole} minor units of {original} taken back");
                 self.find(sequence, what);
             }
         }

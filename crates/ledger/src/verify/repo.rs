@@ -36,15 +36,20 @@ pub(super) struct ChangeRow {
     pub(super) changed_at: i64,
 }
 
-/// A reversal, the transaction that it takes back as far as there is one, and the first leg of each.
+/// A reversal and the transaction that it takes back, as far as there is one.
 #[derive(Debug, FromQueryResult)]
 pub(super) struct ReversalRow {
     pub(super) sequence: i64,
+    /// Of its first leg.
     pub(super) amount: Option<i64>,
     pub(super) original: Option<i64>,
     pub(super) original_amount: Option<i64>,
     /// What the original takes back itself, which nothing should.
     pub(super) original_reverses: Option<Uuid>,
+    pub(super) legs: i64,
+    pub(super) original_legs: i64,
+    /// How many legs are on the same account as the original's and on the other side.
+    pub(super) opposite_legs: i64,
 }
 
 /// A row that no record of the journal accounts for.
@@ -113,7 +118,16 @@ impl Snapshot {
         last: i64,
     ) -> Result<Vec<ReversalRow>, StoreError> {
         let sql = "select t.sequence, e.amount, o.sequence as original, \
-                   f.amount as original_amount, o.reverses as original_reverses \
+                   f.amount as original_amount, o.reverses as original_reverses, \
+                   (select count(*) from entries x where x.transaction_sequence = t.sequence) \
+                       as legs, \
+                   (select count(*) from entries y where y.transaction_sequence = o.sequence) \
+                       as original_legs, \
+                   (select count(*) from entries x join entries y on y.leg_no = x.leg_no \
+                       where x.transaction_sequence = t.sequence \
+                       and y.transaction_sequence = o.sequence \
+                       and y.account_sequence = x.account_sequence \
+                       and (y.amount > 0) = (x.amount < 0)) as opposite_legs \
                    from transactions t left join transactions o on o.id = t.reverses \
                    left join entries e on e.transaction_sequence = t.sequence and e.leg_no = 0 \
                    left join entries f on f.transaction_sequence = o.sequence and f.leg_no = 0 \

@@ -168,15 +168,13 @@ async fn a_batch_uses_accounts_opened_just_before_it(database: TestDatabase) {
     // One is carried out alone; what comes then is one group.
     let first = queue(&world.ledger, transfer(1, 1, 2, 1)).await.ok().unwrap();
     let (ledger, other) = (world.ledger.clone(), world.ledger.clone());
-    let opening = tokio::spawn(async move { ledger.open_account(customer(50)).await });
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    let opening = queued(async move { ledger.open_account(customer(50)).await }).await;
     let batch = vec![transfer(2, 1, 50, 9), transfer(3, 50, 2, 4)];
-    let posting = tokio::spawn(async move { other.post_all(batch).await });
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    let posting = queued(async move { other.post_all(batch).await }).await;
     drop(held);
     first.await.unwrap();
-    opening.await.unwrap().unwrap();
-    assert_eq!(posting.await.unwrap().unwrap().len(), 2);
+    opening.await.unwrap();
+    assert_eq!(posting.await.unwrap().len(), 2);
     assert_eq!((world.balance(50).await, world.balance(2).await), (5, 5));
     world.verify_clean().await;
 }

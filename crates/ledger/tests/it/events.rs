@@ -118,8 +118,8 @@ async fn changes_batches_and_reversals_are_events_in_their_places(database: Test
     }
 }
 
-/// Accounts, their changes and transactions are three tables: what is committed between reading the one and the other
-/// must not make a hole.
+/// Accounts, their changes and transactions are three tables: what is committed between reading the
+/// one and the other must not make a hole.
 async fn a_reader_beside_a_busy_ledger_misses_nothing(database: TestDatabase) {
     let world = World::new(&database).await.with_customers(2, 0).await;
     world.open(customer(9)).await;

@@ -220,8 +220,8 @@ async fn the_reversal_of_a_reversal_is_refused(database: TestDatabase) {
     world.verify_clean().await;
 }
 
-/// A group of reversals and postings, whose accounts nobody names but the originals; and an original
-/// that is posted in the group itself.
+/// A group of reversals and postings, whose accounts nobody names but the originals; and an
+/// original that is posted in the group itself.
 async fn accounts_that_only_the_original_names_are_loaded(database: TestDatabase) {
     let world = World::new(&database).await.with_customers(6, 100).await;
     world.ledger.post(transfer(7, 2, 3, 50)).await.unwrap();

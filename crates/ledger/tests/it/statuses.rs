@@ -123,8 +123,8 @@ async fn an_account_with_money_is_not_closed(database: TestDatabase) {
     world.verify_clean().await;
 }
 
-/// While many post to it, an account is frozen and unfrozen again and again: what is posted stands in the
-/// journal where it was open.
+/// While many post to it, an account is frozen and unfrozen again and again: what is posted stands
+/// in the journal where it was open.
 async fn nothing_is_posted_after_a_freeze_was_answered(database: TestDatabase) {
     let world = World::new(&database).await.with_customers(2, 0).await;
     let tasks: Vec<_> = (0..6_u128)

@@ -20,8 +20,8 @@ async fn small_world(database: &TestDatabase) -> World {
     world
 }
 
-/// Then account 2 (number 2) is frozen and unfrozen at 8 and 9; 10 and 11 take back 20 and 10 of the
-/// transaction at 6, 12 opens an account that 13 closes.
+/// Then account 2 (number 2) is frozen and unfrozen at 8 and 9; 10 and 11 take back 20 and 10 of
+/// the transaction at 6, 12 opens an account that 13 closes.
 async fn eventful_world(database: &TestDatabase) -> World {
     let world = small_world(database).await;
     for to in [AccountStatus::Frozen, AccountStatus::Open] {
@@ -149,11 +149,11 @@ const LATER_TAMPERINGS: &[(&str, &[i64])] = &[
       where transactions.sequence = 3 and o.sequence = 6",
         &[3],
     ),
-    // More than there was, or not back but again.
+    // More than there was, and not of these accounts.
     (
         "update transactions set reverses = o.id from transactions o \
       where transactions.sequence = 7 and o.sequence = 6",
-        &[10, 11],
+        &[7, 10, 11],
     ),
     (
         "update transactions set reverses = o.id from transactions o \

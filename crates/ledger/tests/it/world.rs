@@ -217,3 +217,13 @@ pub(crate) async fn queue(
         Poll::Ready(answer) => Err(answer),
     }
 }
+
+/// Puts any command into the engine's queue, behind those that are there; the engine must be held.
+pub(crate) async fn queued<T>(
+    command: impl Future<Output = T> + Send + 'static,
+) -> Pin<Box<dyn Future<Output = T> + Send>> {
+    let mut pending: Pin<Box<dyn Future<Output = T> + Send>> = Box::pin(command);
+    let polled = std::future::poll_fn(|context| Poll::Ready(pending.as_mut().poll(context))).await;
+    assert!(polled.is_pending(), "answered although the engine is held");
+    pending
+}

@@ -129,7 +129,7 @@ pub(super) struct WalletTransactionBody {
     amount_minor_units: i64,
     #[schema(value_type = String, example = "MAD")]
     currency_code: Currency,
-    /// What the other person is called; absent for top-ups.
+    /// What the other person is called; null for top-ups.
     counterparty_name: Option<String>,
     note: Option<String>,
     ledger_transaction_id: Uuid,

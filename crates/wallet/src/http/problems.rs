@@ -3,6 +3,7 @@
 use crate::{Error, Refusal};
 use kernel::Timestamp;
 use ledger_api::LedgerError;
+use store::StoreError;
 use web::Problem;
 
 /// An error as clients see it; `now` turns an instant into a number of seconds to wait.
@@ -23,6 +24,7 @@ pub(super) fn problem(error: Error, now: Timestamp) -> Problem {
         }
         Error::Ledger(error @ LedgerError::Refused(_)) => Problem::internal(&error),
         Error::Ledger(error @ LedgerError::Unavailable(_)) => Problem::store_unavailable(&error),
+        Error::Store(error @ StoreError::Inconsistent { .. }) => Problem::internal(&error),
         Error::Store(error) => Problem::store_unavailable(&error),
         Error::Directory(error) => Problem::store_unavailable(&error),
     }

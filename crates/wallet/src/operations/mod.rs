@@ -10,7 +10,8 @@ use crate::wallets::{self, Wallet};
 use crate::{Error, OperationId, Refusal, WalletId, Wallets, events};
 use kernel::{Currency, Money, Page, PageLimit, Timestamp, UserId};
 use ledger_api::{
-    AccountId, Constraint, LedgerError, NewAccount, Refusal as LedgerRefusal, Side, TransactionId,
+    Account, AccountId, AccountStatus, Constraint, LedgerError, NewAccount,
+    Refusal as LedgerRefusal, Side, TransactionId,
 };
 use ports::{ChargeRequest, PaymentGatewayError};
 use std::collections::HashMap;
@@ -84,7 +85,12 @@ impl Wallets {
             return Ok(settled);
         }
         let wallet = self.wallet(keyed.caller, wallet_id).await?;
-        wallet.usable_account(request.amount.currency())?;
+        let account = wallet.usable_account(request.amount.currency())?;
+        // Before the customer is charged for money that could not be put anywhere.
+        let is_open = |account: Account| account.status == AccountStatus::Open;
+        if !self.deps.ledger.account(account).await?.is_some_and(is_open) {
+            return Err(Refusal::AccountUnavailable.into());
+        }
         let kind = Kind::TopUp { payment_method: request.payment_method };
         self.begin_and_finish(keyed, self.operation(&wallet, kind, request.amount, None)).await
     }

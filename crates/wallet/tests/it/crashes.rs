@@ -172,18 +172,25 @@ async fn a_top_up_survives_a_death_after_the_charge(database: TestDatabase) {
 
 async fn what_was_charged_is_never_called_rejected(database: TestDatabase) {
     let (world, amina, _) = World::with_two(&database).await;
-    // The ledger cannot take it, after the customer was charged.
     let freeze = |from: &str, to: &str| {
         format!(
             "update account_states set status = '{to}' where status = '{from}' and posted_credits > 0"
         )
     };
+    // The account is frozen between the charge and the posting.
+    world.gateway.fail([ChargeFault::UnavailableAfter]);
+    let answer = world.process.top_up(&amina, "key", &mad(500)).await;
+    assert_eq!(answer.problem(), (503, "payment_gateway_unavailable"));
     tamper(&world.ledger_store, &freeze("open", "frozen")).await;
     let answer = world.process.top_up(&amina, "key", &mad(500)).await;
     assert_eq!(answer.problem(), (500, "internal_error"));
     assert_eq!(world.gateway.charged(), (100_500, 2));
     assert_eq!(world.statuses().await, ["completed", "pending"]);
-    // It is credited as soon as it can be.
+    // Nobody is charged anew for a frozen account.
+    let answer = world.process.top_up(&amina, "another key", &mad(500)).await;
+    assert_eq!(answer.problem(), (422, "account_unavailable"));
+    assert_eq!(world.gateway.charged(), (100_500, 2));
+    // What was charged is credited as soon as it can be.
     tamper(&world.ledger_store, &freeze("frozen", "open")).await;
     world.let_leases_end();
     assert_eq!(world.process.sweep().await, 1);

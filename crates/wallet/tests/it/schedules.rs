@@ -19,7 +19,7 @@ store::on_every_store! { every_schedule_of_faults_ends_well }
 
 /// What each person has at the beginning of a schedule.
 const FUNDS: i64 = 300;
-const SCHEDULES: u32 = 32;
+const SCHEDULES: u32 = 24;
 
 /// What is asked under a key.
 #[derive(Clone, Copy, Debug)]

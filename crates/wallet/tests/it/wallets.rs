@@ -62,7 +62,7 @@ async fn a_balance_that_the_ledger_does_not_know_is_an_error(database: TestDatab
     tamper(&world.process.store, &sql).await;
     for path in [amina.wallet_path(""), "/api/v1/wallets".to_owned()] {
         let answer = world.process.get(&amina, &path).await;
-        assert_eq!(answer.problem(), (503, "service_unavailable"), "{path}");
+        assert_eq!(answer.problem(), (500, "internal_error"), "{path}");
     }
 }
 

@@ -1,9 +1,10 @@
 //! A bank of its own for each test: identity, the ledger, and one or more processes with wallets in them.
 
+pub(crate) use crate::answer::Answer;
 use crate::faults::{FaultyGateway, FaultyLedger};
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderMap, Request};
+use axum::http::Request;
 use http_body_util::BodyExt;
 use identity::{Identity, NewUser, PasswordHashConfig};
 use kernel::{ManualClock, Timestamp, UserId};
@@ -61,14 +62,6 @@ pub(crate) struct Person {
     pub(crate) wallet_id: Uuid,
     pub(crate) phone: &'static str,
     pub(crate) email: &'static str,
-}
-
-/// An answer: status, headers, and body as JSON (`null` when empty).
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Value,
 }
 
 /// Everything that changes when money moves.
@@ -339,33 +332,6 @@ impl Person {
     /// The path of the wallet, or of something below it.
     pub(crate) fn wallet_path(&self, below: &str) -> String {
         format!("/api/v1/wallets/{}{below}", self.wallet_id)
-    }
-}
-
-impl Answer {
-    #[track_caller]
-    pub(crate) fn id(&self) -> Uuid {
-        self.body["id"].as_str().unwrap().parse().unwrap()
-    }
-
-    /// The status and the problem's code, after checking that it is one.
-    #[track_caller]
-    pub(crate) fn problem(&self) -> (u16, &str) {
-        assert_eq!(self.headers["content-type"], "application/problem+json", "{}", self.body);
-        assert_eq!(self.body["status"], self.status);
-        (self.status, self.body["code"].as_str().unwrap())
-    }
-
-    /// The pointers of a problem's `errors`, sorted.
-    pub(crate) fn pointers(&self) -> Vec<&str> {
-        let errors = self.body["errors"].as_array().into_iter().flatten();
-        let mut pointers: Vec<_> = errors.map(|error| error["pointer"].as_str().unwrap()).collect();
-        pointers.sort_unstable();
-        pointers
-    }
-
-    pub(crate) fn is_replayed(&self) -> bool {
-        self.headers.get("idempotency-replayed").is_some_and(|value| value == "true")
     }
 }
 

@@ -184,7 +184,7 @@ fn the_same_reversal_again_is_a_replay_and_any_other_is_refused() {
     assert!(done.len() < all_of(&set).len());
 }
 
-/// Whoever asks for all that is left must not be answered with the part that was taken under this id.
+/// Whoever asks for all that is left must not be answered with the part taken under this id.
 #[test]
 fn a_part_is_not_the_answer_to_all_that_is_left() {
     let mut set = charged_world();
