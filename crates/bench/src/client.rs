@@ -270,7 +270,8 @@ impl Requests {
 
     fn write(&mut self, one: &Posted, accounts: &[Uuid]) {
         let [id, from, to, ..] = self.places;
-        let ids = [(id, one.id), (from, accounts[one.from as usize]), (to, accounts[one.to as usize])];
+        let ids =
+            [(id, one.id), (from, accounts[one.from as usize]), (to, accounts[one.to as usize])];
         for (place, id) in ids {
             id.hyphenated().encode_lower(&mut self.bytes[place..]);
         }
@@ -296,9 +297,8 @@ fn template(token: &str) -> (String, [usize; 5]) {
          content-length: {}\r\n\r\n",
         body.len()
     );
-    let find_all = |what: &str| {
-        body.match_indices(what).map(|(at, _)| head.len() + at).collect::<Vec<_>>()
-    };
+    let find_all =
+        |what: &str| body.match_indices(what).map(|(at, _)| head.len() + at).collect::<Vec<_>>();
     let (ids, amounts) = (find_all(&NO_ID.to_string()), find_all(NO_AMOUNT));
     let places = [ids[0], ids[1], ids[2], amounts[0], amounts[1]];
     (format!("{head}{body}"), places)

@@ -115,7 +115,8 @@ pub(crate) struct Bytes {
 
 impl Database {
     pub(crate) async fn make(url: &str) -> anyhow::Result<Self> {
-        let admin: PgConnectOptions = url.parse().context("--postgres is not a URL of PostgreSQL")?;
+        let admin: PgConnectOptions =
+            url.parse().context("--postgres is not a URL of PostgreSQL")?;
         let name = format!("finitech_bench_{}", SystemIds.next().simple());
         let database = Self { admin, name };
         database.administer(format!("create database {}", database.name)).await?;

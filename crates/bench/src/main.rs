@@ -2,6 +2,9 @@
 #![expect(
     clippy::arithmetic_side_effects,
     clippy::cast_possible_truncation,
+    clippy::cast_possible_wrap,
+    clippy::large_enum_variant,
+    clippy::unwrap_used,
     clippy::float_arithmetic,
     clippy::print_stdout,
     clippy::print_stderr,
@@ -85,7 +88,9 @@ fn main() -> anyhow::Result<ExitCode> {
     if args.wants(Workload::Engine) {
         runtime.block_on(engine::measure(&args, &mut report))?;
     }
-    if [Workload::W1, Workload::W2, Workload::W3, Workload::W5].into_iter().any(|one| args.wants(one))
+    if [Workload::W1, Workload::W2, Workload::W3, Workload::W5]
+        .into_iter()
+        .any(|one| args.wants(one))
     {
         runtime.block_on(over_http::measure(&args, &mut report))?;
     }

@@ -110,19 +110,15 @@ impl Bench<'_> {
         }
         if self.args.wants(Workload::W5) && !costs.posted.is_empty() {
             let (accounts, posted) = (self.accounts.clone(), costs.posted.clone().into());
-            let outcome = self.send("w5", Load::Replays { token, accounts, posted }, report).await?;
+            let outcome =
+                self.send("w5", Load::Replays { token, accounts, posted }, report).await?;
             rates.w5.push(outcome.rate());
         }
         Ok(())
     }
 
     /// Transfers between any accounts, with everything that they cost.
-    async fn w1(
-        &self,
-        load: Load,
-        costs: &mut Costs,
-        report: &mut Report,
-    ) -> anyhow::Result<f64> {
+    async fn w1(&self, load: Load, costs: &mut Costs, report: &mut Report) -> anyhow::Result<f64> {
         let (bytes, cpu) = (self.place.bytes().await?, self.server.cpu_seconds()?);
         let outcome = self.send("w1", load, report).await?;
         costs.cpu_seconds += self.server.cpu_seconds()? - cpu;
@@ -138,15 +134,9 @@ impl Bench<'_> {
         Ok(rate)
     }
 
-    async fn send(
-        &self,
-        name: &str,
-        load: Load,
-        report: &mut Report,
-    ) -> anyhow::Result<Outcome> {
+    async fn send(&self, name: &str, load: Load, report: &mut Report) -> anyhow::Result<Outcome> {
         let Self { args, server, .. } = self;
-        let outcome =
-            client::send(server.address, args.connections, load, args.duration()).await?;
+        let outcome = client::send(server.address, args.connections, load, args.duration()).await?;
         eprintln!("  {name}: {:.0}/s", outcome.rate());
         if let Some(example) = &outcome.example {
             report.problem(format!("{name}: {} answers like {example}", outcome.unexpected));

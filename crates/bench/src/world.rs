@@ -57,8 +57,13 @@ async fn open(
     let mut opening = JoinSet::new();
     for &id in ids {
         let (ledger, name) = (ledger.clone(), format!("Bench {id}"));
-        let account =
-            NewAccount { id: AccountId(id), name, currency: Currency::MAD, normal_side, constraint };
+        let account = NewAccount {
+            id: AccountId(id),
+            name,
+            currency: Currency::MAD,
+            normal_side,
+            constraint,
+        };
         opening.spawn(async move { ledger.open_account(account).await });
     }
     while let Some(opened) = opening.join_next().await {

@@ -232,15 +232,14 @@ async fn accounts_that_only_the_original_names_are_loaded(database: TestDatabase
     let mut reversing = Vec::new();
     for (id, original) in [(20, 7), (21, 8), (22, 9)] {
         let ledger = world.ledger.clone();
-        reversing
-            .push(tokio::spawn(async move { ledger.reverse(reversal(id, original, None)).await }));
+        let new = reversal(id, original, None);
+        reversing.push(queued(async move { ledger.reverse(new).await }).await);
     }
-    tokio::time::sleep(Duration::from_millis(50)).await;
     drop(held);
     first.await.unwrap();
     posting.await.unwrap();
     for one in reversing {
-        one.await.unwrap().unwrap();
+        one.await.unwrap();
     }
     for number in 3..=6 {
         assert_eq!(world.balance(number).await, 100, "{number}");

@@ -168,19 +168,18 @@ async fn an_account_is_opened_and_changed_in_one_group(database: TestDatabase) {
     let held = world.hold_the_journal().await;
     let first = queue(&world.ledger, transfer(1, 1, 2, 1)).await.ok().unwrap();
     let ledger = world.ledger.clone();
-    let opening = tokio::spawn(async move { ledger.open_account(customer(50)).await });
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    let opening = queued(async move { ledger.open_account(customer(50)).await }).await;
     let mut changing = Vec::new();
     for to in [Frozen, Open, Closed] {
         let ledger = world.ledger.clone();
-        changing.push(tokio::spawn(async move { ledger.change_status(change(50, to, "x")).await }));
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        let change = change(50, to, "x");
+        changing.push(queued(async move { ledger.change_status(change).await }).await);
     }
     drop(held);
     first.await.unwrap();
-    opening.await.unwrap().unwrap();
+    opening.await.unwrap();
     for one in changing {
-        assert!(!one.await.unwrap().unwrap().replayed);
+        assert!(!one.await.unwrap().replayed);
     }
     assert_eq!(status(&world, 50).await, Closed);
     assert_eq!(world.rows().await, [7, 3, 3, 1, 2]);
