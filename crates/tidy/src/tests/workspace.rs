@@ -4,6 +4,7 @@ use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::LazyLock;
 
 static METADATA: LazyLock<Metadata> = LazyLock::new(|| {
@@ -45,22 +46,16 @@ pub(super) fn crates() -> Vec<Crate> {
     crates.collect()
 }
 
-/// Every package, ours or not, that is built with the features that we use.
-pub(super) fn built_packages() -> Vec<String> {
-    let metadata = MetadataCommand::new()
-        .manifest_path(root().join("Cargo.toml"))
-        .exec()
-        .expect("cargo metadata");
-    let resolve = metadata.resolve.as_ref().expect("a resolved graph");
-    let mut wanted: Vec<_> = metadata.workspace_members.clone();
-    let mut seen = BTreeSet::new();
-    while let Some(id) = wanted.pop() {
-        if seen.insert(id.clone()) {
-            let node = resolve.nodes.iter().find(|node| node.id == id).expect("a node");
-            wanted.extend(node.deps.iter().map(|dependency| dependency.pkg.clone()));
-        }
-    }
-    seen.iter().map(|id| metadata[id].name.to_string()).collect()
+/// The names of all packages, ours or not, that are built with the features that we use.
+pub(super) fn built_packages() -> BTreeSet<String> {
+    let tree = Command::new(env!("CARGO"))
+        .args(["tree", "--workspace", "--target", "all", "--prefix", "none", "--format", "{p}"])
+        .current_dir(root())
+        .output()
+        .expect("cargo tree");
+    assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
+    let text = String::from_utf8(tree.stdout).expect("text");
+    text.lines().filter_map(|line| line.split_whitespace().next()).map(str::to_owned).collect()
 }
 
 /// The modules of the product: each owns data, and has the shape described in ARCHITECTURE.md.
