@@ -90,7 +90,13 @@ async fn sweep(wallets: Wallets, mut stopped: watch::Receiver<bool>) {
     while !*stopped.borrow() {
         match wallets.finish_abandoned(SWEEP_OPERATIONS_MAX).await {
             Ok(0) => {}
-            Ok(finished) => tracing::info!(finished, "finished abandoned wallet operations"),
+            Ok(finished) => {
+                tracing::info!(finished, "finished abandoned wallet operations");
+                // There may be more.
+                if finished == SWEEP_OPERATIONS_MAX {
+                    continue;
+                }
+            }
             Err(error) => tracing::warn!(%error, "abandoned wallet operations were not finished"),
         }
         pause(SWEEP_EVERY, &mut stopped).await;
