@@ -43,6 +43,8 @@ pub(crate) struct Posted {
 pub(crate) struct Outcome {
     /// Answers in the measured time.
     pub(crate) answers: u32,
+    /// Answers at any time.
+    pub(crate) total: u32,
     /// How long that was.
     pub(crate) seconds: f64,
     /// In microseconds, sorted.
@@ -100,6 +102,7 @@ async fn send_here(
     }
     let mut all = Outcome {
         answers: 0,
+        total: 0,
         seconds: duration.as_secs_f64(),
         latencies: Vec::new(),
         posted: Vec::new(),
@@ -109,6 +112,7 @@ async fn send_here(
     while let Some(one) = running.join_next().await {
         let one = one??;
         all.answers += one.answers;
+        all.total += one.total;
         all.unexpected += one.unexpected;
         all.latencies.extend(one.latencies);
         all.posted.extend(one.posted);
@@ -167,6 +171,7 @@ impl Connection {
         let mut requests = Requests::new(load, number, connections);
         let mut outcome = Outcome {
             answers: 0,
+            total: 0,
             seconds: 0.0,
             latencies: Vec::new(),
             posted: Vec::new(),
@@ -178,6 +183,7 @@ impl Connection {
             let posted = requests.prepare();
             let (status, _) = self.call(&requests.bytes).await?;
             let ended = Instant::now();
+            outcome.total += 1;
             if ended >= window.from && ended < window.to {
                 outcome.answers += 1;
                 outcome.latencies.push((ended - begun).as_micros() as u32);

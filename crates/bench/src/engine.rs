@@ -37,7 +37,7 @@ pub(crate) async fn measure(args: &Args, report: &mut Report) -> anyhow::Result<
         ("engine", &rates),
         ("bare loop", &baselines),
         "transfers/s",
-        Target::AtLeast(0.33),
+        Some(Target::AtLeast(0.33)),
     );
     Ok(())
 }

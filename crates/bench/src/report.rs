@@ -58,7 +58,7 @@ impl Report {
         (name, values): (&'static str, &[f64]),
         (baseline, baselines): (&'static str, &[f64]),
         unit: &'static str,
-        target: Target,
+        target: Option<Target>,
     ) {
         let ratios: Vec<f64> =
             values.iter().zip(baselines).map(|(value, base)| value / base).collect();
@@ -71,7 +71,7 @@ impl Report {
                 value: median(baselines),
                 ratio: median(&ratios),
             }),
-            target: Some(target),
+            target,
         });
     }
 
