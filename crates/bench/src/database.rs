@@ -16,6 +16,7 @@ pub(crate) struct Place {
 
 /// A fresh database; dropped by [`Place::remove`].
 pub(crate) struct Database {
+    admin_url: String,
     admin: PgConnectOptions,
     name: String,
 }
@@ -118,7 +119,7 @@ impl Database {
         let admin: PgConnectOptions =
             url.parse().context("--postgres is not a URL of PostgreSQL")?;
         let name = format!("finitech_bench_{}", SystemIds.next().simple());
-        let database = Self { admin, name };
+        let database = Self { admin_url: url.to_owned(), admin, name };
         database.administer(format!("create database {}", database.name)).await?;
         Ok(database)
     }
@@ -127,8 +128,13 @@ impl Database {
         self.admin.clone().database(&self.name)
     }
 
+    /// The server's URL with this database's name in it; every client understands what the caller's did.
     pub(crate) fn url(&self) -> String {
-        self.options().to_url_lossy().to_string()
+        let (address, options) = self.admin_url.split_once('?').unwrap_or((&self.admin_url, ""));
+        let host = address.find("://").map_or(0, |at| at + 3);
+        let end = address[host..].find('/').map_or(address.len(), |at| host + at);
+        let separator = if options.is_empty() { "" } else { "?" };
+        format!("{}/{}{separator}{options}", &address[..end], self.name)
     }
 
     pub(crate) async fn connect(&self) -> anyhow::Result<PgConnection> {
