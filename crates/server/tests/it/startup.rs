@@ -85,6 +85,20 @@ async fn production_asks_for_migrations_first(database: TestDatabase) {
     // There is no demo world and no sandbox here.
     let body = json!({"identifier": AHMED, "password": "demo-Finitech-1"});
     server.client.post("/api/v1/auth/login", &body).await.expect(401);
+    let person = json!({
+        "email": "amina@example.com",
+        "phoneNumber": "+212661111111",
+        "password": "demo-Finitech-1",
+        "displayName": "Amina",
+    });
+    server.client.post("/api/v1/auth/register", &person).await.expect(201);
+    let amina = server.client.signed_in("amina@example.com").await;
+    let wallet = amina.post("/api/v1/wallets", &json!({"currencies": ["MAD"]})).await.expect(201);
+    let path = format!("/api/v1/wallets/{}/top-ups", id(&wallet));
+    let body = json!({"amountMinorUnits": 100, "currencyCode": "MAD"});
+    let refused = amina.post_with_key(&path, "key", &body).await.expect(422);
+    assert_eq!(refused["code"], "top_ups_unavailable");
+    assert_eq!(amina.balance(&wallet, "MAD").await, 0);
     assert!(server.stop().await);
 }
 
