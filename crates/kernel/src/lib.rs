@@ -7,6 +7,7 @@ mod event;
 mod id;
 mod money;
 mod page;
+mod time_zone;
 mod timestamp;
 
 pub use actor::{Actor, Permission};
@@ -18,4 +19,5 @@ pub use id::__private;
 pub use id::UserId;
 pub use money::{Money, MoneyError};
 pub use page::{Cursor, CursorError, Page, PageLimit};
+pub use time_zone::{TimeZone, UnknownTimeZone};
 pub use timestamp::{InvalidTimestamp, Timestamp};

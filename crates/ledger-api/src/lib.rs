@@ -1,13 +1,19 @@
 #![doc = include_str!("../README.md")]
 
 mod account;
+mod hold;
+mod limit;
 mod refusal;
 mod transaction;
 
 pub use account::{
     Account, AccountStatus, Balances, Constraint, NAME_CHARS_MAX, NewAccount, Side, StatusChange,
 };
-pub use refusal::Refusal;
+pub use hold::{Hold, HoldRelease, HoldStatus, NewCapture, NewHold, ReleaseCause};
+pub use limit::{
+    Direction, LIMITS_MAX, Limit, LimitChange, LimitUsage, Limits, LimitsInUse, Measure, Period,
+};
+pub use refusal::{LimitFault, Refusal};
 pub use transaction::{
     DESCRIPTION_CHARS_MAX, Entry, EntryKey, KIND_CHARS_MAX, LEGS_MAX, Leg, NewReversal,
     NewTransaction, REFERENCE_CHARS_MAX, REVERSAL_KIND, Transaction,
@@ -19,6 +25,8 @@ use kernel::{CursorError, Page, PageLimit};
 kernel::typed_id! {
     /// A ledger account; chosen by whoever opens it.
     AccountId;
+    /// A hold; chosen by whoever makes it, and the idempotency key of it.
+    HoldId;
     /// A ledger transaction; chosen by whoever posts it, and the idempotency key of the posting.
     TransactionId;
 }
@@ -71,6 +79,25 @@ pub trait Ledger: Send + Sync {
     /// Takes a transaction back by a new one with the sides exchanged, in whole or in part, never more
     /// than there was. Again with the same id and content: answers with the first result.
     async fn reverse(&self, reversal: NewReversal) -> Result<Recorded<Transaction>, LedgerError>;
+
+    /// Sets money aside. Again with the same id and content: answers with the hold as it is.
+    async fn hold(&self, hold: NewHold) -> Result<Recorded<Hold>, LedgerError>;
+
+    /// Posts a hold, in whole or in part. Again with the same id and content: answers with the first
+    /// result.
+    async fn capture(&self, capture: NewCapture) -> Result<Recorded<Transaction>, LedgerError>;
+
+    /// Releases what is left of a hold. Once released, it stays so and nothing happens.
+    async fn release(&self, release: HoldRelease) -> Result<Recorded<Hold>, LedgerError>;
+
+    /// A hold; `None` if there is none with this id.
+    async fn hold_by_id(&self, id: HoldId) -> Result<Option<Hold>, LedgerError>;
+
+    /// Sets the limits of an account in the place of those that there are.
+    async fn set_limits(&self, change: LimitChange) -> Result<LimitsInUse, LedgerError>;
+
+    /// The limits of an account and what is used of them; `None` if there is no such account.
+    async fn limits(&self, account: AccountId) -> Result<Option<LimitsInUse>, LedgerError>;
 
     /// An account and its balances; `None` if there is none with this id.
     async fn account(&self, id: AccountId) -> Result<Option<Account>, LedgerError>;

@@ -1,4 +1,6 @@
-use crate::{AccountId, AccountStatus, TransactionId};
+use crate::{
+    AccountId, AccountStatus, Direction, HoldId, HoldStatus, Limit, Measure, Period, TransactionId,
+};
 use kernel::{Currency, Money, Timestamp};
 
 /// Why a command was refused: one reason each, found in the order in which they stand here, each looked
@@ -71,6 +73,43 @@ pub enum Refusal {
         "a transaction with more than two legs can only be reversed whole; leave the amount out"
     )]
     PartialReversalOfManyLegs,
+    /// There is no hold to capture or release.
+    #[error("there is no hold {hold}")]
+    HoldNotFound {
+        /// The unknown id.
+        hold: HoldId,
+    },
+    /// The hold has ended.
+    #[error("the hold was {} before; make a new hold", describe_hold(*.status))]
+    HoldNotPending {
+        /// How it ended.
+        status: HoldStatus,
+    },
+    /// The hold's time is over, or, for one to be expired, it is not.
+    #[error("the hold {}", describe_expiry(*.expires_at, *.is_over))]
+    HoldExpiry {
+        /// When it expires.
+        expires_at: Option<Timestamp>,
+        /// Whether that is in the past.
+        is_over: bool,
+    },
+    /// A tolerance below zero, or one for a hold with more than two legs.
+    #[error("a tolerance is zero or more, and zero for a hold with more than two legs")]
+    ToleranceInvalid,
+    /// More than is left of the hold and its tolerance.
+    #[error("{left} minor units of the hold can be captured, {asked} were asked for")]
+    CaptureExceedsHold {
+        /// What can be captured, tolerance included, in minor units of the first leg.
+        left: i64,
+        /// What was asked for.
+        asked: i64,
+    },
+    /// Only a hold with two legs can be captured in part.
+    #[error("a hold with more than two legs can only be captured whole; leave the amount out")]
+    PartialCaptureOfManyLegs,
+    /// Limits that contradict themselves.
+    #[error("{0}")]
+    LimitsInvalid(LimitFault),
     /// Fewer than two legs, or more than [`crate::LEGS_MAX`].
     #[error("a transaction needs 2 to {} legs, this one has {count}", crate::LEGS_MAX)]
     LegCount {
@@ -139,6 +178,26 @@ pub enum Refusal {
         /// What the transaction takes out.
         required: Money,
     },
+    /// A limit of the account would be exceeded.
+    #[error("{}", describe_limit(.account, .limit, *.measure, *.left, *.resets_at))]
+    LimitExceeded {
+        /// The account.
+        account: AccountId,
+        /// The limit.
+        limit: Box<Limit>,
+        /// What of it would be exceeded.
+        measure: Measure,
+        /// How much of it is left: minor units, or transactions.
+        left: i64,
+        /// When the next period begins; `None` for a limit on each transaction.
+        resets_at: Option<Timestamp>,
+    },
+    /// Another transaction that this one is linked to was refused, so neither was posted.
+    #[error("transaction {index}, which this one is linked to, was refused")]
+    LinkedRefused {
+        /// The other's place in the batch, from zero.
+        index: usize,
+    },
     /// One transaction of an all-or-nothing batch was refused, so none was posted.
     #[error("transaction {index} of the batch: {refusal}")]
     InBatch {
@@ -155,4 +214,63 @@ fn describe(status: AccountStatus) -> &'static str {
         AccountStatus::Frozen => "frozen",
         AccountStatus::Closed => "closed",
     }
+}
+
+/// What is wrong with limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LimitFault {
+    /// More than [`crate::LIMITS_MAX`].
+    #[error("an account has at most {} limits", crate::LIMITS_MAX)]
+    TooMany,
+    /// Two for the same.
+    #[error("limit {0} is about the same direction, kind and period as an earlier one")]
+    Twice(usize),
+    /// Neither an amount nor a count, one below zero, or a count of one transaction.
+    #[error("limit {0} needs an amount or a count of zero or more, a transaction only an amount")]
+    Measures(usize),
+    /// A kind that no transaction can have.
+    #[error("limit {0}: the kind must have 1 to {max} characters", max = crate::KIND_CHARS_MAX)]
+    Kind(usize),
+}
+
+fn describe_hold(status: HoldStatus) -> &'static str {
+    match status {
+        HoldStatus::Pending => "pending",
+        HoldStatus::Captured => "captured",
+        HoldStatus::Voided => "voided",
+        HoldStatus::Expired => "expired",
+    }
+}
+
+fn describe_expiry(expires_at: Option<Timestamp>, is_over: bool) -> String {
+    match expires_at {
+        Some(at) if is_over => format!("expired at {at}; make a new hold"),
+        Some(at) => format!("does not expire before {at}"),
+        None => "does not expire".into(),
+    }
+}
+
+fn describe_limit(
+    account: &AccountId,
+    limit: &Limit,
+    measure: Measure,
+    left: i64,
+    resets_at: Option<Timestamp>,
+) -> String {
+    let direction = match limit.direction {
+        Direction::Incoming => "incoming",
+        Direction::Outgoing => "outgoing",
+    };
+    let period = match limit.period {
+        Period::Transaction => "a transaction",
+        Period::Day => "a day",
+        Period::Month => "a month",
+    };
+    let kind = limit.kind.as_deref().map(|kind| format!(" of kind {kind}")).unwrap_or_default();
+    let what = match measure {
+        Measure::Amount => format!("{left} minor units of its {direction} amount"),
+        Measure::Count => format!("{left} of its {direction} transactions"),
+    };
+    let until = resets_at.map(|at| format!(", until {at}")).unwrap_or_default();
+    format!("account {account} has {what}{kind} for {period} left{until}")
 }

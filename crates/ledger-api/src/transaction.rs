@@ -1,4 +1,4 @@
-use crate::{AccountId, Side, TransactionId};
+use crate::{AccountId, HoldId, NewCapture, Side, TransactionId};
 use kernel::{Money, Timestamp};
 use std::collections::BTreeMap;
 
@@ -90,6 +90,8 @@ pub struct Transaction {
     pub legs: Vec<Leg>,
     /// The transaction that this one takes back, in whole or in part.
     pub reverses: Option<TransactionId>,
+    /// The hold that this one captures, in whole or in part.
+    pub captures: Option<HoldId>,
 }
 
 impl Transaction {
@@ -104,6 +106,7 @@ impl Transaction {
             && self.metadata == new.metadata
             && self.legs == new.legs
             && self.reverses.is_none()
+            && self.captures.is_none()
     }
 
     /// Whether `new` asks for exactly this reversal.
@@ -113,6 +116,17 @@ impl Transaction {
             && self.reverses == Some(new.original)
             && self.description.as_ref() == Some(&new.reason)
             && (new.minor_units.is_none() || new.minor_units == minor_units)
+    }
+
+    /// Whether `new` asks for exactly this capture of a hold that `ended_by` tells the end of.
+    pub fn is_capture_asked_by(&self, new: &NewCapture, ended_by: Option<i64>) -> bool {
+        let minor_units = self.legs.first().map(|leg| leg.amount.minor_units());
+        let is_last = ended_by == Some(self.sequence);
+        self.id == new.id
+            && self.captures == Some(new.hold)
+            && (new.minor_units.is_none() || new.minor_units == minor_units)
+            // Whoever asked for all that was left, or for the last, has ended the hold.
+            && (is_last || !new.is_final && new.minor_units.is_some())
     }
 }
 
@@ -127,6 +141,11 @@ impl EntryKey {
     /// The key of the leg at this place of the transaction with this sequence number.
     pub fn new(sequence: i64, leg_no: i64) -> Self {
         Self(sequence.saturating_mul(LEGS_ROOM).saturating_add(leg_no))
+    }
+
+    /// The last key that a transaction with this sequence number can have.
+    pub fn last_of(sequence: i64) -> Self {
+        Self::new(sequence, LEGS_ROOM.saturating_sub(1))
     }
 
     /// The transaction's sequence number and the leg's place.

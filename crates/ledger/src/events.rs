@@ -1,7 +1,9 @@
 //! The journal as a stream of events. There is no table of events beside it: each sequence number is one
 //! account, one change of an account or one transaction, and that is the event.
 
-use crate::http::bodies::{OpenedBody, StatusChangedBody, TransactionBody};
+use crate::http::bodies::{
+    HoldBody, HoldReleasedBody, LimitsChangedBody, OpenedBody, StatusChangedBody, TransactionBody,
+};
 use crate::journal::repo::Journal;
 use async_trait::async_trait;
 use kernel::{Event, Timestamp};
@@ -37,6 +39,25 @@ impl EventSource for JournalEvents {
             let (sequence, id) = (row.sequence, row.id);
             let body = StatusChangedBody { id, status: row.status, reason: row.reason, changed_at };
             events.push(event(sequence, "ledger.account_status_changed", id, changed_at, &body));
+        }
+        for row in self.0.limit_changes_after(position, limit_rows).await? {
+            let changed_at = Timestamp::from_micros(row.changed_at);
+            let (sequence, id) = (row.sequence, row.id);
+            let limits = serde_json::from_str(&row.limits).unwrap_or_default();
+            let body = LimitsChangedBody { id, limits, changed_at };
+            events.push(event(sequence, "ledger.account_limits_changed", id, changed_at, &body));
+        }
+        for hold in self.0.holds_after(position, limit_rows).await? {
+            let (sequence, created_at, id) = (hold.sequence, hold.created_at, hold.id.0);
+            let body = HoldBody::from(hold);
+            events.push(event(sequence, "ledger.hold_created", id, created_at, &body));
+        }
+        for row in self.0.hold_changes_after(position, limit_rows).await? {
+            let released_at = Timestamp::from_micros(row.changed_at);
+            let (sequence, id) = (row.sequence, row.id);
+            let event_type = format!("ledger.hold_{}", row.status);
+            let body = HoldReleasedBody { id, status: row.status, reason: row.reason, released_at };
+            events.push(event(sequence, &event_type, id, released_at, &body));
         }
         for transaction in self.0.transactions_after(position, limit_rows).await? {
             let (sequence, recorded_at) = (transaction.sequence, transaction.recorded_at);

@@ -14,21 +14,49 @@ use engine::{Command, Engine, Outcome};
 use journal::repo::Journal;
 use kernel::{Clock, IdSource, Page, PageLimit};
 use ledger_api::{
-    Account, AccountId, Entry, EntryKey, LedgerError, NewAccount, NewReversal, NewTransaction,
-    Recorded, Refusal, StatusChange, Transaction, TransactionId,
+    Account, AccountId, Entry, EntryKey, Hold, HoldId, HoldRelease, LedgerError, LimitChange,
+    LimitsInUse, NewAccount, NewCapture, NewHold, NewReversal, NewTransaction, Recorded, Refusal,
+    ReleaseCause, StatusChange, Transaction, TransactionId,
 };
 use std::sync::Arc;
 use store::outbox::EventSource;
 use store::{SqlMigration, Store, StoreError};
+use tokio::task::JoinSet;
 use web::OpenApiRouter;
 
 /// The schema, step by step.
-pub const MIGRATIONS: &[SqlMigration] = &[SqlMigration {
-    name: "m0001_journal",
-    sql: include_str!("migrations/m0001_journal.sql"),
-    sqlite: include_str!("migrations/m0001_journal_sqlite.sql"),
-    postgres: include_str!("migrations/m0001_journal_postgres.sql"),
-}];
+pub const MIGRATIONS: &[SqlMigration] = &[
+    SqlMigration {
+        name: "m0001_journal",
+        sql: include_str!("migrations/m0001_journal.sql"),
+        sqlite: include_str!("migrations/m0001_journal_sqlite.sql"),
+        postgres: include_str!("migrations/m0001_journal_postgres.sql"),
+    },
+    SqlMigration {
+        name: "m0002_entry_lists",
+        sql: include_str!("migrations/m0002_entry_lists.sql"),
+        sqlite: include_str!("migrations/m0002_entry_lists_sqlite.sql"),
+        postgres: include_str!("migrations/m0002_entry_lists_postgres.sql"),
+    },
+    SqlMigration {
+        name: "m0003_holds",
+        sql: include_str!("migrations/m0003_holds.sql"),
+        sqlite: include_str!("migrations/m0003_holds_sqlite.sql"),
+        postgres: include_str!("migrations/m0003_holds_postgres.sql"),
+    },
+    SqlMigration {
+        name: "m0004_limits",
+        sql: include_str!("migrations/m0004_limits.sql"),
+        sqlite: include_str!("migrations/m0004_limits_sqlite.sql"),
+        postgres: include_str!("migrations/m0004_limits_postgres.sql"),
+    },
+    SqlMigration {
+        name: "m0005_search",
+        sql: include_str!("migrations/m0005_search.sql"),
+        sqlite: include_str!("migrations/m0005_search_sqlite.sql"),
+        postgres: include_str!("migrations/m0005_search_postgres.sql"),
+    },
+];
 
 /// The permissions of the ledger's routes.
 pub mod permissions {
@@ -45,6 +73,7 @@ pub mod permissions {
 pub struct Ledger {
     journal: Journal,
     engine: Engine,
+    clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
 }
 
@@ -57,8 +86,8 @@ impl Ledger {
         ids: Arc<dyn IdSource>,
     ) -> Result<Self, LedgerError> {
         let journal = Journal::new(store.clone());
-        let engine = Engine::start(&store, config, clock)?;
-        Ok(Self { journal, engine, ids })
+        let engine = Engine::start(&store, config, clock.clone())?;
+        Ok(Self { journal, engine, clock, ids })
     }
 
     /// The ledger's routes.
@@ -77,7 +106,15 @@ impl Ledger {
     /// Carries out a command that posts one transaction.
     async fn posted(&self, command: Command) -> Result<Recorded<Transaction>, LedgerError> {
         match self.engine.submit(command).await? {
-            Outcome::Posted(posted) => Ok(posted),
+            Outcome::Posted(posted) => Ok(unshared(posted)),
+            _ => Err(mismatched_answer()),
+        }
+    }
+
+    /// Carries out a command about a hold.
+    async fn held(&self, command: Command) -> Result<Recorded<Hold>, LedgerError> {
+        match self.engine.submit(command).await? {
+            Outcome::Held(hold) => Ok(hold),
             _ => Err(mismatched_answer()),
         }
     }
@@ -88,8 +125,12 @@ impl Ledger {
         command: Command,
     ) -> Result<Vec<Result<Recorded<Transaction>, Refusal>>, LedgerError> {
         match self.engine.submit(command).await? {
-            Outcome::PostedAll(posted) => Ok(posted.into_iter().map(Ok).collect()),
-            Outcome::PostedEach(outcomes) => Ok(outcomes),
+            Outcome::PostedAll(posted) => {
+                Ok(posted.into_iter().map(|one| Ok(unshared(one))).collect())
+            }
+            Outcome::PostedEach(outcomes) => {
+                Ok(outcomes.into_iter().map(|one| one.map(unshared)).collect())
+            }
             _ => Err(mismatched_answer()),
         }
     }
@@ -97,6 +138,27 @@ impl Ledger {
     /// The journal as a stream of events.
     pub fn events(&self) -> Arc<dyn EventSource> {
         Arc::new(events::JournalEvents(self.journal.clone()))
+    }
+
+    /// Releases up to `limit` holds whose time is over, and tells how many it has dealt with.
+    pub async fn expire_holds(&self, limit: u32) -> Result<u32, LedgerError> {
+        let over = self.journal.holds_over_time(self.clock.now(), limit.into()).await;
+        let mut releases = JoinSet::new();
+        for hold in over.map_err(unavailable)? {
+            let ledger = self.clone();
+            let release = HoldRelease { hold, cause: ReleaseCause::Expired };
+            // All at once, so that they share their commits.
+            releases.spawn(async move { ledger.held(Command::Release(release)).await });
+        }
+        let mut expired: u32 = 0;
+        for released in releases.join_all().await {
+            match released {
+                // Whoever is refused was not the first: it has ended already.
+                Ok(_) | Err(LedgerError::Refused(_)) => expired = expired.saturating_add(1),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(expired)
     }
 
     /// Finishes what is queued, refuses what comes after, and returns once the last group is durable.
@@ -136,13 +198,40 @@ impl ledger_api::Ledger for Ledger {
         transactions: Vec<NewTransaction>,
     ) -> Result<Vec<Recorded<Transaction>>, LedgerError> {
         match self.engine.submit(Command::PostAll(transactions)).await? {
-            Outcome::PostedAll(posted) => Ok(posted),
+            Outcome::PostedAll(posted) => Ok(posted.into_iter().map(unshared).collect()),
             _ => Err(mismatched_answer()),
         }
     }
 
     async fn reverse(&self, reversal: NewReversal) -> Result<Recorded<Transaction>, LedgerError> {
         self.posted(Command::Reverse(reversal)).await
+    }
+
+    async fn hold(&self, hold: NewHold) -> Result<Recorded<Hold>, LedgerError> {
+        self.held(Command::Hold(hold)).await
+    }
+
+    async fn capture(&self, capture: NewCapture) -> Result<Recorded<Transaction>, LedgerError> {
+        self.posted(Command::Capture(capture)).await
+    }
+
+    async fn release(&self, release: HoldRelease) -> Result<Recorded<Hold>, LedgerError> {
+        self.held(Command::Release(release)).await
+    }
+
+    async fn hold_by_id(&self, id: HoldId) -> Result<Option<Hold>, LedgerError> {
+        self.journal.hold(id).await.map_err(unavailable)
+    }
+
+    async fn set_limits(&self, change: LimitChange) -> Result<LimitsInUse, LedgerError> {
+        match self.engine.submit(Command::SetLimits(change)).await? {
+            Outcome::Limits(limits) => Ok(limits),
+            _ => Err(mismatched_answer()),
+        }
+    }
+
+    async fn limits(&self, account: AccountId) -> Result<Option<LimitsInUse>, LedgerError> {
+        self.journal.limits(account, self.clock.now()).await.map_err(unavailable)
     }
 
     async fn account(&self, id: AccountId) -> Result<Option<Account>, LedgerError> {
@@ -165,6 +254,12 @@ impl ledger_api::Ledger for Ledger {
     ) -> Result<Page<Entry>, LedgerError> {
         self.journal.entries(account, after, limit).await.map_err(unavailable)
     }
+}
+
+/// By the time the answer is there, the group has mostly let go of the transaction.
+fn unshared(posted: Recorded<Arc<Transaction>>) -> Recorded<Transaction> {
+    let Recorded { record, replayed } = posted;
+    Recorded { record: Arc::unwrap_or_clone(record), replayed }
 }
 
 fn unavailable(error: StoreError) -> LedgerError {

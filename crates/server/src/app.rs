@@ -65,6 +65,7 @@ impl App {
         let workers = Workers::start(
             vec![identity.outbox(), ledger.events(), wallets.events()],
             Arc::new(LoggingEventBus),
+            ledger.clone(),
             wallets.clone(),
             clock,
             ids.as_ref(),

@@ -1,6 +1,8 @@
-//! What runs beside the requests: delivering events, finishing what dead processes left.
+//! What runs beside the requests: delivering events, releasing holds over time, finishing what dead
+//! processes left.
 
 use kernel::{Clock, IdSource};
+use ledger::Ledger;
 use ports::EventBus;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,6 +16,8 @@ use wallet::Wallets;
 const IDLE: Duration = Duration::from_secs(1);
 const SWEEP_EVERY: Duration = Duration::from_secs(5);
 const SWEEP_OPERATIONS_MAX: u32 = 100;
+const EXPIRE_EVERY: Duration = Duration::from_secs(5);
+const EXPIRE_HOLDS_MAX: u32 = 1_000;
 /// How long a process keeps the right to deliver a stream without renewing it.
 const DELIVERY_LEASE: Duration = Duration::from_secs(30);
 const EVENTS_PER_DELIVERY: u32 = 500;
@@ -30,6 +34,7 @@ impl Workers {
     pub(crate) fn start(
         sources: Vec<Arc<dyn EventSource>>,
         bus: Arc<dyn EventBus>,
+        ledger: Ledger,
         wallets: Wallets,
         clock: Arc<dyn Clock>,
         ids: &dyn IdSource,
@@ -41,6 +46,7 @@ impl Workers {
                 Delivery { source, bus: bus.clone(), clock: clock.clone(), holder: ids.next() };
             tasks.spawn(deliver(delivery, stopped.clone()));
         }
+        tasks.spawn(expire(ledger, stopped.clone()));
         tasks.spawn(sweep(wallets, stopped));
         Self { stop, tasks }
     }
@@ -83,6 +89,23 @@ impl Delivery {
         self.bus.publish(store.module(), &events).await?;
         outbox::advance_cursor(store, BUS, self.holder, last).await?;
         Ok(true)
+    }
+}
+
+async fn expire(ledger: Ledger, mut stopped: watch::Receiver<bool>) {
+    while !*stopped.borrow() {
+        match ledger.expire_holds(EXPIRE_HOLDS_MAX).await {
+            Ok(0) => {}
+            Ok(expired) => {
+                tracing::info!(expired, "released holds whose time is over");
+                // There may be more.
+                if expired == EXPIRE_HOLDS_MAX {
+                    continue;
+                }
+            }
+            Err(error) => tracing::warn!(%error, "holds over time were not released"),
+        }
+        pause(EXPIRE_EVERY, &mut stopped).await;
     }
 }
 

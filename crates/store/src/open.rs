@@ -188,6 +188,8 @@ async fn open_sqlite(
                 .synchronous(SqliteSynchronous::Full)
                 .busy_timeout(SQLITE_BUSY_TIMEOUT)
                 .foreign_keys(true)
+                // `insert or replace` must not go around triggers that refuse deletions.
+                .pragma("recursive_triggers", "true")
                 .pragma("query_only", if writes { "false" } else { "true" })
         });
     Ok(Database::connect(options).await?)

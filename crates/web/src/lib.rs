@@ -17,7 +17,7 @@ pub use layers::{Limits, apply};
 pub use page::{ListBody, PageQuery, PageRequest};
 pub use problem::{FieldError, Problem};
 pub use request_id::RequestId;
-pub use validate::{FieldErrors, Validate};
+pub use validate::{FieldErrors, Validate, is_amount};
 
 pub use utoipa_axum::router::OpenApiRouter;
 pub use utoipa_axum::routes;

@@ -42,7 +42,7 @@ impl FieldErrors {
     /// Amounts that move are whole minor units from 1 to 2^53 - 1: what every JSON reader keeps exactly.
     pub fn require_amount(&mut self, minor_units: i64, pointer: &str) {
         self.require(
-            (1..=AMOUNT_MAX).contains(&minor_units),
+            is_amount(minor_units),
             pointer,
             "must be a whole number of minor units from 1 to 9007199254740991",
         );
@@ -66,4 +66,9 @@ impl FieldErrors {
     pub fn into_problem(self) -> Problem {
         Problem::validation(self.0)
     }
+}
+
+/// Whether a number of minor units can be an amount: above zero, and exact in every JSON reader.
+pub fn is_amount(minor_units: i64) -> bool {
+    (1..=AMOUNT_MAX).contains(&minor_units)
 }

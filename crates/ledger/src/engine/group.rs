@@ -1,8 +1,7 @@
 //! A group of commands that share one commit.
 
 use super::{Command, Decisions, Waiting};
-use ledger_api::{AccountId, LedgerError, Transaction, TransactionId};
-use std::collections::{BTreeSet, HashMap};
+use ledger_api::LedgerError;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -22,7 +21,7 @@ impl Group {
         let mut groups: Vec<Self> = Vec::new();
         let mut room: usize = 0;
         for Waiting { command, answer } in waiting {
-            let size = command.postings().len().max(1);
+            let size = command.postings().count().max(1);
             if size > room {
                 groups.push(Self::default());
                 room = transactions_max;
@@ -45,46 +44,6 @@ impl Group {
         let rest =
             Self { commands: self.commands.split_off(half), answers: self.answers.split_off(half) };
         Ok((self, rest))
-    }
-
-    /// The ids of the transactions to post or to reverse, each once.
-    pub(super) fn transaction_ids(&self) -> Vec<TransactionId> {
-        let mut ids = BTreeSet::new();
-        for command in &self.commands {
-            ids.extend(command.postings().iter().map(|transaction| transaction.id));
-            ids.extend(command.reversal().into_iter().flat_map(|one| [one.id, one.original]));
-        }
-        ids.into_iter().collect()
-    }
-
-    /// The ids of the transactions to reverse, each once.
-    pub(super) fn original_ids(&self) -> Vec<TransactionId> {
-        let reversals = self.commands.iter().filter_map(Command::reversal);
-        let ids: BTreeSet<_> = reversals.map(|reversal| reversal.original).collect();
-        ids.into_iter().collect()
-    }
-
-    /// The ids of the accounts to open or to change, each once.
-    pub(super) fn subject_ids(&self) -> Vec<AccountId> {
-        let ids: BTreeSet<_> = self.commands.iter().filter_map(Command::subject).collect();
-        ids.into_iter().collect()
-    }
-
-    /// The accounts that the group touches, each once, in id order. `existing` are the transactions of
-    /// [`Self::transaction_ids`] that there are: a reversal touches the accounts of its original.
-    pub(super) fn account_ids(
-        &self,
-        existing: &HashMap<TransactionId, Transaction>,
-    ) -> Vec<AccountId> {
-        let mut ids: BTreeSet<_> = self.subject_ids().into_iter().collect();
-        for command in &self.commands {
-            let posted = command.postings().iter().flat_map(|transaction| &transaction.legs);
-            ids.extend(posted.map(|leg| leg.account_id));
-            let original = command.reversal().and_then(|one| existing.get(&one.original));
-            let reversed = original.into_iter().flat_map(|transaction| &transaction.legs);
-            ids.extend(reversed.map(|leg| leg.account_id));
-        }
-        ids.into_iter().collect()
     }
 
     /// Tells everyone who still waits. A group that could not be written has one cause for all.

@@ -11,18 +11,22 @@
 //!
 //! On both the group first locks `journal_head`, so processes that share a database take turns.
 
+mod cache;
 mod decide;
 mod group;
+mod needs;
 mod postgres;
 mod sqlite;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use decide::{ENTRIES_PER_MARK, LimitedAccount, Usage};
+
 use group::Group;
 use kernel::Clock;
 use ledger_api::{
-    Account, AccountId, LedgerError, NewAccount, NewReversal, NewTransaction, Recorded, Refusal,
-    StatusChange, Transaction,
+    Account, Hold, HoldRelease, LedgerError, LimitChange, LimitsInUse, NewAccount, NewCapture,
+    NewHold, NewReversal, NewTransaction, Recorded, Refusal, StatusChange, Transaction,
 };
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -54,59 +58,57 @@ impl Default for EngineConfig {
 pub(crate) enum Command {
     OpenAccount(NewAccount),
     ChangeStatus(StatusChange),
+    SetLimits(LimitChange),
     Post(NewTransaction),
     Reverse(NewReversal),
+    Hold(NewHold),
+    Capture(NewCapture),
+    Release(HoldRelease),
     /// All or none.
     PostAll(Vec<NewTransaction>),
-    /// Each on its own.
-    PostEach(Vec<NewTransaction>),
+    /// Each chain on its own, all of it or none.
+    PostEach(Vec<Vec<NewTransaction>>),
     /// What would come of a command, without doing it.
     DryRun(Box<Command>),
 }
 
 impl Command {
     /// The transactions that it asks to have posted as they stand.
-    fn postings(&self) -> &[NewTransaction] {
-        match self {
-            Self::Post(transaction) => std::slice::from_ref(transaction),
-            Self::PostAll(batch) | Self::PostEach(batch) => batch,
-            Self::DryRun(command) => command.postings(),
-            Self::OpenAccount(_) | Self::ChangeStatus(_) | Self::Reverse(_) => &[],
+    fn postings(&self) -> impl Iterator<Item = &NewTransaction> {
+        let mut command = self;
+        while let Self::DryRun(inner) = command {
+            command = inner;
         }
-    }
-
-    /// The reversal that it asks for.
-    fn reversal(&self) -> Option<&NewReversal> {
-        match self {
-            Self::Reverse(reversal) => Some(reversal),
-            Self::DryRun(command) => command.reversal(),
-            Self::OpenAccount(_)
+        let (some, chains): (&[NewTransaction], &[Vec<NewTransaction>]) = match command {
+            Self::Post(transaction) => (std::slice::from_ref(transaction), &[]),
+            Self::PostAll(batch) => (batch, &[]),
+            Self::PostEach(chains) => (&[], chains),
+            Self::DryRun(_)
+            | Self::OpenAccount(_)
             | Self::ChangeStatus(_)
-            | Self::Post(_)
-            | Self::PostAll(_)
-            | Self::PostEach(_) => None,
-        }
-    }
-
-    /// The account that it is about as a whole, rather than as a leg of a transaction.
-    fn subject(&self) -> Option<AccountId> {
-        match self {
-            Self::OpenAccount(account) => Some(account.id),
-            Self::ChangeStatus(change) => Some(change.account),
-            Self::DryRun(command) => command.subject(),
-            Self::Reverse(_) | Self::Post(_) | Self::PostAll(_) | Self::PostEach(_) => None,
-        }
+            | Self::SetLimits(_)
+            | Self::Reverse(_)
+            | Self::Hold(_)
+            | Self::Capture(_)
+            | Self::Release(_) => (&[], &[]),
+        };
+        some.iter().chain(chains.iter().flatten())
     }
 }
 
-/// What came of a command that was not refused.
+/// What came of a command that was not refused. A posted transaction is shared with the group that is
+/// being written.
 #[derive(Clone, Debug)]
 pub(crate) enum Outcome {
     /// The account after it was opened or changed.
     Account(Recorded<Account>),
-    Posted(Recorded<Transaction>),
-    PostedAll(Vec<Recorded<Transaction>>),
-    PostedEach(Vec<Result<Recorded<Transaction>, Refusal>>),
+    /// The account's limits after they were set.
+    Limits(LimitsInUse),
+    Posted(Recorded<Arc<Transaction>>),
+    /// The hold after it was made or released.
+    Held(Recorded<Hold>),
+    PostedAll(Vec<Recorded<Arc<Transaction>>>),
+    PostedEach(Vec<Result<Recorded<Arc<Transaction>>, Refusal>>),
 }
 
 /// A command and who waits for its outcome.

@@ -2,15 +2,15 @@
 
 use kernel::{Currency, Money, Timestamp};
 use ledger_api::{
-    Account, AccountId, AccountStatus, Constraint, DESCRIPTION_CHARS_MAX, Entry, KIND_CHARS_MAX,
-    LEGS_MAX, Leg, NAME_CHARS_MAX, NewAccount, NewTransaction, REFERENCE_CHARS_MAX, Side,
-    Transaction, TransactionId,
+    Account, AccountId, AccountStatus, Constraint, DESCRIPTION_CHARS_MAX, Entry, Hold, HoldStatus,
+    KIND_CHARS_MAX, LEGS_MAX, Leg, NAME_CHARS_MAX, NewAccount, NewTransaction, REFERENCE_CHARS_MAX,
+    Side, Transaction, TransactionId,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 use uuid::Uuid;
-use web::{FieldErrors, Validate};
+use web::{FieldErrors, Validate, is_amount};
 
 /// One of the two sides of double-entry bookkeeping.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
@@ -147,6 +147,10 @@ pub(crate) struct PostTransactionBody {
     /// 2 to 1,000 legs; debits equal credits in each currency.
     #[schema(min_items = 2, max_items = 1000)]
     legs: Vec<LegBody>,
+    /// In a batch whose transactions are posted each on its own: this one and the next are posted both or
+    /// neither. Several in a row make a chain.
+    #[serde(default)]
+    linked: bool,
 }
 
 /// A posted transaction.
@@ -167,6 +171,65 @@ pub(crate) struct TransactionBody {
     legs: Vec<LegBody>,
     /// The transaction that this one takes back, in whole or in part.
     reverses: Option<Uuid>,
+    /// The hold that this one captures, in whole or in part.
+    captures: Option<Uuid>,
+}
+
+/// Where a hold stands.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum HoldStatusBody {
+    /// Something is still set aside.
+    Pending,
+    /// The last capture was made.
+    Captured,
+    /// What was left was released on request.
+    Voided,
+    /// What was left was released because its time was over.
+    Expired,
+}
+
+/// Money set aside. Amounts are in minor units of the first leg.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct HoldBody {
+    id: Uuid,
+    /// Its place in the journal.
+    sequence: i64,
+    status: HoldStatusBody,
+    kind: String,
+    description: Option<String>,
+    reference: Option<String>,
+    metadata: BTreeMap<String, String>,
+    legs: Vec<LegBody>,
+    amount_minor_units: i64,
+    captured_minor_units: i64,
+    /// What is still set aside.
+    remaining_minor_units: i64,
+    tolerance_minor_units: i64,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    expires_at: Option<Timestamp>,
+    #[schema(value_type = String, format = DateTime)]
+    created_at: Timestamp,
+}
+
+/// The event of a hold's end other than by a capture.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct HoldReleasedBody {
+    pub(crate) id: Uuid,
+    pub(crate) status: String,
+    pub(crate) reason: Option<String>,
+    pub(crate) released_at: Timestamp,
+}
+
+/// The event of a change of an account's limits.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct LimitsChangedBody {
+    pub(crate) id: Uuid,
+    pub(crate) limits: serde_json::Value,
+    pub(crate) changed_at: Timestamp,
 }
 
 /// One leg in the history of an account.
@@ -244,6 +307,10 @@ impl PostTransactionBody {
         self.id
     }
 
+    pub(super) fn is_linked(&self) -> bool {
+        self.linked
+    }
+
     pub(super) fn into_new(self, id: Uuid) -> NewTransaction {
         NewTransaction {
             id: TransactionId(id),
@@ -262,28 +329,41 @@ const METADATA_MAX: usize = 50;
 
 impl Validate for PostTransactionBody {
     fn validate(&self, errors: &mut FieldErrors) {
-        errors.require_text(&self.kind, 1, KIND_CHARS_MAX, "/kind");
-        if let Some(description) = &self.description {
-            errors.require_text(description, 0, DESCRIPTION_CHARS_MAX, "/description");
-        }
-        if let Some(reference) = &self.reference {
-            errors.require_text(reference, 0, REFERENCE_CHARS_MAX, "/reference");
-        }
-        errors.require(
-            self.metadata.len() <= METADATA_MAX,
-            "/metadata",
-            "must have at most 50 keys",
-        );
-        for (key, value) in &self.metadata {
-            let fits = (1..=64).contains(&key.chars().count()) && value.chars().count() <= 500;
-            errors.require(fits, "/metadata", "keys have 1 to 64 characters, values at most 500");
-        }
-        errors.require(
-            (2..=LEGS_MAX).contains(&self.legs.len()),
-            "/legs",
-            "must have 2 to 1000 legs",
-        );
-        for (index, leg) in self.legs.iter().enumerate() {
+        check_texts(&self.kind, self.description.as_deref(), self.reference.as_deref(), errors);
+        check_metadata(&self.metadata, errors);
+        check_legs(&self.legs, errors);
+    }
+}
+
+/// The texts of a transaction or a hold.
+pub(super) fn check_texts(
+    kind: &str,
+    description: Option<&str>,
+    reference: Option<&str>,
+    errors: &mut FieldErrors,
+) {
+    errors.require_text(kind, 1, KIND_CHARS_MAX, "/kind");
+    if let Some(description) = description {
+        errors.require_text(description, 0, DESCRIPTION_CHARS_MAX, "/description");
+    }
+    if let Some(reference) = reference {
+        errors.require_text(reference, 0, REFERENCE_CHARS_MAX, "/reference");
+    }
+}
+
+pub(super) fn check_metadata(metadata: &BTreeMap<String, String>, errors: &mut FieldErrors) {
+    errors.require(metadata.len() <= METADATA_MAX, "/metadata", "must have at most 50 keys");
+    for (key, value) in metadata {
+        let fits = (1..=64).contains(&key.chars().count()) && value.chars().count() <= 500;
+        errors.require(fits, "/metadata", "keys have 1 to 64 characters, values at most 500");
+    }
+}
+
+pub(super) fn check_legs(legs: &[LegBody], errors: &mut FieldErrors) {
+    errors.require((2..=LEGS_MAX).contains(&legs.len()), "/legs", "must have 2 to 1000 legs");
+    for (index, leg) in legs.iter().enumerate() {
+        // The pointer is only made when it is needed: most amounts are right.
+        if !is_amount(leg.amount_minor_units) {
             let pointer = format!("/legs/{index}/amountMinorUnits");
             errors.require_amount(leg.amount_minor_units, &pointer);
         }
@@ -406,6 +486,7 @@ impl From<Transaction> for TransactionBody {
             metadata: transaction.metadata,
             legs: transaction.legs.into_iter().map(Into::into).collect(),
             reverses: transaction.reverses.map(|original| original.0),
+            captures: transaction.captures.map(|hold| hold.0),
         }
     }
 }
@@ -426,6 +507,38 @@ impl From<Entry> for EntryBody {
             reference: entry.reference,
             effective_at: entry.effective_at,
             recorded_at: entry.recorded_at,
+        }
+    }
+}
+
+impl From<HoldStatus> for HoldStatusBody {
+    fn from(status: HoldStatus) -> Self {
+        match status {
+            HoldStatus::Pending => Self::Pending,
+            HoldStatus::Captured => Self::Captured,
+            HoldStatus::Voided => Self::Voided,
+            HoldStatus::Expired => Self::Expired,
+        }
+    }
+}
+
+impl From<Hold> for HoldBody {
+    fn from(hold: Hold) -> Self {
+        Self {
+            amount_minor_units: hold.amount(),
+            remaining_minor_units: hold.remaining(),
+            id: hold.id.0,
+            sequence: hold.sequence,
+            status: hold.status.into(),
+            kind: hold.kind,
+            description: hold.description,
+            reference: hold.reference,
+            metadata: hold.metadata,
+            legs: hold.legs.into_iter().map(Into::into).collect(),
+            captured_minor_units: hold.captured,
+            tolerance_minor_units: hold.tolerance,
+            expires_at: hold.expires_at,
+            created_at: hold.created_at,
         }
     }
 }

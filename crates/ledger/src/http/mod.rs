@@ -1,6 +1,8 @@
 //! The ledger's routes, for staff and API clients.
 
 pub(crate) mod bodies;
+mod holds;
+mod limits;
 mod postings;
 mod problems;
 mod routes;

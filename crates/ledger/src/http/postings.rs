@@ -17,8 +17,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 use web::{
-    Authorized, FieldErrors, IdempotencyKey, Json, OpenApiRouter, Path, Problem, Query, Replayed,
-    Validate, routes,
+    Authorized, FieldError, FieldErrors, IdempotencyKey, Json, OpenApiRouter, Path, Problem, Query,
+    Replayed, Validate, routes,
 };
 
 /// The most transactions of one batch.
@@ -39,19 +39,19 @@ pub(super) fn router() -> OpenApiRouter<Ledger> {
 #[derive(Clone, Copy, Debug, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
-struct DryRunQuery {
+pub(super) struct DryRunQuery {
     /// Decide as if, answer 200 with what would be recorded now, and record nothing.
     #[serde(default)]
     #[param(default = false)]
-    dry_run: bool,
+    pub(super) dry_run: bool,
 }
 
 impl DryRunQuery {
-    fn wrap(self, command: Command) -> Command {
+    pub(super) fn wrap(self, command: Command) -> Command {
         if self.dry_run { Command::DryRun(Box::new(command)) } else { command }
     }
 
-    fn answer(self, posted: Recorded<Transaction>) -> Response {
+    pub(super) fn answer(self, posted: Recorded<Transaction>) -> Response {
         let location = format!("/api/v1/ledger/transactions/{}", posted.record.id);
         let replayed = Replayed(posted.replayed);
         let body = Json(TransactionBody::from(posted.record));
@@ -134,6 +134,10 @@ impl Validate for BatchBody {
         for (index, transaction) in self.transactions.iter().enumerate() {
             errors.check(transaction, &format!("/transactions/{index}"));
         }
+        if self.transactions.last().is_some_and(PostTransactionBody::is_linked) {
+            let last = self.transactions.len().saturating_sub(1);
+            errors.add(&format!("/transactions/{last}/linked"), "the last one has no next");
+        }
     }
 }
 
@@ -197,6 +201,10 @@ async fn post_transaction(
     key: Option<IdempotencyKey>,
     Json(body): Json<PostTransactionBody>,
 ) -> Result<Response, Problem> {
+    if body.is_linked() {
+        let fault = FieldError { pointer: "/linked".into(), detail: "is for batches".into() };
+        return Err(Problem::validation(vec![fault]));
+    }
     let id = chosen_id(body.id(), &actor, key.as_ref(), "")?;
     let command = query.wrap(Command::Post(body.into_new(id)));
     let posted = ledger.posted(command).await.map_err(problem)?;
@@ -206,7 +214,8 @@ async fn post_transaction(
 /// Post many transactions
 ///
 /// In the order given. With `atomic`, all or none: a refusal is the answer, with `index` saying which
-/// transaction it is about, and none is posted. Otherwise each on its own, with a result per item. Each
+/// transaction it is about, and none is posted. Otherwise each on its own, with a result per item; one
+/// that is `linked` shares the fate of the next. Each
 /// needs an `id`, or the request an `Idempotency-Key`, from which each gets one by its place; so the same
 /// request again posts nothing twice.
 #[utoipa::path(
@@ -228,19 +237,35 @@ async fn post_batch(
     key: Option<IdempotencyKey>,
     Json(body): Json<BatchBody>,
 ) -> Result<Json<BatchResultBody>, Problem> {
-    let numbered = body.transactions.into_iter().enumerate();
-    let transactions = numbered
-        .map(|(index, one)| {
-            let id = chosen_id(one.id(), &actor, key.as_ref(), &format!("\n{index}"))?;
-            Ok(one.into_new(id))
-        })
-        .collect::<Result<Vec<NewTransaction>, Problem>>()?;
+    let mut chains = Chains::default();
+    for (index, one) in body.transactions.into_iter().enumerate() {
+        let id = chosen_id(one.id(), &actor, key.as_ref(), &format!("\n{index}"))?;
+        chains.add(one, id);
+    }
     let command = match body.atomic {
-        true => Command::PostAll(transactions),
-        false => Command::PostEach(transactions),
+        true => Command::PostAll(chains.all.into_iter().flatten().collect()),
+        false => Command::PostEach(chains.all),
     };
     let outcomes = ledger.posted_several(query.wrap(command)).await.map_err(problem)?;
     Ok(Json(BatchResultBody { items: outcomes.into_iter().map(Into::into).collect() }))
+}
+
+/// Transactions in the order given; those that are linked stand together.
+#[derive(Default)]
+struct Chains {
+    all: Vec<Vec<NewTransaction>>,
+    goes_on: bool,
+}
+
+impl Chains {
+    fn add(&mut self, body: PostTransactionBody, id: Uuid) {
+        let goes_on = std::mem::replace(&mut self.goes_on, body.is_linked());
+        let new = body.into_new(id);
+        match self.all.last_mut() {
+            Some(chain) if goes_on => chain.push(new),
+            _ => self.all.push(vec![new]),
+        }
+    }
 }
 
 /// Take a transaction back, in whole or in part
@@ -288,7 +313,7 @@ async fn reverse_transaction(
 /// The id that a caller chose, directly or by an idempotency key. An id made from a key is the same each
 /// time, so the ledger itself recognises the retry, for ever and without a second table. `place` tells the
 /// transactions of one request apart, and has a character that no key has.
-fn chosen_id(
+pub(super) fn chosen_id(
     id: Option<Uuid>,
     actor: &Actor,
     key: Option<&IdempotencyKey>,

@@ -1,6 +1,7 @@
 //! Every refusal of the ledger as a problem.
 
-use ledger_api::{LedgerError, Refusal};
+use kernel::Timestamp;
+use ledger_api::{Direction, LedgerError, Limit, LimitFault, Measure, Period, Refusal};
 use web::{FieldError, Problem};
 
 /// A ledger error as clients of the ledger's own routes see it.
@@ -61,6 +62,39 @@ fn refused(refusal: &Refusal, transaction: Option<&str>) -> Problem {
         Refusal::ReversalExceedsOriginal { left, .. } => {
             Problem::unprocessable("reversal_exceeds_original", text).with("leftMinorUnits", *left)
         }
+        Refusal::HoldNotFound { .. } => Problem::not_found("hold"),
+        Refusal::HoldNotPending { .. } => Problem::conflict("hold_not_pending", text),
+        Refusal::HoldExpiry { is_over, .. } => match is_over {
+            true => Problem::conflict("hold_expired", text),
+            false => Problem::conflict("hold_not_expired", text),
+        },
+        Refusal::ToleranceInvalid => Problem::validation(vec![FieldError {
+            pointer: "/toleranceMinorUnits".into(),
+            detail: text,
+        }]),
+        Refusal::CaptureExceedsHold { left, .. } => {
+            Problem::unprocessable("capture_exceeds_hold", text).with("leftMinorUnits", *left)
+        }
+        Refusal::PartialCaptureOfManyLegs => {
+            Problem::unprocessable("partial_capture_of_many_legs", text)
+        }
+        Refusal::LimitsInvalid(fault) => {
+            let pointer = match fault {
+                LimitFault::TooMany => "/limits".to_owned(),
+                LimitFault::Twice(index) | LimitFault::Measures(index) => {
+                    format!("/limits/{index}")
+                }
+                LimitFault::Kind(index) => format!("/limits/{index}/kind"),
+            };
+            Problem::validation(vec![FieldError { pointer, detail: text }])
+        }
+        Refusal::LimitExceeded { account, limit, measure, left, resets_at } => {
+            limit_exceeded(limit, (*measure, *left), *resets_at, text)
+                .with("accountId", account.to_string())
+        }
+        Refusal::LinkedRefused { index } => {
+            Problem::unprocessable("linked_refused", text).with("index", *index)
+        }
         Refusal::InBatch { index, refusal } => {
             refused(refusal, Some(&format!("/transactions/{index}"))).with("index", *index)
         }
@@ -88,5 +122,42 @@ fn refused(refusal: &Refusal, transaction: Option<&str>) -> Problem {
                 .with("requiredMinorUnits", required.minor_units())
                 .with("currencyCode", available.currency().code())
         }
+    }
+}
+
+/// Names the limit as it was set, what is left of it and when it begins anew.
+fn limit_exceeded(
+    limit: &Limit,
+    (measure, left): (Measure, i64),
+    resets_at: Option<Timestamp>,
+    text: String,
+) -> Problem {
+    let direction = match limit.direction {
+        Direction::Incoming => "incoming",
+        Direction::Outgoing => "outgoing",
+    };
+    let period = match limit.period {
+        Period::Transaction => "transaction",
+        Period::Day => "day",
+        Period::Month => "month",
+    };
+    let problem = Problem::unprocessable("limit_exceeded", text)
+        .with("direction", direction)
+        .with("period", period);
+    let problem = match &limit.kind {
+        Some(kind) => problem.with("kind", kind.as_str()),
+        None => problem,
+    };
+    let problem = match measure {
+        Measure::Amount => problem
+            .with("limitMinorUnits", limit.minor_units.unwrap_or_default())
+            .with("leftMinorUnits", left),
+        Measure::Count => {
+            problem.with("limitCount", limit.count.unwrap_or_default()).with("leftCount", left)
+        }
+    };
+    match resets_at {
+        Some(resets_at) => problem.with("resetsAt", resets_at.to_string()),
+        None => problem,
     }
 }

@@ -3,7 +3,7 @@ use super::bodies::{
     TrialBalanceLineBody,
 };
 use super::problems::problem;
-use super::{postings, statuses};
+use super::{holds, limits, postings, statuses};
 use crate::{Ledger, permissions};
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -16,7 +16,7 @@ use web::{
     routes,
 };
 
-struct Read;
+pub(super) struct Read;
 impl Right for Read {
     const PERMISSION: Option<Permission> = Some(permissions::READ);
 }
@@ -33,6 +33,8 @@ pub(crate) fn router(ledger: Ledger) -> OpenApiRouter {
         .routes(routes!(list_entries))
         .routes(routes!(get_transaction))
         .routes(routes!(get_trial_balance))
+        .merge(holds::router())
+        .merge(limits::router())
         .merge(postings::router())
         .merge(statuses::router())
         .with_state(ledger)

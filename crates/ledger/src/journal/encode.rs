@@ -1,7 +1,9 @@
 //! The words and numbers that the journal's columns use.
 
 use kernel::{Currency, Money, Timestamp};
-use ledger_api::{Account, AccountId, AccountStatus, Balances, Constraint, Leg, Side};
+use ledger_api::{
+    Account, AccountId, AccountStatus, Balances, Constraint, Hold, HoldId, HoldStatus, Leg, Side,
+};
 use std::collections::BTreeMap;
 use store::StoreError;
 use store::sea_orm::{self, FromQueryResult};
@@ -36,6 +38,25 @@ pub(crate) fn status_from(word: &str, row: Uuid) -> Result<AccountStatus, StoreE
         "frozen" => Ok(AccountStatus::Frozen),
         "closed" => Ok(AccountStatus::Closed),
         _ => Err(StoreError::inconsistent("account_states", "status", row)),
+    }
+}
+
+pub(crate) fn hold_status_word(status: HoldStatus) -> &'static str {
+    match status {
+        HoldStatus::Pending => "pending",
+        HoldStatus::Captured => "captured",
+        HoldStatus::Voided => "voided",
+        HoldStatus::Expired => "expired",
+    }
+}
+
+pub(crate) fn hold_status_from(word: &str, row: Uuid) -> Result<HoldStatus, StoreError> {
+    match word {
+        "pending" => Ok(HoldStatus::Pending),
+        "captured" => Ok(HoldStatus::Captured),
+        "voided" => Ok(HoldStatus::Voided),
+        "expired" => Ok(HoldStatus::Expired),
+        _ => Err(StoreError::inconsistent("hold_states", "status", row)),
     }
 }
 
@@ -109,4 +130,52 @@ impl AccountRow {
             },
         })
     }
+}
+
+/// A hold with its state: the columns of [`HOLD_COLUMNS`].
+#[derive(Debug, FromQueryResult)]
+pub(crate) struct HoldRow {
+    pub(crate) sequence: i64,
+    pub(crate) id: Uuid,
+    pub(crate) kind: String,
+    pub(crate) description: Option<String>,
+    pub(crate) reference: Option<String>,
+    pub(crate) metadata: Option<String>,
+    pub(crate) tolerance: i64,
+    pub(crate) expires_at: Option<i64>,
+    pub(crate) created_at: i64,
+    pub(crate) status: String,
+    pub(crate) captured: i64,
+    pub(crate) ended_by: Option<i64>,
+}
+
+/// Every column of a hold, from `holds h join hold_states s`.
+pub(crate) const HOLD_COLUMNS: &str = "h.sequence, h.id, h.kind, h.description, h.reference, \
+     h.metadata, h.tolerance, h.expires_at, h.created_at, s.status, s.captured, s.ended_by \
+     from holds h join hold_states s on s.hold_sequence = h.sequence";
+
+impl HoldRow {
+    pub(crate) fn into_hold(self, legs: Vec<Leg>) -> Result<Hold, StoreError> {
+        Ok(Hold {
+            id: HoldId(self.id),
+            sequence: self.sequence,
+            kind: self.kind,
+            description: self.description,
+            reference: self.reference,
+            metadata: metadata_from(self.metadata.as_deref(), self.id)?,
+            legs,
+            expires_at: self.expires_at.map(Timestamp::from_micros),
+            tolerance: self.tolerance,
+            created_at: Timestamp::from_micros(self.created_at),
+            status: hold_status_from(&self.status, self.id)?,
+            captured: self.captured,
+            ended_by: self.ended_by,
+        })
+    }
+}
+
+/// Days since 1970 in UTC.
+pub(crate) fn day_of(instant: Timestamp) -> i64 {
+    const DAY_MICROS: i64 = 86_400_000_000;
+    instant.as_micros().div_euclid(DAY_MICROS)
 }

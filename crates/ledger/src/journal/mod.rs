@@ -1,6 +1,7 @@
 //! The journal as it is stored: how rows become accounts and transactions, and the reads.
 
 pub(crate) mod encode;
+pub(crate) mod limits;
 pub(crate) mod repo;
 #[cfg(test)]
 mod tests;

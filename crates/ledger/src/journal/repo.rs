@@ -1,8 +1,12 @@
 //! Reading the journal, the same on every store.
 
-use super::encode::{self, ACCOUNT_COLUMNS, AccountRow};
+use super::encode::{self, ACCOUNT_COLUMNS, AccountRow, HOLD_COLUMNS, HoldRow};
+use super::limits::{limits_from, usage_from};
+use crate::engine::LimitedAccount;
 use kernel::{Page, PageLimit, Timestamp};
-use ledger_api::{Account, AccountId, Entry, EntryKey, Leg, Transaction, TransactionId};
+use ledger_api::{
+    Account, AccountId, Entry, EntryKey, Hold, HoldId, Leg, LimitsInUse, Transaction, TransactionId,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use store::sea_orm::{self, ConnectionTrait, FromQueryResult, Value};
 use store::{Store, StoreError};
@@ -20,6 +24,25 @@ pub(crate) struct AccountChangeRow {
     pub(crate) id: Uuid,
     pub(crate) status: String,
     pub(crate) reason: String,
+    pub(crate) changed_at: i64,
+}
+
+/// A change of an account's limits.
+#[derive(Debug, FromQueryResult)]
+pub(crate) struct LimitChangeRow {
+    pub(crate) sequence: i64,
+    pub(crate) id: Uuid,
+    pub(crate) limits: String,
+    pub(crate) changed_at: i64,
+}
+
+/// The end of a hold other than by a capture.
+#[derive(Debug, FromQueryResult)]
+pub(crate) struct HoldChangeRow {
+    pub(crate) sequence: i64,
+    pub(crate) id: Uuid,
+    pub(crate) status: String,
+    pub(crate) reason: Option<String>,
     pub(crate) changed_at: i64,
 }
 
@@ -43,11 +66,12 @@ struct TransactionRow {
     effective_at: i64,
     recorded_at: i64,
     reverses: Option<Uuid>,
+    captures: Option<Uuid>,
 }
 
 #[derive(FromQueryResult)]
 struct LegRow {
-    transaction_sequence: i64,
+    entry_key: i64,
     account_id: Uuid,
     currency_code: String,
     amount: i64,
@@ -126,6 +150,49 @@ impl Journal {
         self.all(ACCOUNT_CHANGES_SQL, [sequence.into(), limit.into()]).await
     }
 
+    /// Changes of limits by their place in the journal, from just after `sequence`.
+    pub(crate) async fn limit_changes_after(
+        &self,
+        sequence: i64,
+        limit: i64,
+    ) -> Result<Vec<LimitChangeRow>, StoreError> {
+        self.all(LIMIT_CHANGES_SQL, [sequence.into(), limit.into()]).await
+    }
+
+    /// Ends of holds by their place in the journal, from just after `sequence`.
+    pub(crate) async fn hold_changes_after(
+        &self,
+        sequence: i64,
+        limit: i64,
+    ) -> Result<Vec<HoldChangeRow>, StoreError> {
+        self.all(HOLD_CHANGES_SQL, [sequence.into(), limit.into()]).await
+    }
+
+    /// Holds by their place in the journal, from just after `sequence`, as they were made.
+    pub(crate) async fn holds_after(
+        &self,
+        sequence: i64,
+        limit: i64,
+    ) -> Result<Vec<Hold>, StoreError> {
+        let sql =
+            format!("select {HOLD_COLUMNS} where h.sequence > $1 order by h.sequence limit $2");
+        let rows = self.all::<HoldRow>(&sql, [sequence.into(), limit.into()]).await?;
+        let mut holds = Vec::with_capacity(rows.len());
+        for row in rows {
+            let made = HoldRow { status: "pending".into(), captured: 0, ended_by: None, ..row };
+            holds.push(self.hold_with_legs(made).await?);
+        }
+        Ok(holds)
+    }
+
+    async fn hold_with_legs(&self, row: HoldRow) -> Result<Hold, StoreError> {
+        let legs = self.all::<LegRow>(HOLD_LEGS_SQL, [row.sequence.into()]).await?;
+        let legs = legs
+            .into_iter()
+            .map(|leg| encode::leg_from(leg.account_id, leg.amount, &leg.currency_code));
+        row.into_hold(legs.collect::<Result<_, _>>()?)
+    }
+
     pub(crate) async fn transaction(
         &self,
         id: TransactionId,
@@ -141,7 +208,7 @@ impl Journal {
         limit: i64,
     ) -> Result<Vec<Transaction>, StoreError> {
         let sql = "select sequence, id, kind, description, reference, metadata, effective_at, \
-                   recorded_at, reverses from transactions where sequence > $1 order by sequence limit $2";
+                   recorded_at, reverses, captures from transactions where sequence > $1 order by sequence limit $2";
         let rows = self.all(sql, [sequence.into(), limit.into()]).await?;
         self.with_legs(rows).await
     }
@@ -150,11 +217,11 @@ impl Journal {
         let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
             return Ok(Vec::new());
         };
-        let range = [first.sequence.into(), last.sequence.into()];
+        let (first, last) = (EntryKey::new(first.sequence, 0), EntryKey::last_of(last.sequence));
         let mut legs: BTreeMap<i64, Vec<Leg>> = BTreeMap::new();
-        for row in self.all::<LegRow>(LEGS_SQL, range).await? {
+        for row in self.all::<LegRow>(LEGS_SQL, [first.0.into(), last.0.into()]).await? {
             let leg = encode::leg_from(row.account_id, row.amount, &row.currency_code)?;
-            legs.entry(row.transaction_sequence).or_default().push(leg);
+            legs.entry(EntryKey(row.entry_key).parts().0).or_default().push(leg);
         }
         rows.into_iter()
             .map(|row| {
@@ -169,9 +236,63 @@ impl Journal {
                     metadata: encode::metadata_from(row.metadata.as_deref(), row.id)?,
                     legs: legs.remove(&row.sequence).unwrap_or_default(),
                     reverses: row.reverses.map(TransactionId),
+                    captures: row.captures.map(HoldId),
                 })
             })
             .collect()
+    }
+
+    pub(crate) async fn hold(&self, id: HoldId) -> Result<Option<Hold>, StoreError> {
+        let sql = format!("select {HOLD_COLUMNS} where h.id = $1");
+        match self.all::<HoldRow>(&sql, [id.0.into()]).await?.pop() {
+            Some(row) => self.hold_with_legs(row).await.map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// The ids of pending holds that expire at `now` or earlier, the earliest first.
+    pub(crate) async fn holds_over_time(
+        &self,
+        now: Timestamp,
+        limit: i64,
+    ) -> Result<Vec<HoldId>, StoreError> {
+        #[derive(FromQueryResult)]
+        struct Row {
+            id: Uuid,
+        }
+        let rows = self.all::<Row>(OVER_TIME_SQL, [now.as_micros().into(), limit.into()]).await?;
+        Ok(rows.into_iter().map(|row| HoldId(row.id)).collect())
+    }
+
+    pub(crate) async fn limits(
+        &self,
+        account: AccountId,
+        now: Timestamp,
+    ) -> Result<Option<LimitsInUse>, StoreError> {
+        #[derive(FromQueryResult)]
+        struct Row {
+            sequence: i64,
+            limits: Option<String>,
+            counter: Option<String>,
+            period_start: Option<i64>,
+            minor_units: Option<i64>,
+            uses: Option<i64>,
+        }
+        let rows = self.all::<Row>(LIMITS_SQL, [account.0.into()]).await?;
+        let Some(first) = rows.first() else { return Ok(None) };
+        let Some(text) = &first.limits else {
+            return Ok(Some(LimitedAccount::default().in_use(now)));
+        };
+        let limits = limits_from(text, first.sequence)?;
+        let mut usages = Vec::new();
+        for row in &rows {
+            if let (Some(counter), Some(start), Some(minor_units), Some(uses)) =
+                (&row.counter, row.period_start, row.minor_units, row.uses)
+            {
+                usages.push(usage_from(counter, (start, minor_units, uses), row.sequence)?);
+            }
+        }
+        Ok(Some(LimitedAccount { limits, usages }.in_use(now)))
     }
 
     pub(crate) async fn entries(
@@ -182,8 +303,7 @@ impl Journal {
     ) -> Result<Page<Entry>, StoreError> {
         #[derive(FromQueryResult)]
         struct Row {
-            transaction_sequence: i64,
-            leg_no: i64,
+            entry_key: i64,
             amount: i64,
             balance_after: i64,
             currency_code: String,
@@ -194,16 +314,15 @@ impl Journal {
             effective_at: i64,
             recorded_at: i64,
         }
-        let (sequence, leg_no) = after.unwrap_or(EntryKey(i64::MAX)).parts();
-        let binds =
-            [account.0.into(), sequence.into(), leg_no.into(), limit.rows_to_fetch().into()];
+        let after = after.map(|key| key.0);
+        let binds = [account.0.into(), after.into(), limit.rows_to_fetch().into()];
         let rows = self.all::<Row>(ENTRIES_SQL, binds).await?;
         let entries = rows
             .into_iter()
             .map(|row| {
                 let leg = encode::leg_from(account.0, row.amount, &row.currency_code)?;
                 Ok(Entry {
-                    key: EntryKey::new(row.transaction_sequence, row.leg_no),
+                    key: EntryKey(row.entry_key),
                     transaction_id: TransactionId(row.id),
                     direction: leg.direction,
                     amount: leg.amount,
@@ -269,27 +388,63 @@ pub(super) const ACCOUNT_CHANGES_SQL: &str = "select c.sequence, a.id, c.status,
      c.changed_at from account_changes c join accounts a on a.sequence = c.account_sequence \
      where c.sequence > $1 order by c.sequence limit $2";
 
+/// A page of changes of limits.
+pub(super) const LIMIT_CHANGES_SQL: &str = "select c.sequence, a.id, c.limits, c.changed_at \
+     from limit_changes c join accounts a on a.sequence = c.account_sequence \
+     where c.sequence > $1 order by c.sequence limit $2";
+
+/// A page of ends of holds.
+pub(super) const HOLD_CHANGES_SQL: &str = "select c.sequence, h.id, c.status, c.reason, \
+     c.changed_at from hold_changes c join holds h on h.sequence = c.hold_sequence \
+     where c.sequence > $1 order by c.sequence limit $2";
+
 /// A transaction by its id.
 pub(super) const TRANSACTION_SQL: &str = "select sequence, id, kind, description, reference, metadata, \
-     effective_at, recorded_at, reverses from transactions where id = $1";
+     effective_at, recorded_at, reverses, captures from transactions where id = $1";
 
-/// The legs of a range of transactions.
-pub(super) const LEGS_SQL: &str = "select e.transaction_sequence, a.id as account_id, s.currency_code, \
-     e.amount from entries e join accounts a on a.sequence = e.account_sequence \
+/// The legs of the entries with a range of keys.
+pub(super) const LEGS_SQL: &str = "select e.entry_key, a.id as account_id, s.currency_code, e.amount \
+     from entries e join accounts a on a.sequence = e.account_sequence \
      join account_states s on s.account_sequence = a.sequence \
-     where e.transaction_sequence between $1 and $2 order by e.transaction_sequence, e.leg_no";
+     where e.entry_key between $1 and $2 order by e.entry_key";
 
-/// A page of an account's entries. The account's number comes from a subquery and not from a join: only
-/// then does PostgreSQL know that there is one, reads the index in its order and stops at the limit,
-/// instead of sorting the whole history of a busy account for each page.
-pub(super) const ENTRIES_SQL: &str = "select e.transaction_sequence, e.leg_no, e.amount, \
-     e.balance_after, s.currency_code, t.id, t.kind, t.description, t.reference, t.effective_at, \
-     t.recorded_at \
-     from entries e join account_states s on s.account_sequence = e.account_sequence \
-     join transactions t on t.sequence = e.transaction_sequence \
-     where e.account_sequence = (select sequence from accounts where id = $1) \
-     and (e.transaction_sequence, e.leg_no) < ($2, $3) \
-     order by e.transaction_sequence desc, e.leg_no desc limit $4";
+/// A page of an account's entries, newest first, after the one with the key `$2`: each names the one
+/// before it, so a page costs the same wherever it is in the list.
+pub(super) const ENTRIES_SQL: &str = "with recursive page \
+     (entry_key, account_sequence, amount, balance_after, previous, place) as (\
+         select e.entry_key, e.account_sequence, e.amount, e.balance_after, e.previous, \
+                cast(1 as bigint) \
+         from accounts a join account_states s on s.account_sequence = a.sequence \
+         join entries e on e.entry_key = case when cast($2 as bigint) is null then s.last_entry \
+             else (select c.previous from entries c \
+                   where c.entry_key = cast($2 as bigint) and c.account_sequence = a.sequence) end \
+         where a.id = $1 \
+         union all \
+         select e.entry_key, e.account_sequence, e.amount, e.balance_after, e.previous, \
+                p.place + 1 \
+         from page p join entries e on e.entry_key = p.previous where p.place < $3) \
+     select p.entry_key, p.amount, p.balance_after, s.currency_code, t.id, t.kind, t.description, \
+            t.reference, t.effective_at, t.recorded_at \
+     from page p join account_states s on s.account_sequence = p.account_sequence \
+     join transactions t on t.sequence = p.entry_key / 1024 order by p.place";
+
+/// Pending holds whose time is over.
+pub(super) const OVER_TIME_SQL: &str = "select h.id from hold_states s \
+     join holds h on h.sequence = s.hold_sequence \
+     where s.status = 'pending' and s.expires_at is not null and s.expires_at <= $1 \
+     order by s.expires_at, s.hold_sequence limit $2";
+
+/// The limits of an account and what is used of them.
+pub(super) const LIMITS_SQL: &str = "select a.sequence, s.limits, u.counter, u.period_start, \
+     u.minor_units, u.uses \
+     from accounts a join account_states s on s.account_sequence = a.sequence \
+     left join limit_usages u on u.account_sequence = a.sequence where a.id = $1";
+
+/// The legs of a hold.
+pub(super) const HOLD_LEGS_SQL: &str = "select l.leg_no as entry_key, a.id as account_id, \
+     s.currency_code, l.amount from hold_legs l join accounts a on a.sequence = l.account_sequence \
+     join account_states s on s.account_sequence = a.sequence \
+     where l.hold_sequence = $1 order by l.leg_no";
 
 /// Accounts by their ids, `count` of them.
 pub(super) fn accounts_sql(count: usize) -> String {

@@ -1,6 +1,7 @@
 //! What verification reads: one unchanging state of the journal, in steps.
 
 use crate::journal::encode::{ACCOUNT_COLUMNS, AccountRow};
+use ledger_api::EntryKey;
 use store::sea_orm::{self, DatabaseTransaction, FromQueryResult, Value};
 use store::{Store, StoreError};
 use uuid::Uuid;
@@ -13,11 +14,75 @@ pub(super) struct Snapshot {
 
 #[derive(Debug, FromQueryResult)]
 pub(super) struct EntryRow {
-    pub(super) transaction_sequence: i64,
-    pub(super) leg_no: i64,
+    pub(super) entry_key: i64,
     pub(super) account_sequence: i64,
     pub(super) amount: i64,
     pub(super) balance_after: i64,
+    pub(super) previous: Option<i64>,
+}
+
+/// An account with its state, and what only the journal's own reads need of it.
+#[derive(Debug, FromQueryResult)]
+pub(super) struct ListRow {
+    pub(super) account_sequence: i64,
+    pub(super) last_entry: Option<i64>,
+    pub(super) entry_count: i64,
+    pub(super) limits: Option<String>,
+}
+
+/// A way into the middle of an account's list.
+#[derive(Clone, Copy, Debug, FromQueryResult)]
+pub(super) struct MarkRow {
+    pub(super) account_sequence: i64,
+    pub(super) entry_key: i64,
+}
+
+/// What an account's limits became.
+#[derive(Debug, FromQueryResult)]
+pub(super) struct LimitChangeRow {
+    pub(super) sequence: i64,
+    pub(super) account_sequence: i64,
+    pub(super) limits: String,
+    pub(super) changed_at: i64,
+}
+
+/// A hold and where it stands.
+#[derive(Debug, FromQueryResult)]
+pub(super) struct HoldRow {
+    pub(super) sequence: i64,
+    pub(super) tolerance: i64,
+    pub(super) created_at: i64,
+    pub(super) status: String,
+    pub(super) captured: i64,
+    pub(super) ended_by: Option<i64>,
+}
+
+#[derive(Debug, FromQueryResult)]
+pub(super) struct HoldLegRow {
+    pub(super) hold_sequence: i64,
+    pub(super) account_sequence: i64,
+    pub(super) amount: i64,
+}
+
+/// The end of a hold other than by a capture.
+#[derive(Debug, FromQueryResult)]
+pub(super) struct HoldChangeRow {
+    pub(super) sequence: i64,
+    pub(super) hold_sequence: i64,
+    pub(super) status: String,
+    pub(super) changed_at: i64,
+}
+
+/// A capture and the hold that it captures, as far as there is one.
+#[derive(Debug, FromQueryResult)]
+pub(super) struct CaptureRow {
+    pub(super) sequence: i64,
+    pub(super) hold_sequence: Option<i64>,
+    /// Of its first leg.
+    pub(super) amount: Option<i64>,
+    pub(super) legs: i64,
+    /// How many legs are on the same account and side as the hold's.
+    pub(super) same_legs: i64,
 }
 
 /// A number of the journal and when it was given out.
@@ -119,18 +184,20 @@ impl Snapshot {
     ) -> Result<Vec<ReversalRow>, StoreError> {
         let sql = "select t.sequence, e.amount, o.sequence as original, \
                    f.amount as original_amount, o.reverses as original_reverses, \
-                   (select count(*) from entries x where x.transaction_sequence = t.sequence) \
+                   (select count(*) from entries x \
+                       where x.entry_key between t.sequence * 1024 and t.sequence * 1024 + 1023) \
                        as legs, \
-                   (select count(*) from entries y where y.transaction_sequence = o.sequence) \
+                   (select count(*) from entries y \
+                       where y.entry_key between o.sequence * 1024 and o.sequence * 1024 + 1023) \
                        as original_legs, \
-                   (select count(*) from entries x join entries y on y.leg_no = x.leg_no \
-                       where x.transaction_sequence = t.sequence \
-                       and y.transaction_sequence = o.sequence \
+                   (select count(*) from entries x \
+                       join entries y on y.entry_key = o.sequence * 1024 + x.entry_key % 1024 \
+                       where x.entry_key between t.sequence * 1024 and t.sequence * 1024 + 1023 \
                        and y.account_sequence = x.account_sequence \
                        and (y.amount > 0) = (x.amount < 0)) as opposite_legs \
                    from transactions t left join transactions o on o.id = t.reverses \
-                   left join entries e on e.transaction_sequence = t.sequence and e.leg_no = 0 \
-                   left join entries f on f.transaction_sequence = o.sequence and f.leg_no = 0 \
+                   left join entries e on e.entry_key = t.sequence * 1024  \
+                   left join entries f on f.entry_key = o.sequence * 1024  \
                    where t.sequence between $1 and $2 and t.reverses is not null \
                    order by t.sequence";
         self.all(sql, [first.into(), last.into()]).await
@@ -138,9 +205,100 @@ impl Snapshot {
 
     /// The entries of a range of the journal, in order.
     pub(super) async fn entries(&self, first: i64, last: i64) -> Result<Vec<EntryRow>, StoreError> {
-        let sql = "select transaction_sequence, leg_no, account_sequence, amount, balance_after \
-                   from entries where transaction_sequence between $1 and $2 \
-                   order by transaction_sequence, leg_no";
+        let sql = "select entry_key, account_sequence, amount, balance_after, previous \
+                   from entries where entry_key between $1 and $2 order by entry_key";
+        let keys = [EntryKey::new(first, 0).0.into(), EntryKey::last_of(last).0.into()];
+        self.all(sql, keys).await
+    }
+
+    /// Where the accounts of a range end their lists, and their limits, in order.
+    pub(super) async fn lists(&self, first: i64, last: i64) -> Result<Vec<ListRow>, StoreError> {
+        let sql = "select account_sequence, last_entry, entry_count, limits from account_states \
+                   where account_sequence between $1 and $2 order by account_sequence";
+        self.all(sql, [first.into(), last.into()]).await
+    }
+
+    /// Up to `limit` marks after one, in order.
+    pub(super) async fn marks(
+        &self,
+        after: MarkRow,
+        limit: i64,
+    ) -> Result<Vec<MarkRow>, StoreError> {
+        let sql = "select account_sequence, entry_key from entry_marks \
+                   where (account_sequence, entry_key) > ($1, $2) \
+                   order by account_sequence, entry_key limit $3";
+        self.all(sql, [after.account_sequence.into(), after.entry_key.into(), limit.into()]).await
+    }
+
+    /// When the records of a range were made, by the last number of each group, up to and with the
+    /// one that ends the range.
+    pub(super) async fn groups(&self, first: i64, last: i64) -> Result<Vec<RecordRow>, StoreError> {
+        let sql = "select last_sequence as sequence, recorded_at from journal_groups \
+                   where last_sequence between $1 and (select min(last_sequence) \
+                       from journal_groups where last_sequence >= $2) order by last_sequence";
+        self.all(sql, [first.into(), last.into()]).await
+    }
+
+    /// The changes of limits in a range, in order.
+    pub(super) async fn limit_changes(
+        &self,
+        first: i64,
+        last: i64,
+    ) -> Result<Vec<LimitChangeRow>, StoreError> {
+        let sql = "select sequence, account_sequence, limits, changed_at from limit_changes \
+                   where sequence between $1 and $2 order by sequence";
+        self.all(sql, [first.into(), last.into()]).await
+    }
+
+    /// The holds of a range, in order. One without a state shows by its absence.
+    pub(super) async fn holds(&self, first: i64, last: i64) -> Result<Vec<HoldRow>, StoreError> {
+        let sql = "select h.sequence, h.tolerance, h.created_at, s.status, s.captured, s.ended_by \
+                   from holds h join hold_states s on s.hold_sequence = h.sequence \
+                   where h.sequence between $1 and $2 order by h.sequence";
+        self.all(sql, [first.into(), last.into()]).await
+    }
+
+    /// The legs of the holds of a range, in order.
+    pub(super) async fn hold_legs(
+        &self,
+        first: i64,
+        last: i64,
+    ) -> Result<Vec<HoldLegRow>, StoreError> {
+        let sql = "select hold_sequence, account_sequence, amount from hold_legs \
+                   where hold_sequence between $1 and $2 order by hold_sequence, leg_no";
+        self.all(sql, [first.into(), last.into()]).await
+    }
+
+    /// The ends of holds in a range, in order.
+    pub(super) async fn hold_changes(
+        &self,
+        first: i64,
+        last: i64,
+    ) -> Result<Vec<HoldChangeRow>, StoreError> {
+        let sql = "select sequence, hold_sequence, status, changed_at from hold_changes \
+                   where sequence between $1 and $2 order by sequence";
+        self.all(sql, [first.into(), last.into()]).await
+    }
+
+    /// The captures in a range, in order.
+    pub(super) async fn captures(
+        &self,
+        first: i64,
+        last: i64,
+    ) -> Result<Vec<CaptureRow>, StoreError> {
+        let sql = "select t.sequence, h.sequence as hold_sequence, e.amount, \
+                   (select count(*) from entries x \
+                       where x.entry_key between t.sequence * 1024 and t.sequence * 1024 + 1023) \
+                       as legs, \
+                   (select count(*) from hold_legs l \
+                       join entries x on x.entry_key = t.sequence * 1024 + l.leg_no \
+                       where l.hold_sequence = h.sequence \
+                       and l.account_sequence = x.account_sequence \
+                       and (l.amount > 0) = (x.amount > 0)) as same_legs \
+                   from transactions t left join holds h on h.id = t.captures \
+                   left join entries e on e.entry_key = t.sequence * 1024 \
+                   where t.sequence between $1 and $2 and t.captures is not null \
+                   order by t.sequence";
         self.all(sql, [first.into(), last.into()]).await
     }
 
@@ -152,8 +310,20 @@ impl Snapshot {
                    where sequence < 1 or sequence > $1 \
                    union all select 'a change of an account', sequence from account_changes \
                    where sequence < 1 or sequence > $1 \
-                   union all select 'an entry', transaction_sequence from entries \
-                   where transaction_sequence < 1 or transaction_sequence > $1 \
+                   union all select 'a change of limits', sequence from limit_changes \
+                   where sequence < 1 or sequence > $1 \
+                   union all select 'a hold', sequence from holds \
+                   where sequence < 1 or sequence > $1 \
+                   union all select 'a change of a hold', sequence from hold_changes \
+                   where sequence < 1 or sequence > $1 \
+                   union all select 'an entry', entry_key / 1024 from entries \
+                   where entry_key < 1024 or entry_key >= ($1 + 1) * 1024 \
+                   union all select 'a leg of no hold', hold_sequence from hold_legs l \
+                   where not exists (select 1 from holds h where h.sequence = l.hold_sequence) \
+                   union all select 'the state of no hold', hold_sequence from hold_states s \
+                   where not exists (select 1 from holds h where h.sequence = s.hold_sequence) \
+                   union all select 'a group', last_sequence from journal_groups \
+                   where last_sequence < 1 or last_sequence > $1 \
                    union all select 'the state of no account', account_sequence \
                    from account_states s where not exists \
                        (select 1 from accounts a where a.sequence = s.account_sequence) \

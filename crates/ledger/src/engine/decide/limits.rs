@@ -1,0 +1,192 @@
+//! Limits on what goes through an account, and what is used of them.
+
+use kernel::{TimeZone, Timestamp};
+use ledger_api::{
+    AccountId, Direction, Limit, LimitUsage, Limits, LimitsInUse, Measure, Period, Refusal,
+};
+use std::ops::Range;
+
+/// The limits of an account and what is used of them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LimitedAccount {
+    pub(crate) limits: Limits,
+    /// One for each limit of a day or a month that was used, and perhaps some for earlier limits.
+    pub(crate) usages: Vec<Usage>,
+}
+
+/// What is used of a limit in one period.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Usage {
+    pub(crate) direction: Direction,
+    pub(crate) kind: Option<String>,
+    pub(crate) period: Period,
+    pub(crate) period_start: Timestamp,
+    pub(crate) minor_units: i64,
+    pub(crate) uses: i64,
+    /// Whether this group changed it.
+    pub(crate) changed: bool,
+}
+
+/// What a posting or a hold takes from the limits of one account.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Use<'a> {
+    pub(super) account: AccountId,
+    pub(super) kind: &'a str,
+    pub(super) direction: Direction,
+    /// All that is moved at once.
+    pub(super) size: i64,
+    /// What counts of it.
+    pub(super) minor_units: i64,
+    /// How often it counts: a hold and its captures are one transaction.
+    pub(super) uses: i64,
+}
+
+impl LimitedAccount {
+    /// The account with other limits. What was used in the present periods stays used, also
+    /// when they begin at another instant in the new time zone.
+    pub(super) fn changed(before: Option<&Self>, limits: &Limits, now: Timestamp) -> Self {
+        let mut usages = Vec::new();
+        if let Some(before) = before {
+            usages.clone_from(&before.usages);
+            for usage in &mut usages {
+                let was = bounds(&before.limits.time_zone, usage.period, now);
+                let is = bounds(&limits.time_zone, usage.period, now);
+                if was.is_some_and(|was| was.start == usage.period_start)
+                    && let Some(is) = is
+                    && is.start != usage.period_start
+                {
+                    usage.period_start = is.start;
+                    usage.changed = true;
+                }
+            }
+        }
+        Self { limits: limits.clone(), usages }
+    }
+
+    /// Refused if a limit would be exceeded.
+    pub(super) fn check(&self, new: Use<'_>, now: Timestamp) -> Result<(), Refusal> {
+        for limit in self.limits.limits.iter().filter(|limit| limit.is_for(&new)) {
+            let bounds = bounds(&self.limits.time_zone, limit.period, now);
+            let used = bounds.as_ref().and_then(|bounds| self.usage(limit, bounds.start));
+            let (minor_units, uses) = used.map_or((0, 0), |used| (used.minor_units, used.uses));
+            let taken = if bounds.is_some() { new.minor_units } else { new.size };
+            let exceeded = |measure, left: i64| Refusal::LimitExceeded {
+                account: new.account,
+                limit: Box::new(limit.clone()),
+                measure,
+                left: left.max(0),
+                resets_at: bounds.as_ref().map(|bounds| bounds.end),
+            };
+            if let Some(most) = limit.minor_units
+                && taken > most.saturating_sub(minor_units)
+                && taken > 0
+            {
+                return Err(exceeded(Measure::Amount, most.saturating_sub(minor_units)));
+            }
+            if let Some(most) = limit.count
+                && new.uses > most.saturating_sub(uses)
+                && new.uses > 0
+            {
+                return Err(exceeded(Measure::Count, most.saturating_sub(uses)));
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts what was checked.
+    pub(super) fn count(&mut self, new: Use<'_>, now: Timestamp) {
+        self.each_counter(&new, now, |usage, _| {
+            usage.minor_units = usage.minor_units.saturating_add(new.minor_units);
+            usage.uses = usage.uses.saturating_add(new.uses);
+        });
+    }
+
+    /// Gives back what was counted at `since`, as far as the period is still the same.
+    pub(super) fn give_back(&mut self, old: Use<'_>, since: Timestamp, now: Timestamp) {
+        self.each_counter(&old, now, |usage, bounds| {
+            if bounds.contains(&since) {
+                usage.minor_units = usage.minor_units.saturating_sub(old.minor_units).max(0);
+                usage.uses = usage.uses.saturating_sub(old.uses).max(0);
+            }
+        });
+    }
+
+    fn each_counter(
+        &mut self,
+        new: &Use<'_>,
+        now: Timestamp,
+        mut change: impl FnMut(&mut Usage, &Range<Timestamp>),
+    ) {
+        for limit in self.limits.limits.iter().filter(|limit| limit.is_for(new)) {
+            let Some(bounds) = bounds(&self.limits.time_zone, limit.period, now) else { continue };
+            let at = self.usages.iter().position(|usage| usage.is_of(limit)).unwrap_or_else(|| {
+                self.usages.push(Usage::none(limit, bounds.start));
+                self.usages.len().saturating_sub(1)
+            });
+            let usage = &mut self.usages[at];
+            if usage.period_start != bounds.start {
+                *usage = Usage::none(limit, bounds.start);
+            }
+            change(usage, &bounds);
+            usage.changed = true;
+        }
+    }
+
+    fn usage(&self, limit: &Limit, period_start: Timestamp) -> Option<&Usage> {
+        self.usages.iter().find(|usage| usage.is_of(limit) && usage.period_start == period_start)
+    }
+
+    pub(crate) fn in_use(&self, now: Timestamp) -> LimitsInUse {
+        let in_use = |limit: &Limit| {
+            let bounds = bounds(&self.limits.time_zone, limit.period, now);
+            let used = bounds.as_ref().and_then(|bounds| self.usage(limit, bounds.start));
+            LimitUsage {
+                limit: limit.clone(),
+                used_minor_units: used.map_or(0, |used| used.minor_units),
+                used_count: used.map_or(0, |used| used.uses),
+                resets_at: bounds.map(|bounds| bounds.end),
+            }
+        };
+        LimitsInUse {
+            time_zone: self.limits.time_zone.clone(),
+            limits: self.limits.limits.iter().map(in_use).collect(),
+        }
+    }
+}
+
+impl Usage {
+    fn none(limit: &Limit, period_start: Timestamp) -> Self {
+        Self {
+            direction: limit.direction,
+            kind: limit.kind.clone(),
+            period: limit.period,
+            period_start,
+            minor_units: 0,
+            uses: 0,
+            changed: false,
+        }
+    }
+
+    fn is_of(&self, limit: &Limit) -> bool {
+        (self.direction, self.period) == (limit.direction, limit.period) && self.kind == limit.kind
+    }
+}
+
+trait Applies {
+    fn is_for(&self, new: &Use<'_>) -> bool;
+}
+
+impl Applies for Limit {
+    fn is_for(&self, new: &Use<'_>) -> bool {
+        self.direction == new.direction && self.kind.as_deref().is_none_or(|kind| kind == new.kind)
+    }
+}
+
+/// The period in which an instant lies; `None` for a single transaction.
+fn bounds(zone: &TimeZone, period: Period, now: Timestamp) -> Option<Range<Timestamp>> {
+    match period {
+        Period::Transaction => None,
+        Period::Day => Some(zone.day_of(now)),
+        Period::Month => Some(zone.month_of(now)),
+    }
+}

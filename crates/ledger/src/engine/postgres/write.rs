@@ -1,0 +1,381 @@
+//! Writing what came of a group: rows travel as arrays, so a group costs the same few round trips
+//! whatever its size.
+
+use super::Error;
+use crate::engine::decide::{NewChange, NewHoldChange, NewLimitChange, WorkingSet};
+use crate::journal::encode::{self, day_of};
+use crate::journal::limits::{counter_text, limits_text};
+use kernel::Timestamp;
+use ledger_api::{Hold, Side};
+use sqlx::postgres::PgConnection;
+use std::collections::BTreeMap;
+
+pub(super) async fn write(tx: &mut PgConnection, set: &WorkingSet) -> Result<(), Error> {
+    if !set.new_accounts.is_empty() {
+        write_accounts(tx, set).await?;
+    }
+    // These are rare, and an account may change twice in a group: one at a time, in order.
+    for change in &set.new_changes {
+        write_change(tx, change).await?;
+    }
+    for change in &set.new_limit_changes {
+        write_limit_change(tx, change).await?;
+    }
+    if !set.new_holds.is_empty() {
+        write_holds(tx, set).await?;
+    }
+    write_changed_holds(tx, set).await?;
+    if !set.new_hold_changes.is_empty() {
+        write_hold_changes(tx, &set.new_hold_changes).await?;
+    }
+    if !set.new_transactions.is_empty() {
+        write_transactions(tx, set).await?;
+        write_metadata(tx, set).await?;
+        write_entries(tx, set).await?;
+    }
+    if !set.new_shifts.is_empty() {
+        write_shifts(tx, set).await?;
+    }
+    write_standings(tx, set).await?;
+    write_usages(tx, set).await?;
+    sqlx::query(
+        "with grouped as (insert into journal_groups (last_sequence, recorded_at) values ($1, $2)) \
+         update journal_head set last_sequence = $1, last_recorded_at = $2 where id = 1",
+    )
+    .bind(set.head.last_sequence)
+    .bind(set.head.last_recorded_at.as_micros())
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+async fn write_accounts(tx: &mut PgConnection, set: &WorkingSet) -> Result<(), Error> {
+    let new = &set.new_accounts;
+    let sequences: Vec<i64> = new.iter().map(|(sequence, _)| *sequence).collect();
+    sqlx::query(
+        "insert into accounts (sequence, id, name, opened_at) \
+         select * from unnest($1::bigint[], $2::uuid[], $3::text[], $4::bigint[])",
+    )
+    .bind(&sequences)
+    .bind(new.iter().map(|(_, one)| one.id.0).collect::<Vec<_>>())
+    .bind(new.iter().map(|(_, one)| one.name.as_str()).collect::<Vec<_>>())
+    .bind(new.iter().map(|(_, one)| one.opened_at.as_micros()).collect::<Vec<_>>())
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query(
+        "insert into account_states \
+         (account_sequence, currency_code, normal_side, status, lowest_available) \
+         select * from unnest($1::bigint[], $2::text[], $3::bigint[], $4::text[], $5::bigint[])",
+    )
+    .bind(&sequences)
+    .bind(new.iter().map(|(_, one)| one.currency.code()).collect::<Vec<_>>())
+    .bind(new.iter().map(|(_, one)| encode::side_number(one.normal_side)).collect::<Vec<_>>())
+    .bind(new.iter().map(|(_, one)| encode::status_word(one.status)).collect::<Vec<_>>())
+    .bind(new.iter().map(|(_, one)| one.constraint.lowest_available()).collect::<Vec<_>>())
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+async fn write_change(tx: &mut PgConnection, new: &NewChange) -> Result<(), Error> {
+    sqlx::query(
+        "with changed as (insert into account_changes \
+             (sequence, account_sequence, status, reason, changed_at) \
+             values ($1, $2, $3, $4, $5)) \
+         update account_states set status = $3 where account_sequence = $2",
+    )
+    .bind(new.sequence)
+    .bind(new.account_sequence)
+    .bind(encode::status_word(new.status))
+    .bind(&new.reason)
+    .bind(new.changed_at.as_micros())
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+async fn write_limit_change(tx: &mut PgConnection, new: &NewLimitChange) -> Result<(), Error> {
+    sqlx::query(
+        "with changed as (insert into limit_changes \
+             (sequence, account_sequence, limits, changed_at) values ($1, $2, $3, $4)) \
+         update account_states set limits = $3 where account_sequence = $2",
+    )
+    .bind(new.sequence)
+    .bind(new.account_sequence)
+    .bind(limits_text(&new.limits))
+    .bind(new.changed_at.as_micros())
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+async fn write_holds(tx: &mut PgConnection, set: &WorkingSet) -> Result<(), Error> {
+    let new: Vec<&Hold> = set.holds_to_add().collect();
+    let sequences: Vec<i64> = new.iter().map(|one| one.sequence).collect();
+    let expiries: Vec<Option<i64>> =
+        new.iter().map(|one| one.expires_at.map(Timestamp::as_micros)).collect();
+    sqlx::query(
+        "insert into holds (sequence, id, kind, description, reference, metadata, tolerance, \
+         expires_at, created_at) \
+         select * from unnest($1::bigint[], $2::uuid[], $3::text[], $4::text[], $5::text[], \
+                              $6::text[], $7::bigint[], $8::bigint[], $9::bigint[])",
+    )
+    .bind(&sequences)
+    .bind(new.iter().map(|one| one.id.0).collect::<Vec<_>>())
+    .bind(new.iter().map(|one| one.kind.as_str()).collect::<Vec<_>>())
+    .bind(new.iter().map(|one| one.description.as_deref()).collect::<Vec<_>>())
+    .bind(new.iter().map(|one| one.reference.as_deref()).collect::<Vec<_>>())
+    .bind(new.iter().map(|one| encode::metadata_text(&one.metadata)).collect::<Vec<_>>())
+    .bind(new.iter().map(|one| one.tolerance).collect::<Vec<_>>())
+    .bind(&expiries)
+    .bind(new.iter().map(|one| one.created_at.as_micros()).collect::<Vec<_>>())
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query(
+        "insert into hold_states (hold_sequence, status, captured, ended_by, expires_at) \
+         select * from unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[])",
+    )
+    .bind(&sequences)
+    .bind(new.iter().map(|one| encode::hold_status_word(one.status)).collect::<Vec<_>>())
+    .bind(new.iter().map(|one| one.captured).collect::<Vec<_>>())
+    .bind(new.iter().map(|one| one.ended_by).collect::<Vec<_>>())
+    .bind(&expiries)
+    .execute(&mut *tx)
+    .await?;
+    write_hold_legs(tx, set, &new).await
+}
+
+async fn write_hold_legs(
+    tx: &mut PgConnection,
+    set: &WorkingSet,
+    holds: &[&Hold],
+) -> Result<(), Error> {
+    let legs: Vec<[i64; 4]> = holds
+        .iter()
+        .flat_map(|hold| {
+            (0_i64..).zip(&hold.legs).map(|(leg_no, leg)| (hold.sequence, leg_no, leg))
+        })
+        .filter_map(|(hold, leg_no, leg)| {
+            let minor_units = leg.amount.minor_units();
+            let amount = match leg.direction {
+                Side::Debit => minor_units,
+                Side::Credit => 0_i64.saturating_sub(minor_units),
+            };
+            let account = set.accounts.get(&leg.account_id)?;
+            Some([hold, leg_no, account.sequence, amount])
+        })
+        .collect();
+    let column = |at: usize| legs.iter().map(|leg| leg[at]).collect::<Vec<_>>();
+    sqlx::query(
+        "insert into hold_legs (hold_sequence, leg_no, account_sequence, amount) \
+         select * from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[])",
+    )
+    .bind(column(0))
+    .bind(column(1))
+    .bind(column(2))
+    .bind(column(3))
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+async fn write_changed_holds(tx: &mut PgConnection, set: &WorkingSet) -> Result<(), Error> {
+    let changed: Vec<&Hold> = set.changed_holds().collect();
+    if changed.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "update hold_states s \
+         set status = n.status, captured = n.captured, ended_by = n.ended_by \
+         from unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[]) \
+              as n(hold_sequence, status, captured, ended_by) \
+         where s.hold_sequence = n.hold_sequence",
+    )
+    .bind(changed.iter().map(|one| one.sequence).collect::<Vec<_>>())
+    .bind(changed.iter().map(|one| encode::hold_status_word(one.status)).collect::<Vec<_>>())
+    .bind(changed.iter().map(|one| one.captured).collect::<Vec<_>>())
+    .bind(changed.iter().map(|one| one.ended_by).collect::<Vec<_>>())
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+async fn write_hold_changes(tx: &mut PgConnection, new: &[NewHoldChange]) -> Result<(), Error> {
+    sqlx::query(
+        "insert into hold_changes (sequence, hold_sequence, status, reason, changed_at) \
+         select * from unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::bigint[])",
+    )
+    .bind(new.iter().map(|one| one.sequence).collect::<Vec<_>>())
+    .bind(new.iter().map(|one| one.hold_sequence).collect::<Vec<_>>())
+    .bind(new.iter().map(|one| encode::hold_status_word(one.status)).collect::<Vec<_>>())
+    .bind(new.iter().map(|one| one.reason.as_deref()).collect::<Vec<_>>())
+    .bind(new.iter().map(|one| one.changed_at.as_micros()).collect::<Vec<_>>())
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+async fn write_transactions(tx: &mut PgConnection, set: &WorkingSet) -> Result<(), Error> {
+    let new = &set.new_transactions;
+    sqlx::query(
+        "insert into transactions \
+         (sequence, id, kind, description, reference, metadata, effective_at, recorded_at, \
+          reverses, captures) \
+         select * from unnest($1::bigint[], $2::uuid[], $3::text[], $4::text[], $5::text[], \
+                              $6::text[], $7::bigint[], $8::bigint[], $9::uuid[], $10::uuid[])",
+    )
+    .bind(new.iter().map(|one| one.sequence).collect::<Vec<_>>())
+    .bind(new.iter().map(|one| one.id.0).collect::<Vec<_>>())
+    .bind(new.iter().map(|one| one.kind.as_str()).collect::<Vec<_>>())
+    .bind(new.iter().map(|one| one.description.as_deref()).collect::<Vec<_>>())
+    .bind(new.iter().map(|one| one.reference.as_deref()).collect::<Vec<_>>())
+    .bind(new.iter().map(|one| encode::metadata_text(&one.metadata)).collect::<Vec<_>>())
+    .bind(new.iter().map(|one| one.effective_at.as_micros()).collect::<Vec<_>>())
+    .bind(new.iter().map(|one| one.recorded_at.as_micros()).collect::<Vec<_>>())
+    .bind(new.iter().map(|one| one.reverses.map(|original| original.0)).collect::<Vec<_>>())
+    .bind(new.iter().map(|one| one.captures.map(|hold| hold.0)).collect::<Vec<_>>())
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+async fn write_metadata(tx: &mut PgConnection, set: &WorkingSet) -> Result<(), Error> {
+    let (mut names, mut values, mut sequences) = (Vec::new(), Vec::new(), Vec::new());
+    for transaction in &set.new_transactions {
+        for (name, value) in &transaction.metadata {
+            names.push(name.as_str());
+            values.push(value.as_str());
+            sequences.push(transaction.sequence);
+        }
+    }
+    if names.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "insert into transaction_metadata (name, value, transaction_sequence) \
+         select * from unnest($1::text[], $2::text[], $3::bigint[])",
+    )
+    .bind(names)
+    .bind(values)
+    .bind(sequences)
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+async fn write_entries(tx: &mut PgConnection, set: &WorkingSet) -> Result<(), Error> {
+    let new = &set.new_entries;
+    sqlx::query(
+        "insert into entries (entry_key, account_sequence, amount, balance_after, previous) \
+         select * from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])",
+    )
+    .bind(new.iter().map(|one| one.entry_key).collect::<Vec<_>>())
+    .bind(new.iter().map(|one| one.account_sequence).collect::<Vec<_>>())
+    .bind(new.iter().map(|one| one.amount).collect::<Vec<_>>())
+    .bind(new.iter().map(|one| one.balance_after).collect::<Vec<_>>())
+    .bind(new.iter().map(|one| one.previous).collect::<Vec<_>>())
+    .execute(&mut *tx)
+    .await?;
+    let marks: Vec<_> = new.iter().filter(|one| one.is_mark).collect();
+    if marks.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "insert into entry_marks (account_sequence, entry_key) \
+         select * from unnest($1::bigint[], $2::bigint[])",
+    )
+    .bind(marks.iter().map(|one| one.account_sequence).collect::<Vec<_>>())
+    .bind(marks.iter().map(|one| one.entry_key).collect::<Vec<_>>())
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+async fn write_shifts(tx: &mut PgConnection, set: &WorkingSet) -> Result<(), Error> {
+    let new = &set.new_shifts;
+    sqlx::query(
+        "insert into shifted_entries \
+         (account_sequence, entry_key, effective_at, amount, shifted_after) \
+         select n.account, n.entry_key, n.effective_at, n.amount, \
+                coalesce(last.shifted_after, 0) \
+                + cast(sum(n.amount) over (partition by n.account order by n.entry_key) as bigint) \
+         from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[]) \
+              as n(account, entry_key, effective_at, amount) \
+         left join lateral (select shifted_after from shifted_entries s \
+                            where s.account_sequence = n.account \
+                            order by s.entry_key desc limit 1) last on true",
+    )
+    .bind(new.iter().map(|one| one.account_sequence).collect::<Vec<_>>())
+    .bind(new.iter().map(|one| one.entry_key).collect::<Vec<_>>())
+    .bind(new.iter().map(|one| one.effective_at.as_micros()).collect::<Vec<_>>())
+    .bind(new.iter().map(|one| one.amount).collect::<Vec<_>>())
+    .execute(&mut *tx)
+    .await?;
+    let mut days: BTreeMap<(i64, i64), i64> = BTreeMap::new();
+    for one in new {
+        let day = days.entry((one.account_sequence, day_of(one.effective_at))).or_default();
+        *day = day.saturating_add(one.amount);
+    }
+    sqlx::query(
+        "insert into shifted_days as d (account_sequence, day, amount) \
+         select * from unnest($1::bigint[], $2::bigint[], $3::bigint[]) \
+         on conflict (account_sequence, day) do update set amount = d.amount + excluded.amount",
+    )
+    .bind(days.keys().map(|(account, _)| *account).collect::<Vec<_>>())
+    .bind(days.keys().map(|(_, day)| *day).collect::<Vec<_>>())
+    .bind(days.values().copied().collect::<Vec<_>>())
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+async fn write_standings(tx: &mut PgConnection, set: &WorkingSet) -> Result<(), Error> {
+    let changed = set.changed_accounts();
+    if changed.is_empty() {
+        return Ok(());
+    }
+    let standings = || changed.iter().map(|one| one.standing);
+    sqlx::query(
+        "update account_states s \
+         set posted_debits = n.posted_debits, posted_credits = n.posted_credits, \
+             pending_debits = n.pending_debits, pending_credits = n.pending_credits, \
+             last_entry = n.last_entry, entry_count = n.entry_count \
+         from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], \
+                     $6::bigint[], $7::bigint[]) \
+              as n(account_sequence, posted_debits, posted_credits, pending_debits, \
+                   pending_credits, last_entry, entry_count) \
+         where s.account_sequence = n.account_sequence",
+    )
+    .bind(changed.iter().map(|one| one.sequence).collect::<Vec<_>>())
+    .bind(standings().map(|one| one.balances.posted_debits).collect::<Vec<_>>())
+    .bind(standings().map(|one| one.balances.posted_credits).collect::<Vec<_>>())
+    .bind(standings().map(|one| one.balances.pending_debits).collect::<Vec<_>>())
+    .bind(standings().map(|one| one.balances.pending_credits).collect::<Vec<_>>())
+    .bind(standings().map(|one| one.last_entry).collect::<Vec<_>>())
+    .bind(standings().map(|one| one.entry_count).collect::<Vec<_>>())
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+async fn write_usages(tx: &mut PgConnection, set: &WorkingSet) -> Result<(), Error> {
+    let changed: Vec<_> = set.changed_usages().collect();
+    if changed.is_empty() {
+        return Ok(());
+    }
+    sqlx::query(
+        "insert into limit_usages (account_sequence, counter, period_start, minor_units, uses) \
+         select * from unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[]) \
+         on conflict (account_sequence, counter) do update set \
+         period_start = excluded.period_start, minor_units = excluded.minor_units, \
+         uses = excluded.uses",
+    )
+    .bind(changed.iter().map(|(account, _)| *account).collect::<Vec<_>>())
+    .bind(changed.iter().map(|(_, used)| counter_text(used)).collect::<Vec<_>>())
+    .bind(changed.iter().map(|(_, used)| used.period_start.as_micros()).collect::<Vec<_>>())
+    .bind(changed.iter().map(|(_, used)| used.minor_units).collect::<Vec<_>>())
+    .bind(changed.iter().map(|(_, used)| used.uses).collect::<Vec<_>>())
+    .execute(tx)
+    .await?;
+    Ok(())
+}

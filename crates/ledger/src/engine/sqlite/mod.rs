@@ -1,0 +1,101 @@
+//! Writing a group on SQLite: one connection, prepared statements, one fsync.
+
+mod load;
+mod write;
+
+#[cfg(test)]
+pub(super) use load::REVERSED_SQL;
+
+use super::Decisions;
+use super::cache::AccountCache;
+use super::decide::{Head, WorkingSet};
+use super::group::Group;
+use kernel::{Clock, Timestamp};
+use rusqlite::{Connection, TransactionBehavior};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use store::StoreError;
+
+/// How long to wait for another process that holds the write lock (a migration, a backup).
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Statements kept prepared; the engine uses about thirty.
+const STATEMENTS_MAX: usize = 64;
+
+/// The most memory of pages, in KiB (below zero, as the pragma wants it). Postings touch pages all over
+/// the tables of accounts; those that do not fit are read and written again and again.
+const PAGE_CACHE_KIB: i64 = -65_536;
+
+/// How many pages may wait in the write-ahead log until they are copied into the database. A page that
+/// changes in many groups is then copied once.
+const CHECKPOINT_PAGES: i64 = 16_384;
+
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    #[error("the ledger's database refused: {0}")]
+    Database(#[from] rusqlite::Error),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Error {
+    /// Whether a command or the rows it touches are the cause, rather than the database itself.
+    pub(super) fn is_about_data(&self) -> bool {
+        match self {
+            Self::Database(error) => {
+                error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation)
+            }
+            Self::Store(_) => true,
+        }
+    }
+}
+
+pub(super) struct Writer {
+    connection: Connection,
+    cache: AccountCache,
+    clock: Arc<dyn Clock>,
+}
+
+impl Writer {
+    pub(super) fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+        let connection = Connection::open(path)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        connection.pragma_update(None, "journal_mode", "wal")?;
+        connection.pragma_update(None, "synchronous", "full")?;
+        connection.pragma_update(None, "cache_size", PAGE_CACHE_KIB)?;
+        connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+        // Without it `insert or replace` would go around the triggers that keep the journal as it is.
+        connection.pragma_update(None, "recursive_triggers", true)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+        Ok(Self { connection, cache: AccountCache::default(), clock })
+    }
+
+    /// Decides the commands and writes what came of them; durable when this returns.
+    pub(super) fn commit(&mut self, group: &Group) -> Result<Decisions, Error> {
+        // Dropped on any error below, the transaction leaves nothing behind.
+        let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        // The clock is read under the lock: a deadline that has passed for one command has passed for
+        // all that are decided after it.
+        let mut set = WorkingSet::new(read_head(&tx)?, self.clock.now());
+        self.cache.check(set.head);
+        load::load(&tx, group, &self.cache, &mut set)?;
+        let decisions = group.commands.iter().map(|command| set.decide(command)).collect();
+        if set.is_changed() {
+            write::write(&tx, &set)?;
+            tx.commit()?;
+        }
+        self.cache.keep(set);
+        Ok(decisions)
+    }
+}
+
+fn read_head(tx: &Connection) -> Result<Head, Error> {
+    let sql = "select last_sequence, last_recorded_at from journal_head where id = 1";
+    Ok(tx.prepare_cached(sql)?.query_row([], |row| {
+        Ok(Head {
+            last_sequence: row.get(0)?,
+            last_recorded_at: Timestamp::from_micros(row.get(1)?),
+        })
+    })?)
+}

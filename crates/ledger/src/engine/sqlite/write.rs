@@ -1,0 +1,248 @@
+//! Writing what came of a group, table by table.
+
+use super::Error;
+use crate::engine::decide::WorkingSet;
+use crate::journal::encode::{self, day_of};
+use crate::journal::limits::{counter_text, limits_text};
+use kernel::Timestamp;
+use ledger_api::Side;
+use rusqlite::{Connection, params};
+
+pub(super) fn write(tx: &Connection, set: &WorkingSet) -> Result<(), Error> {
+    write_accounts(tx, set)?;
+    write_changes(tx, set)?;
+    write_holds(tx, set)?;
+    write_transactions(tx, set)?;
+    write_entries(tx, set)?;
+    write_standings(tx, set)?;
+    write_usages(tx, set)?;
+    let (sequence, recorded_at) = (set.head.last_sequence, set.head.last_recorded_at.as_micros());
+    tx.prepare_cached("insert into journal_groups (last_sequence, recorded_at) values (?1, ?2)")?
+        .execute([sequence, recorded_at])?;
+    tx.prepare_cached(
+        "update journal_head set last_sequence = ?1, last_recorded_at = ?2 where id = 1",
+    )?
+    .execute([sequence, recorded_at])?;
+    Ok(())
+}
+
+fn write_accounts(tx: &Connection, set: &WorkingSet) -> Result<(), Error> {
+    let mut account = tx.prepare_cached(
+        "insert into accounts (sequence, id, name, opened_at) values (?1, ?2, ?3, ?4)",
+    )?;
+    let mut state = tx.prepare_cached(
+        "insert into account_states \
+         (account_sequence, currency_code, normal_side, status, lowest_available) \
+         values (?1, ?2, ?3, ?4, ?5)",
+    )?;
+    for (sequence, new) in &set.new_accounts {
+        account.execute(params![sequence, new.id.0, new.name, new.opened_at.as_micros()])?;
+        state.execute(params![
+            sequence,
+            new.currency.code(),
+            encode::side_number(new.normal_side),
+            encode::status_word(new.status),
+            new.constraint.lowest_available(),
+        ])?;
+    }
+    Ok(())
+}
+
+fn write_changes(tx: &Connection, set: &WorkingSet) -> Result<(), Error> {
+    let mut change = tx.prepare_cached(
+        "insert into account_changes (sequence, account_sequence, status, reason, changed_at) \
+         values (?1, ?2, ?3, ?4, ?5)",
+    )?;
+    let mut status =
+        tx.prepare_cached("update account_states set status = ?2 where account_sequence = ?1")?;
+    for new in &set.new_changes {
+        let word = encode::status_word(new.status);
+        change.execute(params![
+            new.sequence,
+            new.account_sequence,
+            word,
+            new.reason,
+            new.changed_at.as_micros(),
+        ])?;
+        status.execute(params![new.account_sequence, word])?;
+    }
+    let mut change = tx.prepare_cached(
+        "insert into limit_changes (sequence, account_sequence, limits, changed_at) \
+         values (?1, ?2, ?3, ?4)",
+    )?;
+    let mut limits =
+        tx.prepare_cached("update account_states set limits = ?2 where account_sequence = ?1")?;
+    for new in &set.new_limit_changes {
+        let text = limits_text(&new.limits);
+        let changed_at = new.changed_at.as_micros();
+        change.execute(params![new.sequence, new.account_sequence, text, changed_at])?;
+        limits.execute(params![new.account_sequence, text])?;
+    }
+    Ok(())
+}
+
+fn write_holds(tx: &Connection, set: &WorkingSet) -> Result<(), Error> {
+    let mut hold = tx.prepare_cached(
+        "insert into holds (sequence, id, kind, description, reference, metadata, tolerance, \
+         expires_at, created_at) values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+    )?;
+    let mut leg = tx.prepare_cached(
+        "insert into hold_legs (hold_sequence, leg_no, account_sequence, amount) \
+         values (?1, ?2, ?3, ?4)",
+    )?;
+    let mut state = tx.prepare_cached(
+        "insert into hold_states (hold_sequence, status, captured, ended_by, expires_at) \
+         values (?1, ?2, ?3, ?4, ?5)",
+    )?;
+    for new in set.holds_to_add() {
+        let expires_at = new.expires_at.map(Timestamp::as_micros);
+        hold.execute(params![
+            new.sequence,
+            new.id.0,
+            new.kind,
+            new.description,
+            new.reference,
+            encode::metadata_text(&new.metadata),
+            new.tolerance,
+            expires_at,
+            new.created_at.as_micros(),
+        ])?;
+        for (leg_no, one) in (0_i64..).zip(&new.legs) {
+            let Some(account) = set.accounts.get(&one.account_id) else { continue };
+            let minor_units = one.amount.minor_units();
+            let amount = match one.direction {
+                Side::Debit => minor_units,
+                Side::Credit => 0_i64.saturating_sub(minor_units),
+            };
+            leg.execute([new.sequence, leg_no, account.sequence, amount])?;
+        }
+        let status = encode::hold_status_word(new.status);
+        state.execute(params![new.sequence, status, new.captured, new.ended_by, expires_at])?;
+    }
+    let mut state = tx.prepare_cached(
+        "update hold_states set status = ?2, captured = ?3, ended_by = ?4 where hold_sequence = ?1",
+    )?;
+    for changed in set.changed_holds() {
+        let status = encode::hold_status_word(changed.status);
+        state.execute(params![changed.sequence, status, changed.captured, changed.ended_by])?;
+    }
+    let mut change = tx.prepare_cached(
+        "insert into hold_changes (sequence, hold_sequence, status, reason, changed_at) \
+         values (?1, ?2, ?3, ?4, ?5)",
+    )?;
+    for new in &set.new_hold_changes {
+        change.execute(params![
+            new.sequence,
+            new.hold_sequence,
+            encode::hold_status_word(new.status),
+            new.reason,
+            new.changed_at.as_micros(),
+        ])?;
+    }
+    Ok(())
+}
+
+fn write_transactions(tx: &Connection, set: &WorkingSet) -> Result<(), Error> {
+    let mut transaction = tx.prepare_cached(
+        "insert into transactions \
+         (sequence, id, kind, description, reference, metadata, effective_at, recorded_at, \
+          reverses, captures) \
+         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+    )?;
+    let mut metadata = tx.prepare_cached(
+        "insert into transaction_metadata (name, value, transaction_sequence) values (?1, ?2, ?3)",
+    )?;
+    for new in &set.new_transactions {
+        transaction.execute(params![
+            new.sequence,
+            new.id.0,
+            new.kind,
+            new.description,
+            new.reference,
+            encode::metadata_text(&new.metadata),
+            new.effective_at.as_micros(),
+            new.recorded_at.as_micros(),
+            new.reverses.map(|original| original.0),
+            new.captures.map(|hold| hold.0),
+        ])?;
+        for (name, value) in &new.metadata {
+            metadata.execute(params![name, value, new.sequence])?;
+        }
+    }
+    Ok(())
+}
+
+fn write_entries(tx: &Connection, set: &WorkingSet) -> Result<(), Error> {
+    let mut entry = tx.prepare_cached(
+        "insert into entries (entry_key, account_sequence, amount, balance_after, previous) \
+         values (?1, ?2, ?3, ?4, ?5)",
+    )?;
+    let mut mark =
+        tx.prepare_cached("insert into entry_marks (account_sequence, entry_key) values (?1, ?2)")?;
+    for new in &set.new_entries {
+        entry.execute(params![
+            new.entry_key,
+            new.account_sequence,
+            new.amount,
+            new.balance_after,
+            new.previous,
+        ])?;
+        if new.is_mark {
+            mark.execute([new.account_sequence, new.entry_key])?;
+        }
+    }
+    let mut shift = tx.prepare_cached(
+        "insert into shifted_entries \
+         (account_sequence, entry_key, effective_at, amount, shifted_after) \
+         values (?1, ?2, ?3, ?4, ?4 + coalesce((select shifted_after from shifted_entries \
+                 where account_sequence = ?1 order by entry_key desc limit 1), 0))",
+    )?;
+    let mut day = tx.prepare_cached(
+        "insert into shifted_days (account_sequence, day, amount) values (?1, ?2, ?3) \
+         on conflict (account_sequence, day) do update set amount = amount + excluded.amount",
+    )?;
+    for new in &set.new_shifts {
+        let account = new.account_sequence;
+        shift.execute([account, new.entry_key, new.effective_at.as_micros(), new.amount])?;
+        day.execute([account, day_of(new.effective_at), new.amount])?;
+    }
+    Ok(())
+}
+
+fn write_standings(tx: &Connection, set: &WorkingSet) -> Result<(), Error> {
+    let mut state = tx.prepare_cached(
+        "update account_states set posted_debits = ?2, posted_credits = ?3, pending_debits = ?4, \
+         pending_credits = ?5, last_entry = ?6, entry_count = ?7 where account_sequence = ?1",
+    )?;
+    for changed in set.changed_accounts() {
+        let standing = changed.standing;
+        state.execute(params![
+            changed.sequence,
+            standing.balances.posted_debits,
+            standing.balances.posted_credits,
+            standing.balances.pending_debits,
+            standing.balances.pending_credits,
+            standing.last_entry,
+            standing.entry_count,
+        ])?;
+    }
+    Ok(())
+}
+
+fn write_usages(tx: &Connection, set: &WorkingSet) -> Result<(), Error> {
+    let mut usage = tx.prepare_cached(
+        "insert into limit_usages (account_sequence, counter, period_start, minor_units, uses) \
+         values (?1, ?2, ?3, ?4, ?5) on conflict (account_sequence, counter) do update set \
+         period_start = ?3, minor_units = ?4, uses = ?5",
+    )?;
+    for (account_sequence, used) in set.changed_usages() {
+        usage.execute(params![
+            account_sequence,
+            counter_text(used),
+            used.period_start.as_micros(),
+            used.minor_units,
+            used.uses,
+        ])?;
+    }
+    Ok(())
+}

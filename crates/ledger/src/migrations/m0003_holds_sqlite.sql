@@ -1,0 +1,12 @@
+create trigger holds_refuse_update before update on holds
+begin select raise(abort, 'holds is append-only'); end;
+create trigger holds_refuse_delete before delete on holds
+begin select raise(abort, 'holds is append-only'); end;
+create trigger hold_legs_refuse_update before update on hold_legs
+begin select raise(abort, 'hold_legs is append-only'); end;
+create trigger hold_legs_refuse_delete before delete on hold_legs
+begin select raise(abort, 'hold_legs is append-only'); end;
+create trigger hold_changes_refuse_update before update on hold_changes
+begin select raise(abort, 'hold_changes is append-only'); end;
+create trigger hold_changes_refuse_delete before delete on hold_changes
+begin select raise(abort, 'hold_changes is append-only'); end;

@@ -1,0 +1,132 @@
+//! Every hold is what its making, its captures and its end say.
+
+use super::Finding;
+use super::repo::{CaptureRow, HoldChangeRow, HoldLegRow, HoldRow};
+use ledger_api::Balances;
+use std::collections::HashMap;
+
+/// A hold while what happens to it is folded.
+struct Folded {
+    stored: HoldRow,
+    legs: Vec<(i64, i64)>,
+    captured: i64,
+}
+
+/// The holds that are pending where the fold stands. One that has ended is checked and forgotten.
+#[derive(Default)]
+pub(super) struct Holds {
+    pending: HashMap<i64, Folded>,
+}
+
+impl Holds {
+    pub(super) fn add(&mut self, holds: Vec<HoldRow>, legs: &[HoldLegRow]) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        for stored in holds {
+            let sequence = stored.sequence;
+            let first = legs.partition_point(|leg| leg.hold_sequence < sequence);
+            let own = legs[first..].iter().take_while(|leg| leg.hold_sequence == sequence);
+            let own: Vec<_> = own.map(|leg| (leg.account_sequence, leg.amount)).collect();
+            if own.len() < 2 {
+                findings.push(finding(sequence, "a hold of fewer than two legs"));
+            }
+            self.pending.insert(sequence, Folded { stored, legs: own, captured: 0 });
+        }
+        findings
+    }
+
+    /// Captures and ends of a range of the journal.
+    pub(super) fn change(
+        &mut self,
+        captures: Vec<CaptureRow>,
+        changes: Vec<HoldChangeRow>,
+    ) -> Vec<Finding> {
+        let mut findings = Vec::new();
+        let captured = captures.into_iter().map(|row| (row.sequence, Event::Capture(row)));
+        let changed = changes.into_iter().map(|row| (row.sequence, Event::End(row)));
+        let mut events: Vec<_> = captured.chain(changed).collect();
+        events.sort_by_key(|(sequence, _)| *sequence);
+        for (sequence, event) in events {
+            let hold_sequence = match &event {
+                Event::Capture(row) => row.hold_sequence,
+                Event::End(row) => Some(row.hold_sequence),
+            };
+            let Some(hold) = hold_sequence.and_then(|hold| self.pending.get_mut(&hold)) else {
+                findings.push(finding(sequence, "captures or ends a hold that is not pending"));
+                continue;
+            };
+            let status = match event {
+                Event::Capture(row) => {
+                    if let Some(what) = hold.captured_by(&row) {
+                        findings.push(finding(sequence, what));
+                    }
+                    // The last capture is the one that the hold says ended it.
+                    (hold.stored.ended_by == Some(sequence)).then(|| "captured".to_owned())
+                }
+                Event::End(row) => Some(row.status),
+            };
+            if let Some(status) = status {
+                findings.extend(hold.stands(&status, Some(sequence)));
+                self.pending.retain(|hold, _| Some(*hold) != hold_sequence);
+            }
+        }
+        findings
+    }
+
+    /// What is still set aside, per account.
+    pub(super) fn end(self) -> (HashMap<i64, Balances>, Vec<Finding>) {
+        let mut pending: HashMap<i64, Balances> = HashMap::new();
+        let mut findings = Vec::new();
+        for hold in self.pending.values() {
+            findings.extend(hold.stands("pending", None));
+            for (account, amount) in &hold.legs {
+                let remaining = match hold.captured {
+                    0 => amount.saturating_abs(),
+                    captured => amount.saturating_abs().saturating_sub(captured),
+                };
+                let balances = pending.entry(*account).or_default();
+                let counter = match *amount > 0 {
+                    true => &mut balances.pending_debits,
+                    false => &mut balances.pending_credits,
+                };
+                *counter = counter.saturating_add(remaining);
+            }
+        }
+        (pending, findings)
+    }
+}
+
+enum Event {
+    Capture(CaptureRow),
+    End(HoldChangeRow),
+}
+
+impl Folded {
+    /// What is wrong with a capture, if anything.
+    fn captured_by(&mut self, row: &CaptureRow) -> Option<&'static str> {
+        let amount = self.legs.first().map_or(0, |leg| leg.1.saturating_abs());
+        self.captured =
+            self.captured.saturating_add(row.amount.unwrap_or_default().saturating_abs());
+        let legs = i64::try_from(self.legs.len()).unwrap_or(i64::MAX);
+        if row.legs != legs || row.same_legs != legs {
+            return Some("its legs are not those of the hold that it captures");
+        }
+        if self.captured > amount.saturating_add(self.stored.tolerance) {
+            return Some("more was captured than was held");
+        }
+        (self.captured >= amount && self.stored.ended_by != Some(row.sequence))
+            .then_some("nothing is left of the hold, which goes on")
+    }
+
+    fn stands(&self, status: &str, ended_by: Option<i64>) -> Option<Finding> {
+        let stored = (self.stored.status.as_str(), self.stored.captured, self.stored.ended_by);
+        let derived = (status, self.captured, ended_by);
+        (stored != derived).then(|| Finding {
+            sequence: self.stored.sequence,
+            what: format!("the hold stands at {stored:?}, its records say {derived:?}"),
+        })
+    }
+}
+
+fn finding(sequence: i64, what: &str) -> Finding {
+    Finding { sequence, what: what.to_owned() }
+}
