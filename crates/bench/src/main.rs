@@ -17,6 +17,7 @@ mod database;
 mod engine;
 mod over_http;
 mod report;
+mod requests;
 mod server;
 mod world;
 
@@ -61,7 +62,14 @@ enum Workload {
     W1,
     W2,
     W3,
+    W4,
     W5,
+    W6,
+}
+
+impl Workload {
+    /// Those that need the real program.
+    const OVER_HTTP: [Self; 6] = [Self::W1, Self::W2, Self::W3, Self::W4, Self::W5, Self::W6];
 }
 
 impl Args {
@@ -88,10 +96,7 @@ fn main() -> anyhow::Result<ExitCode> {
     if args.wants(Workload::Engine) {
         runtime.block_on(engine::measure(&args, &mut report))?;
     }
-    if [Workload::W1, Workload::W2, Workload::W3, Workload::W5]
-        .into_iter()
-        .any(|one| args.wants(one))
-    {
+    if Workload::OVER_HTTP.into_iter().any(|one| args.wants(one)) {
         runtime.block_on(over_http::measure(&args, &mut report))?;
     }
     print!("{}", report.table());

@@ -1,9 +1,10 @@
 //! One transfer a request, over HTTP to the real program.
 
-use crate::bare::Pgbench;
-use crate::client::{self, Between, Load, Outcome, Posted};
+use crate::bare::{self, Pgbench};
+use crate::client::{self, Outcome};
 use crate::database::Place;
 use crate::report::{Report, Target};
+use crate::requests::{Between, Load, Posted};
 use crate::server::{self, Server};
 use crate::{Args, Workload, world};
 use anyhow::Context;
@@ -19,6 +20,10 @@ const PASSWORD: &str = "demo-Finitech-1";
 /// How long events may take to be delivered after a load.
 const DELIVERY_MAX: Duration = Duration::from_secs(300);
 
+/// Transfers in each request of w4, and how many connections send them.
+const BULK_SIZE: usize = 1_000;
+const BULK_CONNECTIONS: usize = 8;
+
 /// Rates by round.
 #[derive(Default)]
 struct Rates {
@@ -27,7 +32,10 @@ struct Rates {
     w1: Vec<f64>,
     w2: Vec<f64>,
     w3: Vec<f64>,
+    bare: Vec<f64>,
+    w4: Vec<f64>,
     w5: Vec<f64>,
+    w6: Vec<f64>,
 }
 
 /// What else is known about the transfers of w1, over all rounds.
@@ -113,6 +121,22 @@ impl Bench<'_> {
             rates.w3.push(outcome.rate());
             self.wait_for_delivery().await?;
         }
+        if self.args.wants(Workload::W4) {
+            let mut bare = bare::Loop::make(self.args).await?;
+            rates.bare.push(bare.run(self.args.duration()).await?);
+            bare.remove().await?;
+            let (token, accounts) = (token.clone(), self.accounts.clone());
+            let bulk = Load::Bulk { token, accounts, size: BULK_SIZE };
+            let outcome = self.send_from("w4", BULK_CONNECTIONS, bulk, report).await?;
+            rates.w4.push(outcome.rate());
+            self.wait_for_delivery().await?;
+        }
+        if self.args.wants(Workload::W6) {
+            let (token, accounts) = (token.clone(), self.accounts.clone());
+            let outcome = self.send("w6", Load::Captures { token, accounts }, report).await?;
+            rates.w6.push(outcome.rate());
+            self.wait_for_delivery().await?;
+        }
         if self.args.wants(Workload::W5) && !costs.posted.is_empty() {
             let (accounts, posted) = (self.accounts.clone(), costs.posted.clone().into());
             let outcome =
@@ -141,8 +165,18 @@ impl Bench<'_> {
     }
 
     async fn send(&self, name: &str, load: Load, report: &mut Report) -> anyhow::Result<Outcome> {
+        self.send_from(name, self.args.connections, load, report).await
+    }
+
+    async fn send_from(
+        &self,
+        name: &str,
+        connections: usize,
+        load: Load,
+        report: &mut Report,
+    ) -> anyhow::Result<Outcome> {
         let Self { args, server, .. } = self;
-        let outcome = client::send(server.address, args.connections, load, args.duration()).await?;
+        let outcome = client::send(server.address, connections, load, args.duration()).await?;
         eprintln!("  {name}: {:.0}/s", outcome.rate());
         if let Some(example) = &outcome.example {
             report.problem(format!("{name}: {} answers like {example}", outcome.unexpected));
@@ -188,7 +222,16 @@ fn add_rates(rates: &Rates, report: &mut Report) {
         let pgbench = ("pgbench", rates.pgbench.as_slice());
         report.compare(w1, pgbench, "transfers/s", Some(Target::AtLeast(4.0)));
     }
-    let others = [("w2", &rates.w2, 0.8), ("w3", &rates.w3, 0.8), ("w5", &rates.w5, 1.0)];
+    if !rates.w4.is_empty() {
+        let bare = ("bare loop", rates.bare.as_slice());
+        report.compare(("w4", &rates.w4), bare, "transfers/s", Some(Target::AtLeast(0.5)));
+    }
+    let others = [
+        ("w2", &rates.w2, 0.8),
+        ("w3", &rates.w3, 0.8),
+        ("w5", &rates.w5, 1.0),
+        ("w6", &rates.w6, 0.5),
+    ];
     for (name, values, least) in others {
         if !values.is_empty() {
             report.compare((name, values), w1, "transfers/s", Some(Target::AtLeast(least)));

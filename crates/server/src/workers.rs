@@ -20,7 +20,7 @@ const EXPIRE_EVERY: Duration = Duration::from_secs(5);
 const EXPIRE_HOLDS_MAX: u32 = 1_000;
 /// How long a process keeps the right to deliver a stream without renewing it.
 const DELIVERY_LEASE: Duration = Duration::from_secs(30);
-const EVENTS_PER_DELIVERY: u32 = 500;
+const EVENTS_PER_DELIVERY: u32 = 2_000;
 /// The cursor's name of the one consumer there is.
 const BUS: &str = "event_bus";
 
