@@ -17,8 +17,11 @@ mod group;
 mod needs;
 mod postgres;
 mod sqlite;
+mod tail;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use tail::Tail;
 
 pub(crate) use decide::{ENTRIES_PER_MARK, LimitedAccount, Usage};
 
@@ -120,6 +123,7 @@ struct Waiting {
 #[derive(Clone)]
 pub(crate) struct Engine {
     queue: Arc<Mutex<Option<mpsc::Sender<Waiting>>>>,
+    tail: Arc<Tail>,
     /// Closed once the worker has ended, whatever ended it.
     running: watch::Receiver<()>,
 }
@@ -134,8 +138,9 @@ impl Engine {
         let group_max = config.group_max.max(1);
         let (sender, receiver) = mpsc::channel(queue_max);
         let (end, running) = watch::channel(());
+        let tail = Arc::new(Tail::new());
         if let Some(path) = store.sqlite_path() {
-            let writer = sqlite::Writer::open(&path, clock).map_err(unavailable)?;
+            let writer = sqlite::Writer::open(&path, clock, tail.clone()).map_err(unavailable)?;
             std::thread::Builder::new()
                 .name("ledger-writer".into())
                 .spawn(move || {
@@ -144,13 +149,13 @@ impl Engine {
                 })
                 .map_err(unavailable)?;
         } else {
-            let writer = postgres::Writer::new(store, clock);
+            let writer = postgres::Writer::new(store, clock, tail.clone());
             tokio::spawn(async move {
                 run_postgres(writer, receiver, group_max).await;
                 drop(end);
             });
         }
-        Ok(Self { queue: Arc::new(Mutex::new(Some(sender))), running })
+        Ok(Self { queue: Arc::new(Mutex::new(Some(sender))), tail, running })
     }
 
     /// Queues a command and waits for its outcome. Once queued, the command is carried out even if the
@@ -164,6 +169,11 @@ impl Engine {
             },
         )?;
         outcome.await.map_err(|_| lost())?
+    }
+
+    /// What this engine has written last.
+    pub(crate) fn tail(&self) -> Arc<Tail> {
+        self.tail.clone()
     }
 
     pub(crate) async fn shut_down(&self) {
