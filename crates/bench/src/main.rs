@@ -15,7 +15,9 @@ mod bare;
 mod client;
 mod database;
 mod engine;
+mod growth;
 mod over_http;
+mod reads;
 mod report;
 mod requests;
 mod server;
@@ -43,6 +45,11 @@ struct Args {
     /// How many accounts there are.
     #[arg(long, default_value_t = 100_000)]
     accounts: usize,
+    /// How many accounts and transfers there are in the large books of `growth`.
+    #[arg(long, default_value_t = 10_000_000)]
+    grown_accounts: usize,
+    #[arg(long, default_value_t = 20_000_000)]
+    grown_transfers: usize,
     /// How many connections send requests, one at a time each.
     #[arg(long, default_value_t = 256)]
     connections: usize,
@@ -65,16 +72,22 @@ enum Workload {
     W4,
     W5,
     W6,
+    W7,
+    W8,
+    /// Only when named: it takes long.
+    Growth,
 }
 
 impl Workload {
-    /// Those that need the real program.
-    const OVER_HTTP: [Self; 6] = [Self::W1, Self::W2, Self::W3, Self::W4, Self::W5, Self::W6];
+    /// Those that need the real program, and write or read.
+    const WRITES: [Self; 6] = [Self::W1, Self::W2, Self::W3, Self::W4, Self::W5, Self::W6];
+    const READS: [Self; 2] = [Self::W7, Self::W8];
 }
 
 impl Args {
     fn wants(&self, workload: Workload) -> bool {
-        self.workloads.is_empty() || self.workloads.contains(&workload)
+        let all = self.workloads.is_empty() && workload != Workload::Growth;
+        all || self.workloads.contains(&workload)
     }
 
     fn duration(&self) -> Duration {
@@ -96,8 +109,11 @@ fn main() -> anyhow::Result<ExitCode> {
     if args.wants(Workload::Engine) {
         runtime.block_on(engine::measure(&args, &mut report))?;
     }
-    if Workload::OVER_HTTP.into_iter().any(|one| args.wants(one)) {
+    if Workload::WRITES.into_iter().chain(Workload::READS).any(|one| args.wants(one)) {
         runtime.block_on(over_http::measure(&args, &mut report))?;
+    }
+    if args.wants(Workload::Growth) {
+        runtime.block_on(growth::measure(&args, &mut report))?;
     }
     print!("{}", report.table());
     if let Some(file) = &args.json {
