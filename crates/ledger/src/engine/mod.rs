@@ -31,6 +31,7 @@ use ledger_api::{
     Account, Hold, HoldRelease, LedgerError, LimitChange, LimitsInUse, NewAccount, NewCapture,
     NewHold, NewReversal, NewTransaction, Recorded, Refusal, StatusChange, Transaction,
 };
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use store::Store;
@@ -245,6 +246,10 @@ where
         Err(single) => single.answer(Err(error)),
     }
 }
+
+/// A map by ids. They are random or made in sequence, and a group looks up thousands: a keyed hash that is
+/// quick on short keys will do.
+type IdMap<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
 /// The result of each command of a group, in order.
 type Decisions = Vec<Result<Outcome, Refusal>>;
