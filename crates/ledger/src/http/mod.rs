@@ -9,5 +9,6 @@ mod problems;
 mod routes;
 mod search;
 mod statuses;
+mod streams;
 
 pub(crate) use routes::router;

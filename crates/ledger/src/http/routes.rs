@@ -2,7 +2,7 @@ use super::bodies::{
     AccountBody, OpenAccountBody, TransactionBody, TrialBalanceBody, TrialBalanceLineBody,
 };
 use super::problems::problem;
-use super::{balances, holds, limits, postings, search, statuses};
+use super::{balances, holds, limits, postings, search, statuses, streams};
 use crate::{Ledger, permissions};
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -34,6 +34,7 @@ pub(crate) fn router(ledger: Ledger) -> OpenApiRouter {
         .merge(postings::router())
         .merge(search::router())
         .merge(statuses::router())
+        .merge(streams::router())
         .with_state(ledger)
 }
 

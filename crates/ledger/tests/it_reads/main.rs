@@ -1,4 +1,4 @@
-//! Reading the ledger in every way, on every store.
+//! Reading the ledger in every way, and posting to it in a stream, on every store.
 #![expect(
     clippy::arithmetic_side_effects,
     clippy::unwrap_used,
@@ -10,4 +10,5 @@ mod holds;
 mod http;
 mod search;
 mod statements;
+mod streams;
 mod world;
