@@ -17,11 +17,13 @@ use store::testing::TestDatabase;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tower::ServiceExt;
+use web::Limits;
 
 store::on_every_store! {
     each_line_has_its_result_in_its_place,
     a_chain_is_posted_whole_or_not_at_all,
     results_come_while_lines_are_still_sent,
+    no_limit_of_other_requests_cuts_a_stream,
     a_slow_reader_holds_the_sender_back,
     a_line_that_is_too_long_ends_the_stream,
     a_cut_stream_is_resumed_by_ids,
@@ -232,6 +234,21 @@ async fn results_come_while_lines_are_still_sent(database: TestDatabase) {
     drop(lines);
     assert_eq!(next_results(&mut answer).await[0]["done"], true);
     assert_eq!(next_results(&mut answer).await, [Value::Null; 0]);
+}
+
+async fn no_limit_of_other_requests_cuts_a_stream(database: TestDatabase) {
+    let mut world = World::new(&database).await.with_accounts(2).await;
+    let limits = Limits { body_bytes_max: 100, duration_max: Duration::from_millis(50) };
+    world.router = routes(&world.ledger, limits);
+    let (mut lines, body) = Channel::<Bytes>::new(1);
+    let mut answer = answer(&world, Body::new(body)).await;
+    for id in 0..4 {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        lines.send_data(format!("{}\n", line(id, 1, 2, 1)).into()).await.unwrap();
+        assert_eq!(next_results(&mut answer).await[0]["status"], "posted");
+    }
+    drop(lines);
+    assert_eq!(next_results(&mut answer).await[0]["done"], true);
 }
 
 async fn a_slow_reader_holds_the_sender_back(database: TestDatabase) {

@@ -60,10 +60,8 @@ impl World {
         let clock = Arc::new(ManualClock::at(noon()));
         let ledger =
             Ledger::init(store.clone(), config, clock.clone(), Arc::new(SystemIds)).unwrap();
-        let (router, _) = ledger.router().split_for_parts();
         let limits = Limits { body_bytes_max: 1 << 20, duration_max: Duration::from_secs(30) };
-        let router = web::authenticate_with(router, Arc::new(Tokens));
-        let router = web::apply(router, limits, Arc::new(SystemIds));
+        let router = routes(&ledger, limits);
         Self { store, ledger, clock, router }
     }
 
@@ -135,6 +133,13 @@ impl World {
             }
         }
     }
+}
+
+/// The ledger's routes as the server serves them.
+pub(crate) fn routes(ledger: &Ledger, limits: Limits) -> Router {
+    let (router, _) = ledger.router().split_for_parts();
+    let router = web::authenticate_with(router, Arc::new(Tokens));
+    web::apply(router, limits, Arc::new(SystemIds))
 }
 
 pub(crate) fn side_of(account: u128) -> Side {
