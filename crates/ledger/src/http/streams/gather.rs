@@ -227,11 +227,8 @@ mod tests {
         while gatherer.has_batch() {
             batches.push(gatherer.take());
         }
-        let mut next = 1;
-        for slot in batches.iter().flat_map(|batch| &batch.slots) {
-            assert_eq!(slot.line(), next, "in order, each once");
-            next += 1;
-        }
+        let slots = batches.iter().flat_map(|batch| &batch.slots);
+        assert!((1..).zip(slots).all(|(line, slot)| slot.line() == line), "in order, each once");
         let sizes = |batch: &Batch| batch.chains.iter().map(Vec::len).collect();
         batches.iter().map(|batch| (batch.slots.len(), sizes(batch))).collect()
     }
