@@ -8,6 +8,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection};
 use std::path::{Path, PathBuf};
 use store::{Store, Target};
+use uuid::Uuid;
 
 pub(crate) struct Place {
     folder: tempfile::TempDir,
@@ -98,6 +99,26 @@ impl Place {
                 Ok(sqlx::query_scalar(sql).fetch_one(&mut connection).await?)
             }
         }
+    }
+
+    /// Has everything that was recorded so far count as delivered.
+    pub(crate) async fn mark_delivered(&self) -> anyhow::Result<()> {
+        let sql = "insert into outbox_cursors (consumer, position, holder, lease_until) \
+                   select 'event_bus', last_sequence, ";
+        match &self.postgres {
+            None => {
+                let sql = format!("{sql} zeroblob(16), 0 from journal_head");
+                self.sqlite_file()?.execute(&sql, [])?;
+            }
+            Some(database) => {
+                let mut connection = database.connect().await?;
+                sqlx::query("set search_path to ledger").execute(&mut connection).await?;
+                let nobody = Uuid::nil();
+                let sql = format!("{sql} '{nobody}', 0 from journal_head");
+                sqlx::query(AssertSqlSafe(sql)).execute(&mut connection).await?;
+            }
+        }
+        Ok(())
     }
 
     pub(crate) async fn remove(self) -> anyhow::Result<()> {

@@ -15,8 +15,11 @@ mod bare;
 mod client;
 mod database;
 mod engine;
+mod growth;
 mod over_http;
+mod reads;
 mod report;
+mod requests;
 mod server;
 mod world;
 
@@ -42,6 +45,11 @@ struct Args {
     /// How many accounts there are.
     #[arg(long, default_value_t = 100_000)]
     accounts: usize,
+    /// How many accounts and transfers there are in the large books of `growth`.
+    #[arg(long, default_value_t = 10_000_000)]
+    grown_accounts: usize,
+    #[arg(long, default_value_t = 20_000_000)]
+    grown_transfers: usize,
     /// How many connections send requests, one at a time each.
     #[arg(long, default_value_t = 256)]
     connections: usize,
@@ -61,12 +69,25 @@ enum Workload {
     W1,
     W2,
     W3,
+    W4,
     W5,
+    W6,
+    W7,
+    W8,
+    /// Only when named: it takes long.
+    Growth,
+}
+
+impl Workload {
+    /// Those that need the real program, and write or read.
+    const WRITES: [Self; 6] = [Self::W1, Self::W2, Self::W3, Self::W4, Self::W5, Self::W6];
+    const READS: [Self; 2] = [Self::W7, Self::W8];
 }
 
 impl Args {
     fn wants(&self, workload: Workload) -> bool {
-        self.workloads.is_empty() || self.workloads.contains(&workload)
+        let all = self.workloads.is_empty() && workload != Workload::Growth;
+        all || self.workloads.contains(&workload)
     }
 
     fn duration(&self) -> Duration {
@@ -88,11 +109,11 @@ fn main() -> anyhow::Result<ExitCode> {
     if args.wants(Workload::Engine) {
         runtime.block_on(engine::measure(&args, &mut report))?;
     }
-    if [Workload::W1, Workload::W2, Workload::W3, Workload::W5]
-        .into_iter()
-        .any(|one| args.wants(one))
-    {
+    if Workload::WRITES.into_iter().chain(Workload::READS).any(|one| args.wants(one)) {
         runtime.block_on(over_http::measure(&args, &mut report))?;
+    }
+    if args.wants(Workload::Growth) {
+        runtime.block_on(growth::measure(&args, &mut report))?;
     }
     print!("{}", report.table());
     if let Some(file) = &args.json {

@@ -1,13 +1,15 @@
 //! One transfer a request, over HTTP to the real program.
 
-use crate::bare::Pgbench;
-use crate::client::{self, Between, Load, Outcome, Posted};
+use crate::bare::{self, Pgbench};
+use crate::client::{self, Outcome};
 use crate::database::Place;
 use crate::report::{Report, Target};
+use crate::requests::{Between, Load, Posted};
 use crate::server::{self, Server};
-use crate::{Args, Workload, world};
+use crate::{Args, Workload, reads, world};
 use anyhow::Context;
 use serde_json::{Value, json};
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
@@ -19,6 +21,10 @@ const PASSWORD: &str = "demo-Finitech-1";
 /// How long events may take to be delivered after a load.
 const DELIVERY_MAX: Duration = Duration::from_secs(300);
 
+/// Transfers in each request of w4, and how many connections send them.
+const BULK_SIZE: usize = 1_000;
+const BULK_CONNECTIONS: usize = 8;
+
 /// Rates by round.
 #[derive(Default)]
 struct Rates {
@@ -27,7 +33,10 @@ struct Rates {
     w1: Vec<f64>,
     w2: Vec<f64>,
     w3: Vec<f64>,
+    bare: Vec<f64>,
+    w4: Vec<f64>,
     w5: Vec<f64>,
+    w6: Vec<f64>,
 }
 
 /// What else is known about the transfers of w1, over all rounds.
@@ -44,11 +53,13 @@ struct Costs {
     delivery_seconds: f64,
 }
 
-struct Bench<'a> {
+pub(crate) struct Bench<'a> {
     args: &'a Args,
     place: &'a Place,
-    server: Server,
-    accounts: Arc<[Uuid]>,
+    pub(crate) server: Server,
+    pub(crate) accounts: Arc<[Uuid]>,
+    /// The most memory that was resident at the end of a load, in MB.
+    pub(crate) memory: Cell<f64>,
 }
 
 pub(crate) async fn measure(args: &Args, report: &mut Report) -> anyhow::Result<()> {
@@ -59,28 +70,66 @@ pub(crate) async fn measure(args: &Args, report: &mut Report) -> anyhow::Result<
     };
     let place = Place::make(args.postgres.as_deref()).await?;
     let accounts = world::populate(&place, args.accounts).await?;
-    let server = Server::start(args, &place)?;
-    let bench = Bench { args, place: &place, server, accounts };
+    let history = match Workload::READS.into_iter().any(|one| args.wants(one)) {
+        true => Some(world::with_history(&place, &accounts).await?),
+        false => None,
+    };
+    let bench = Bench::start(args, &place, accounts)?;
     let (mut rates, mut costs) = (Rates::default(), Costs::default());
-    for _ in 0..args.rounds {
-        bench.round(pgbench.as_ref(), &mut rates, &mut costs, report).await?;
+    if Workload::WRITES.into_iter().any(|one| args.wants(one)) {
+        for _ in 0..args.rounds {
+            bench.round(pgbench.as_ref(), &mut rates, &mut costs, report).await?;
+        }
     }
-    let peak_memory = bench.server.peak_memory()?;
-    bench.server.stop()?;
-    if let Err(findings) = server::verify(args, &place)? {
-        report.problem(format!("finitech ledger verify: {findings}"));
+    if let Some(history) = &history {
+        bench.wait_for_delivery().await?;
+        reads::measure(args, &bench, history, report).await?;
     }
+    let (memory, (_, peak_memory)) = (bench.memory.get(), bench.server.memory()?);
+    bench.stop(args, &place, report)?;
     place.remove().await?;
     if let Some(pgbench) = pgbench {
         pgbench.remove().await?;
     }
-    add_rates(&rates, report);
-    add_costs(costs, report);
-    report.bounded("peak memory of the server", peak_memory, "MB", Target::AtMost(300.0));
+    if !rates.w1.is_empty() {
+        add_rates(&rates, report);
+        add_costs(costs, report);
+    }
+    report.bounded("memory of the server after a load", memory, "MB", Target::AtMost(300.0));
+    report.plain("peak memory, password hashes included", peak_memory, "MB");
     Ok(())
 }
 
-impl Bench<'_> {
+impl<'a> Bench<'a> {
+    pub(crate) fn start(
+        args: &'a Args,
+        place: &'a Place,
+        accounts: Arc<[Uuid]>,
+    ) -> anyhow::Result<Self> {
+        let server = Server::start(args, place)?;
+        Ok(Self { args, place, server, accounts, memory: Cell::new(0.0) })
+    }
+
+    /// Ends the server and verifies what it leaves behind.
+    pub(crate) fn stop(
+        self,
+        args: &Args,
+        place: &Place,
+        report: &mut Report,
+    ) -> anyhow::Result<()> {
+        self.server.stop()?;
+        if let Err(findings) = server::verify(args, place)? {
+            report.problem(format!("finitech ledger verify: {findings}"));
+        }
+        Ok(())
+    }
+
+    /// The load of w1.
+    pub(crate) fn transfers(&self, token: &Arc<str>) -> Load {
+        let (token, accounts) = (token.clone(), self.accounts.clone());
+        Load::Transfers { token, accounts, between: Between::Any }
+    }
+
     async fn round(
         &self,
         pgbench: Option<&Pgbench>,
@@ -113,6 +162,19 @@ impl Bench<'_> {
             rates.w3.push(outcome.rate());
             self.wait_for_delivery().await?;
         }
+        if self.args.wants(Workload::W4) {
+            let mut bare = bare::Loop::make(self.args).await?;
+            rates.bare.push(bare.run(self.args.duration()).await?);
+            bare.remove().await?;
+            rates.w4.push(bulk(self, &token, report).await?);
+            self.wait_for_delivery().await?;
+        }
+        if self.args.wants(Workload::W6) {
+            let (token, accounts) = (token.clone(), self.accounts.clone());
+            let outcome = self.send("w6", Load::Captures { token, accounts }, report).await?;
+            rates.w6.push(outcome.rate());
+            self.wait_for_delivery().await?;
+        }
         if self.args.wants(Workload::W5) && !costs.posted.is_empty() {
             let (accounts, posted) = (self.accounts.clone(), costs.posted.clone().into());
             let outcome =
@@ -140,9 +202,25 @@ impl Bench<'_> {
         Ok(rate)
     }
 
-    async fn send(&self, name: &str, load: Load, report: &mut Report) -> anyhow::Result<Outcome> {
+    pub(crate) async fn send(
+        &self,
+        name: &str,
+        load: Load,
+        report: &mut Report,
+    ) -> anyhow::Result<Outcome> {
+        self.send_from(name, self.args.connections, load, report).await
+    }
+
+    pub(crate) async fn send_from(
+        &self,
+        name: &str,
+        connections: usize,
+        load: Load,
+        report: &mut Report,
+    ) -> anyhow::Result<Outcome> {
         let Self { args, server, .. } = self;
-        let outcome = client::send(server.address, args.connections, load, args.duration()).await?;
+        let outcome = client::send(server.address, connections, load, args.duration()).await?;
+        self.memory.set(self.memory.get().max(server.memory()?.0));
         eprintln!("  {name}: {:.0}/s", outcome.rate());
         if let Some(example) = &outcome.example {
             report.problem(format!("{name}: {} answers like {example}", outcome.unexpected));
@@ -150,7 +228,7 @@ impl Bench<'_> {
         Ok(outcome)
     }
 
-    async fn sign_in(&self) -> anyhow::Result<Arc<str>> {
+    pub(crate) async fn sign_in(&self) -> anyhow::Result<Arc<str>> {
         let body = json!({ "identifier": IDENTIFIER, "password": PASSWORD }).to_string();
         let request = format!(
             "POST /api/v1/auth/login HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\n\
@@ -164,7 +242,7 @@ impl Bench<'_> {
     }
 
     /// What one load left to be delivered must not burden the next.
-    async fn wait_for_delivery(&self) -> anyhow::Result<()> {
+    pub(crate) async fn wait_for_delivery(&self) -> anyhow::Result<()> {
         let started = Instant::now();
         while self.place.undelivered().await? > 0 {
             anyhow::ensure!(started.elapsed() < DELIVERY_MAX, "the events are not delivered");
@@ -172,6 +250,17 @@ impl Bench<'_> {
         }
         Ok(())
     }
+}
+
+/// Transfers a second in requests of many.
+pub(crate) async fn bulk(
+    bench: &Bench<'_>,
+    token: &Arc<str>,
+    report: &mut Report,
+) -> anyhow::Result<f64> {
+    let (token, accounts) = (token.clone(), bench.accounts.clone());
+    let bulk = Load::Bulk { token, accounts, size: BULK_SIZE };
+    Ok(bench.send_from("w4", BULK_CONNECTIONS, bulk, report).await?.rate())
 }
 
 fn per_thousand(seconds: f64, answers: u32) -> f64 {
@@ -188,7 +277,16 @@ fn add_rates(rates: &Rates, report: &mut Report) {
         let pgbench = ("pgbench", rates.pgbench.as_slice());
         report.compare(w1, pgbench, "transfers/s", Some(Target::AtLeast(4.0)));
     }
-    let others = [("w2", &rates.w2, 0.8), ("w3", &rates.w3, 0.8), ("w5", &rates.w5, 1.0)];
+    if !rates.w4.is_empty() {
+        let bare = ("bare loop", rates.bare.as_slice());
+        report.compare(("w4", &rates.w4), bare, "transfers/s", Some(Target::AtLeast(0.5)));
+    }
+    let others = [
+        ("w2", &rates.w2, 0.8),
+        ("w3", &rates.w3, 0.8),
+        ("w5", &rates.w5, 1.0),
+        ("w6", &rates.w6, 0.5),
+    ];
     for (name, values, least) in others {
         if !values.is_empty() {
             report.compare((name, values), w1, "transfers/s", Some(Target::AtLeast(least)));

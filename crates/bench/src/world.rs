@@ -1,6 +1,7 @@
 //! The accounts that transfers go between.
 
 use crate::database::Place;
+use crate::reads::History;
 use kernel::{Currency, IdSource as _, Money};
 use ledger::{EngineConfig, Ledger};
 use ledger_api::{
@@ -46,6 +47,17 @@ pub(crate) async fn populate(place: &Place, accounts: usize) -> anyhow::Result<A
     ledger.shut_down().await;
     store.close().await?;
     Ok(ids.into())
+}
+
+/// Gives one of the accounts a long history.
+pub(crate) async fn with_history(place: &Place, accounts: &[Uuid]) -> anyhow::Result<History> {
+    let store = place.ledger_store().await?;
+    let ledger = start_ledger(&store, ENGINE)?;
+    let history = History::make(&ledger, accounts).await?;
+    place.mark_delivered().await?;
+    ledger.shut_down().await;
+    store.close().await?;
+    Ok(history)
 }
 
 async fn open(

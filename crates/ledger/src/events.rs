@@ -1,75 +1,93 @@
 //! The journal as a stream of events. There is no table of events beside it: each sequence number is one
 //! account, one change of an account or one transaction, and that is the event.
 
+use crate::engine::Tail;
 use crate::http::bodies::{
     HoldBody, HoldReleasedBody, LimitsChangedBody, OpenedBody, StatusChangedBody, TransactionBody,
 };
 use crate::journal::repo::Journal;
 use async_trait::async_trait;
 use kernel::{Event, Timestamp};
+use ledger_api::Transaction;
 use serde::Serialize;
+use std::sync::Arc;
 use store::outbox::EventSource;
 use store::{Store, StoreError};
+use tokio::sync::watch;
 
-pub(crate) struct JournalEvents(pub(crate) Journal);
+pub(crate) struct JournalEvents {
+    pub(crate) journal: Journal,
+    pub(crate) tail: Arc<Tail>,
+}
 
 #[async_trait]
 impl EventSource for JournalEvents {
     fn store(&self) -> &Store {
-        self.0.store()
+        self.journal.store()
     }
 
     async fn after(&self, position: i64, limit: u32) -> Result<Vec<Event>, StoreError> {
+        let limit_most = usize::try_from(limit).unwrap_or(usize::MAX);
+        if let Some(newest) = self.tail.after(position, limit_most) {
+            return Ok(newest.iter().map(|transaction| posted(transaction)).collect());
+        }
         // The kinds of records are read one after the other. What is committed in between must not
         // make a hole: only numbers that had been given out before count.
-        let last = self.0.last_sequence().await?;
+        let last = self.journal.last_sequence().await?;
         if last <= position {
             return Ok(Vec::new());
         }
         let limit_rows = i64::from(limit);
         let mut events = Vec::new();
-        for row in self.0.accounts_after(position, limit_rows).await? {
+        for row in self.journal.accounts_after(position, limit_rows).await? {
             let (sequence, opened_at) = (row.sequence, Timestamp::from_micros(row.opened_at));
             let id = row.id;
             let opened = OpenedBody::from(row.into_account()?);
             events.push(event(sequence, "ledger.account_opened", id, opened_at, &opened));
         }
-        for row in self.0.account_changes_after(position, limit_rows).await? {
+        for row in self.journal.account_changes_after(position, limit_rows).await? {
             let changed_at = Timestamp::from_micros(row.changed_at);
             let (sequence, id) = (row.sequence, row.id);
             let body = StatusChangedBody { id, status: row.status, reason: row.reason, changed_at };
             events.push(event(sequence, "ledger.account_status_changed", id, changed_at, &body));
         }
-        for row in self.0.limit_changes_after(position, limit_rows).await? {
+        for row in self.journal.limit_changes_after(position, limit_rows).await? {
             let changed_at = Timestamp::from_micros(row.changed_at);
             let (sequence, id) = (row.sequence, row.id);
             let limits = serde_json::from_str(&row.limits).unwrap_or_default();
             let body = LimitsChangedBody { id, limits, changed_at };
             events.push(event(sequence, "ledger.account_limits_changed", id, changed_at, &body));
         }
-        for hold in self.0.holds_after(position, limit_rows).await? {
+        for hold in self.journal.holds_after(position, limit_rows).await? {
             let (sequence, created_at, id) = (hold.sequence, hold.created_at, hold.id.0);
             let body = HoldBody::from(hold);
             events.push(event(sequence, "ledger.hold_created", id, created_at, &body));
         }
-        for row in self.0.hold_changes_after(position, limit_rows).await? {
+        for row in self.journal.hold_changes_after(position, limit_rows).await? {
             let released_at = Timestamp::from_micros(row.changed_at);
             let (sequence, id) = (row.sequence, row.id);
             let event_type = format!("ledger.hold_{}", row.status);
             let body = HoldReleasedBody { id, status: row.status, reason: row.reason, released_at };
             events.push(event(sequence, &event_type, id, released_at, &body));
         }
-        for transaction in self.0.transactions_after(position, limit_rows).await? {
-            let (sequence, recorded_at) = (transaction.sequence, transaction.recorded_at);
-            let id = transaction.id.0;
-            let body = TransactionBody::from(transaction);
-            events.push(event(sequence, "ledger.transaction_posted", id, recorded_at, &body));
+        for transaction in self.journal.transactions_after(position, limit_rows).await? {
+            events.push(posted(&transaction));
         }
         events.retain(|event| event.position <= last);
         events.sort_by_key(|event| event.position);
-        events.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+        events.truncate(limit_most);
         Ok(events)
     }
+
+    fn progress(&self) -> Option<watch::Receiver<i64>> {
+        Some(self.tail.progress())
+    }
+}
+
+fn posted(transaction: &Transaction) -> Event {
+    let (sequence, recorded_at) = (transaction.sequence, transaction.recorded_at);
+    let body = TransactionBody::from(transaction.clone());
+    event(sequence, "ledger.transaction_posted", transaction.id.0, recorded_at, &body)
 }
 
 fn event(

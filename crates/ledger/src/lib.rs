@@ -137,7 +137,7 @@ impl Ledger {
 
     /// The journal as a stream of events.
     pub fn events(&self) -> Arc<dyn EventSource> {
-        Arc::new(events::JournalEvents(self.journal.clone()))
+        Arc::new(events::JournalEvents { journal: self.journal.clone(), tail: self.engine.tail() })
     }
 
     /// Releases up to `limit` holds whose time is over, and tells how many it has dealt with.

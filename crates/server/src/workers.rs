@@ -1,7 +1,7 @@
 //! What runs beside the requests: delivering events, releasing holds over time, finishing what dead
 //! processes left.
 
-use kernel::{Clock, IdSource};
+use kernel::{Clock, IdSource, Timestamp};
 use ledger::Ledger;
 use ports::EventBus;
 use std::sync::Arc;
@@ -20,7 +20,14 @@ const EXPIRE_EVERY: Duration = Duration::from_secs(5);
 const EXPIRE_HOLDS_MAX: u32 = 1_000;
 /// How long a process keeps the right to deliver a stream without renewing it.
 const DELIVERY_LEASE: Duration = Duration::from_secs(30);
-const EVENTS_PER_DELIVERY: u32 = 500;
+/// How long it relies on that without asking again; the rest is for clocks that differ.
+const LEASE_KNOWN: Duration = Duration::from_secs(10);
+/// How often to write down what was delivered: not for each batch, which would compete with the ledger
+/// for its one writer.
+const SAVE_EVERY: Duration = Duration::from_secs(1);
+/// How long to wait for more after something was written.
+const GATHER: Duration = Duration::from_millis(20);
+const EVENTS_PER_DELIVERY: u32 = 2_000;
 /// The cursor's name of the one consumer there is.
 const BUS: &str = "event_bus";
 
@@ -42,8 +49,8 @@ impl Workers {
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         for source in sources {
-            let delivery =
-                Delivery { source, bus: bus.clone(), clock: clock.clone(), holder: ids.next() };
+            let (bus, clock) = (bus.clone(), clock.clone());
+            let delivery = Delivery { source, bus, clock, holder: ids.next(), cursor: None };
             tasks.spawn(deliver(delivery, stopped.clone()));
         }
         tasks.spawn(expire(ledger, stopped.clone()));
@@ -63,32 +70,92 @@ struct Delivery {
     bus: Arc<dyn EventBus>,
     clock: Arc<dyn Clock>,
     holder: Uuid,
+    cursor: Option<Cursor>,
 }
 
-async fn deliver(delivery: Delivery, mut stopped: watch::Receiver<bool>) {
+/// Where a process stands that delivers a stream.
+#[derive(Clone, Copy)]
+struct Cursor {
+    /// Up to where events are delivered.
+    position: i64,
+    /// Up to where the database knows that. Whoever takes over delivers the rest once more.
+    saved: i64,
+    saved_at: Timestamp,
+    /// Until when nobody else delivers.
+    lease_until: Timestamp,
+}
+
+async fn deliver(mut delivery: Delivery, mut stopped: watch::Receiver<bool>) {
     let module = delivery.source.store().module();
+    let mut progress = delivery.source.progress();
     while !*stopped.borrow() {
         match delivery.step().await {
             Ok(true) => continue,
             Ok(false) => {}
-            Err(error) => tracing::warn!(module, %error, "events were not delivered"),
+            Err(error) => {
+                delivery.cursor = None;
+                tracing::warn!(module, %error, "events were not delivered");
+            }
         }
-        pause(IDLE, &mut stopped).await;
+        match &mut progress {
+            Some(progress) => {
+                tokio::select! {
+                    () = pause(IDLE, &mut stopped) => {}
+                    // The engine may end before this does.
+                    Ok(()) = progress.changed() => pause(GATHER, &mut stopped).await,
+                }
+            }
+            None => pause(IDLE, &mut stopped).await,
+        }
+    }
+    if let Err(error) = delivery.save(delivery.clock.now()).await {
+        tracing::warn!(module, %error, "what was delivered last will be delivered again");
     }
 }
 
 impl Delivery {
     /// Delivers one batch; false if there was nothing to deliver or another process does it.
-    async fn step(&self) -> anyhow::Result<bool> {
-        let store = self.source.store();
+    async fn step(&mut self) -> anyhow::Result<bool> {
         let now = self.clock.now();
-        let cursor = outbox::lease_cursor(store, BUS, self.holder, now, DELIVERY_LEASE).await?;
-        let Some(position) = cursor else { return Ok(false) };
-        let events = self.source.after(position, EVENTS_PER_DELIVERY).await?;
-        let Some(last) = events.last().map(|event| event.position) else { return Ok(false) };
-        self.bus.publish(store.module(), &events).await?;
-        outbox::advance_cursor(store, BUS, self.holder, last).await?;
-        Ok(true)
+        let Some(cursor) = self.leased(now).await? else { return Ok(false) };
+        let events = self.source.after(cursor.position, EVENTS_PER_DELIVERY).await?;
+        let last = events.last().map(|event| event.position);
+        if let Some(position) = last {
+            self.bus.publish(self.source.store().module(), &events).await?;
+            self.cursor = Some(Cursor { position, ..cursor });
+        }
+        if now >= cursor.saved_at.plus(SAVE_EVERY) {
+            self.save(now).await?;
+        }
+        Ok(last.is_some())
+    }
+
+    async fn leased(&mut self, now: Timestamp) -> anyhow::Result<Option<Cursor>> {
+        if self.cursor.is_none_or(|cursor| now >= cursor.lease_until) {
+            let store = self.source.store();
+            let leased = outbox::lease_cursor(store, BUS, self.holder, now, DELIVERY_LEASE).await?;
+            self.cursor = leased.map(|position| Cursor {
+                position,
+                saved: position,
+                saved_at: now,
+                lease_until: now.plus(LEASE_KNOWN),
+            });
+        }
+        Ok(self.cursor)
+    }
+
+    /// Writes down what is delivered, and forgets the cursor if another process has it by now.
+    async fn save(&mut self, now: Timestamp) -> anyhow::Result<()> {
+        let Some(cursor) = self.cursor.filter(|cursor| cursor.position > cursor.saved) else {
+            return Ok(());
+        };
+        let (store, position) = (self.source.store(), cursor.position);
+        let until = now.plus(DELIVERY_LEASE);
+        let still = outbox::advance_cursor(store, BUS, self.holder, position, until).await?;
+        let lease_until = now.plus(LEASE_KNOWN);
+        self.cursor =
+            still.then_some(Cursor { saved: position, saved_at: now, lease_until, ..cursor });
+        Ok(())
     }
 }
 

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use kernel::{Event, Timestamp};
 use sea_orm::{ConnectionTrait, FromQueryResult};
 use std::time::Duration;
+use tokio::sync::watch;
 use uuid::Uuid;
 
 /// An event about to be written; its position is given by the store.
@@ -58,6 +59,12 @@ pub trait EventSource: Send + Sync {
 
     /// Up to `limit` events after `position`, in order.
     async fn after(&self, position: i64, limit: u32) -> Result<Vec<Event>, StoreError>;
+
+    /// Changes when this process writes to the stream; `None` when it cannot tell. Other processes write
+    /// as well, so whoever follows a stream has to look now and then in any case.
+    fn progress(&self) -> Option<watch::Receiver<i64>> {
+        None
+    }
 }
 
 /// The stream of the `outbox` table.
@@ -132,19 +139,23 @@ pub async fn lease_cursor(
     Ok(cursor.map(|cursor| cursor.position))
 }
 
-/// Records that everything up to `position` was delivered. Does nothing once another process reads.
+/// Records that everything up to `position` was delivered, and renews the lease. False, and nothing
+/// happens, once another process reads.
 pub async fn advance_cursor(
     store: &Store,
     consumer: &str,
     holder: Uuid,
     position: i64,
-) -> Result<(), StoreError> {
+    lease_until: Timestamp,
+) -> Result<bool, StoreError> {
     let tx = store.begin().await?;
-    tx.execute_raw(store.statement(
-        "update outbox_cursors set position = $1 \
-         where consumer = $2 and holder = $3 and position < $1",
-        [position.into(), consumer.into(), holder.into()],
-    ))
-    .await?;
-    Ok(tx.commit().await?)
+    let advanced = tx
+        .execute_raw(store.statement(
+            "update outbox_cursors set position = $1, lease_until = $4 \
+             where consumer = $2 and holder = $3 and position < $1",
+            [position.into(), consumer.into(), holder.into(), lease_until.as_micros().into()],
+        ))
+        .await?;
+    tx.commit().await?;
+    Ok(advanced.rows_affected() > 0)
 }

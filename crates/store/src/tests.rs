@@ -238,11 +238,12 @@ async fn one_process_reads_for_a_consumer(database: TestDatabase) {
     let lease = |holder, now| outbox::lease_cursor(&store, "bus", holder, now, LEASE);
     assert_eq!(lease(one, NOW).await.unwrap(), Some(0));
     assert_eq!(lease(two, NOW).await.unwrap(), None);
-    outbox::advance_cursor(&store, "bus", one, 7).await.unwrap();
-    outbox::advance_cursor(&store, "bus", two, 9).await.unwrap();
+    let until = NOW.plus(LEASE);
+    assert!(outbox::advance_cursor(&store, "bus", one, 7, until).await.unwrap());
+    assert!(!outbox::advance_cursor(&store, "bus", two, 9, until).await.unwrap());
     assert_eq!(lease(one, NOW).await.unwrap(), Some(7));
     let later = NOW.plus(LEASE * 2);
     assert_eq!(lease(two, later).await.unwrap(), Some(7));
-    outbox::advance_cursor(&store, "bus", one, 8).await.unwrap();
+    assert!(!outbox::advance_cursor(&store, "bus", one, 8, later.plus(LEASE)).await.unwrap());
     assert_eq!(lease(two, later).await.unwrap(), Some(7));
 }

@@ -1,8 +1,8 @@
 //! Accounts as the last groups left them, so that a busy account is not read again for each group.
 
+use super::IdMap;
 use super::decide::{AccountState, Head, WorkingSet};
 use ledger_api::AccountId;
-use std::collections::HashMap;
 
 /// The most accounts that are kept: a hundred thousand take some 20 MB.
 const ACCOUNTS_MAX: usize = 131_072;
@@ -12,7 +12,7 @@ const ACCOUNTS_MAX: usize = 131_072;
 #[derive(Debug, Default)]
 pub(super) struct AccountCache {
     as_of: i64,
-    accounts: HashMap<AccountId, AccountState>,
+    accounts: IdMap<AccountId, AccountState>,
 }
 
 impl AccountCache {

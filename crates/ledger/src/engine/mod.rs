@@ -17,8 +17,11 @@ mod group;
 mod needs;
 mod postgres;
 mod sqlite;
+mod tail;
 #[cfg(test)]
 mod tests;
+
+pub(crate) use tail::Tail;
 
 pub(crate) use decide::{ENTRIES_PER_MARK, LimitedAccount, Usage};
 
@@ -28,6 +31,7 @@ use ledger_api::{
     Account, Hold, HoldRelease, LedgerError, LimitChange, LimitsInUse, NewAccount, NewCapture,
     NewHold, NewReversal, NewTransaction, Recorded, Refusal, StatusChange, Transaction,
 };
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 use store::Store;
@@ -130,6 +134,7 @@ impl Queued {
 #[derive(Clone)]
 pub(crate) struct Engine {
     queue: Arc<Mutex<Option<mpsc::Sender<Waiting>>>>,
+    tail: Arc<Tail>,
     /// Closed once the worker has ended, whatever ended it.
     running: watch::Receiver<()>,
 }
@@ -144,8 +149,9 @@ impl Engine {
         let group_max = config.group_max.max(1);
         let (sender, receiver) = mpsc::channel(queue_max);
         let (end, running) = watch::channel(());
+        let tail = Arc::new(Tail::new());
         if let Some(path) = store.sqlite_path() {
-            let writer = sqlite::Writer::open(&path, clock).map_err(unavailable)?;
+            let writer = sqlite::Writer::open(&path, clock, tail.clone()).map_err(unavailable)?;
             std::thread::Builder::new()
                 .name("ledger-writer".into())
                 .spawn(move || {
@@ -154,13 +160,13 @@ impl Engine {
                 })
                 .map_err(unavailable)?;
         } else {
-            let writer = postgres::Writer::new(store, clock);
+            let writer = postgres::Writer::new(store, clock, tail.clone());
             tokio::spawn(async move {
                 run_postgres(writer, receiver, group_max).await;
                 drop(end);
             });
         }
-        Ok(Self { queue: Arc::new(Mutex::new(Some(sender))), running })
+        Ok(Self { queue: Arc::new(Mutex::new(Some(sender))), tail, running })
     }
 
     /// Queues a command and waits for its outcome. Once queued, the command is carried out even if the
@@ -183,6 +189,11 @@ impl Engine {
         let sender = self.sender().ok_or_else(stopping)?;
         sender.send(Waiting { command, answer }).await.map_err(|_| stopping())?;
         Ok(Queued(outcome))
+    }
+
+    /// What this engine has written last.
+    pub(crate) fn tail(&self) -> Arc<Tail> {
+        self.tail.clone()
     }
 
     pub(crate) async fn shut_down(&self) {
@@ -254,6 +265,10 @@ where
         Err(single) => single.answer(Err(error)),
     }
 }
+
+/// A map by ids. They are random or made in sequence, and a group looks up thousands: a keyed hash that is
+/// quick on short keys will do.
+type IdMap<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
 /// The result of each command of a group, in order.
 type Decisions = Vec<Result<Outcome, Refusal>>;

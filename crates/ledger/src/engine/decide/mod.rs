@@ -14,13 +14,12 @@ pub(super) use accounts::{AccountState, Standing};
 pub(crate) use limits::{LimitedAccount, Usage};
 pub(crate) use postings::ENTRIES_PER_MARK;
 
-use super::{Command, Outcome};
+use super::{Command, IdMap, Outcome};
 use kernel::Timestamp;
 use ledger_api::{
     Account, AccountId, AccountStatus, Hold, HoldId, HoldStatus, Limits, Refusal, Transaction,
     TransactionId,
 };
-use std::collections::HashMap;
 use std::sync::Arc;
 
 /// The end of the journal.
@@ -98,16 +97,16 @@ pub(super) struct HoldState {
 pub(super) struct WorkingSet {
     pub(super) head: Head,
     /// Accounts that the group touches and that exist.
-    pub(super) accounts: HashMap<AccountId, AccountState>,
+    pub(super) accounts: IdMap<AccountId, AccountState>,
     /// Accounts that the group wants to open or change, as far as they exist.
-    pub(super) existing_accounts: HashMap<AccountId, Account>,
+    pub(super) existing_accounts: IdMap<AccountId, Account>,
     /// Transactions with an id that the group wants to post.
-    pub(super) existing_transactions: HashMap<TransactionId, Arc<Transaction>>,
+    pub(super) existing_transactions: IdMap<TransactionId, Arc<Transaction>>,
     /// How much of each transaction that the group wants to reverse was reversed before, in minor units of
     /// the first leg.
-    pub(super) reversed: HashMap<TransactionId, i64>,
+    pub(super) reversed: IdMap<TransactionId, i64>,
     /// Holds that the group wants to make, capture or release, as far as they exist.
-    pub(super) holds: HashMap<HoldId, HoldState>,
+    pub(super) holds: IdMap<HoldId, HoldState>,
     pub(super) new_accounts: Vec<(i64, Account)>,
     pub(super) new_changes: Vec<NewChange>,
     pub(super) new_limit_changes: Vec<NewLimitChange>,
@@ -142,11 +141,11 @@ impl WorkingSet {
     pub(super) fn new(head: Head, now: Timestamp) -> Self {
         Self {
             head,
-            accounts: HashMap::new(),
-            existing_accounts: HashMap::new(),
-            existing_transactions: HashMap::new(),
-            reversed: HashMap::new(),
-            holds: HashMap::new(),
+            accounts: IdMap::default(),
+            existing_accounts: IdMap::default(),
+            existing_transactions: IdMap::default(),
+            reversed: IdMap::default(),
+            holds: IdMap::default(),
             new_accounts: Vec::new(),
             new_changes: Vec::new(),
             new_limit_changes: Vec::new(),

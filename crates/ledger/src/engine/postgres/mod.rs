@@ -11,6 +11,7 @@ use super::Decisions;
 use super::cache::AccountCache;
 use super::decide::{Head, WorkingSet};
 use super::group::Group;
+use super::tail::Tail;
 use kernel::{Clock, Timestamp};
 use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgPool};
@@ -51,12 +52,13 @@ pub(super) struct Writer {
     pool: PgPool,
     cache: Arc<Mutex<AccountCache>>,
     clock: Arc<dyn Clock>,
+    tail: Arc<Tail>,
 }
 
 impl Writer {
     /// A connection of its own, set up like the store's: readers that take all of those must not keep
     /// postings waiting.
-    pub(super) fn new(store: &Store, clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn new(store: &Store, clock: Arc<dyn Clock>, tail: Arc<Tail>) -> Self {
         let shared = store.postgres_pool();
         let pool = shared
             .options()
@@ -66,7 +68,7 @@ impl Writer {
             // Saves a round trip per group. A connection that broke fails the first attempt.
             .test_before_acquire(false)
             .connect_lazy_with(shared.connect_options().as_ref().clone());
-        Self { pool, cache: Arc::default(), clock }
+        Self { pool, cache: Arc::default(), clock, tail }
     }
 
     pub(super) async fn close(&self) {
@@ -104,6 +106,7 @@ impl Writer {
         if set.is_changed() {
             write::write(&mut tx, &set).await?;
             tx.commit().await?;
+            self.tail.push(std::mem::take(&mut set.new_transactions), set.head.last_sequence);
         }
         cache.keep(set);
         Ok(decisions)

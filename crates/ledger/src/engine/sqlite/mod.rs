@@ -10,6 +10,7 @@ use super::Decisions;
 use super::cache::AccountCache;
 use super::decide::{Head, WorkingSet};
 use super::group::Group;
+use super::tail::Tail;
 use kernel::{Clock, Timestamp};
 use rusqlite::{Connection, TransactionBehavior};
 use std::path::Path;
@@ -55,10 +56,11 @@ pub(super) struct Writer {
     connection: Connection,
     cache: AccountCache,
     clock: Arc<dyn Clock>,
+    tail: Arc<Tail>,
 }
 
 impl Writer {
-    pub(super) fn open(path: &Path, clock: Arc<dyn Clock>) -> Result<Self, Error> {
+    pub(super) fn open(path: &Path, clock: Arc<dyn Clock>, tail: Arc<Tail>) -> Result<Self, Error> {
         let connection = Connection::open(path)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.pragma_update(None, "journal_mode", "wal")?;
@@ -68,7 +70,7 @@ impl Writer {
         // Without it `insert or replace` would go around the triggers that keep the journal as it is.
         connection.pragma_update(None, "recursive_triggers", true)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
-        Ok(Self { connection, cache: AccountCache::default(), clock })
+        Ok(Self { connection, cache: AccountCache::default(), clock, tail })
     }
 
     /// Decides the commands and writes what came of them; durable when this returns.
@@ -84,6 +86,7 @@ impl Writer {
         if set.is_changed() {
             write::write(&tx, &set)?;
             tx.commit()?;
+            self.tail.push(std::mem::take(&mut set.new_transactions), set.head.last_sequence);
         }
         self.cache.keep(set);
         Ok(decisions)

@@ -1,0 +1,225 @@
+//! Requests made one after the other in the same bytes: ids and amounts are written over placeholders.
+
+use crate::world::{Dice, KIND};
+use kernel::IdSource as _;
+use ports::SystemIds;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// What every connection sends, again and again.
+#[derive(Clone)]
+pub(crate) enum Load {
+    Get {
+        path: &'static str,
+    },
+    /// Any of these paths.
+    Reads {
+        token: Arc<str>,
+        paths: Arc<[String]>,
+    },
+    Transfers {
+        token: Arc<str>,
+        accounts: Arc<[Uuid]>,
+        between: Between,
+    },
+    /// So many transfers in each request.
+    Bulk {
+        token: Arc<str>,
+        accounts: Arc<[Uuid]>,
+        size: usize,
+    },
+    /// A hold, and then its capture.
+    Captures {
+        token: Arc<str>,
+        accounts: Arc<[Uuid]>,
+    },
+    Replays {
+        token: Arc<str>,
+        accounts: Arc<[Uuid]>,
+        posted: Arc<[Posted]>,
+    },
+}
+
+/// Which accounts transfers go between, by place.
+#[derive(Clone, Copy)]
+pub(crate) enum Between {
+    Any,
+    From(usize),
+    To(usize),
+}
+
+/// A transfer as it was sent, by the accounts' places.
+#[derive(Clone, Copy)]
+pub(crate) struct Posted {
+    id: Uuid,
+    from: u32,
+    to: u32,
+    amount: u32,
+}
+
+pub(crate) struct Requests {
+    load: Load,
+    template: Template,
+    /// The capture that follows a hold.
+    second: Template,
+    /// The hold that waits for its capture.
+    held: Option<Uuid>,
+    dice: Dice,
+    /// Which posted transfer comes next, and how far it is to the one after.
+    next: usize,
+    step: usize,
+}
+
+/// A request that is ready to be sent.
+pub(crate) struct Prepared<'a> {
+    pub(crate) bytes: &'a [u8],
+    pub(crate) expected: u16,
+    /// How much of the work that is measured its answer ends.
+    pub(crate) weight: u32,
+    /// What it posts, if it is one transfer and for the first time.
+    pub(crate) posted: Option<Posted>,
+}
+
+/// A request with ids and three-digit amounts to fill in.
+struct Template {
+    bytes: Vec<u8>,
+    ids: Vec<usize>,
+    amounts: Vec<usize>,
+}
+
+const NO_ID: Uuid = Uuid::nil();
+const NO_AMOUNT: &str = "__n";
+
+impl Requests {
+    /// For one of `connections`, which has this number.
+    pub(crate) fn new(load: Load, number: usize, connections: usize) -> Self {
+        let mut second = Template::new(String::new());
+        let template = match &load {
+            Load::Get { path } => {
+                Template::new(format!("GET {path} HTTP/1.1\r\nhost: bench\r\n\r\n"))
+            }
+            Load::Reads { .. } => Template::new(String::new()),
+            Load::Transfers { token, .. } | Load::Replays { token, .. } => {
+                Template::post("transactions", token, &transfer())
+            }
+            Load::Bulk { token, size, .. } => {
+                let all = vec![transfer(); *size].join(",");
+                Template::post("transactions/bulk", token, &format!("{{\"transactions\":[{all}]}}"))
+            }
+            Load::Captures { token, .. } => {
+                let capture = format!("{{\"id\":\"{NO_ID}\"}}");
+                let path = format!("holds/{NO_ID}/capture");
+                second = Template::post(&path, token, &capture);
+                Template::post("holds", token, &transfer())
+            }
+        };
+        let dice = Dice::new(number);
+        Self { load, template, second, held: None, dice, next: number, step: connections }
+    }
+
+    pub(crate) fn prepare(&mut self) -> Prepared<'_> {
+        let mut is_second = false;
+        let (expected, weight, posted) = match self.load.clone() {
+            Load::Get { .. } => (200, 1, None),
+            Load::Reads { token, paths } => {
+                let path = &paths[self.dice.roll(paths.len())];
+                let text = format!(
+                    "GET {path} HTTP/1.1\r\nhost: bench\r\nauthorization: Bearer {token}\r\n\r\n"
+                );
+                self.template.bytes = text.into_bytes();
+                (200, 1, None)
+            }
+            Load::Transfers { accounts, between, .. } => {
+                let one = self.roll(&accounts, between);
+                self.template.write(&[one], &accounts);
+                (201, 1, Some(one))
+            }
+            Load::Bulk { accounts, size, .. } => {
+                let all: Vec<Posted> =
+                    (0..size).map(|_| self.roll(&accounts, Between::Any)).collect();
+                self.template.write(&all, &accounts);
+                (200, size as u32, None)
+            }
+            Load::Captures { accounts, .. } => match self.held.take() {
+                Some(hold) => {
+                    self.second.write_ids(&[hold, SystemIds.next()]);
+                    is_second = true;
+                    (201, 1, None)
+                }
+                None => {
+                    let one = self.roll(&accounts, Between::Any);
+                    self.held = Some(one.id);
+                    self.template.write(&[one], &accounts);
+                    (201, 0, None)
+                }
+            },
+            Load::Replays { accounts, posted, .. } => {
+                let one = posted[self.next % posted.len()];
+                self.next += self.step;
+                self.template.write(&[one], &accounts);
+                (201, 1, None)
+            }
+        };
+        let template = if is_second { &self.second } else { &self.template };
+        Prepared { bytes: &template.bytes, expected, weight, posted }
+    }
+
+    fn roll(&mut self, accounts: &[Uuid], between: Between) -> Posted {
+        let (one, other) = self.dice.pair(accounts.len());
+        let (from, to) = match between {
+            Between::Any => (one, other),
+            // The one that is hot, and any that is not it.
+            Between::From(hot) => (hot, if one == hot { other } else { one }),
+            Between::To(hot) => (if one == hot { other } else { one }, hot),
+        };
+        let amount = self.dice.roll(900) as u32 + 100;
+        Posted { id: SystemIds.next(), from: from as u32, to: to as u32, amount }
+    }
+}
+
+impl Template {
+    fn new(text: String) -> Self {
+        let find_all = |what: &str| text.match_indices(what).map(|(at, _)| at).collect();
+        let (ids, amounts) = (find_all(&NO_ID.to_string()), find_all(NO_AMOUNT));
+        Self { bytes: text.into_bytes(), ids, amounts }
+    }
+
+    fn post(path: &str, token: &str, body: &str) -> Self {
+        Self::new(format!(
+            "POST /api/v1/ledger/{path} HTTP/1.1\r\nhost: bench\r\n\
+             authorization: Bearer {token}\r\ncontent-type: application/json\r\n\
+             content-length: {}\r\n\r\n{body}",
+            body.len()
+        ))
+    }
+
+    fn write(&mut self, transfers: &[Posted], accounts: &[Uuid]) {
+        for (at, one) in transfers.iter().enumerate() {
+            let ids = [one.id, accounts[one.from as usize], accounts[one.to as usize]];
+            for (place, id) in self.ids[3 * at..].iter().zip(ids) {
+                id.hyphenated().encode_lower(&mut self.bytes[*place..]);
+            }
+            let amount = one.amount.to_string();
+            for &place in &self.amounts[2 * at..2 * at + 2] {
+                self.bytes[place..place + amount.len()].copy_from_slice(amount.as_bytes());
+            }
+        }
+    }
+
+    fn write_ids(&mut self, ids: &[Uuid]) {
+        for (place, id) in self.ids.iter().zip(ids) {
+            id.hyphenated().encode_lower(&mut self.bytes[*place..]);
+        }
+    }
+}
+
+/// The body of a transfer; a hold's is the same.
+fn transfer() -> String {
+    format!(
+        "{{\"id\":\"{NO_ID}\",\"kind\":\"{KIND}\",\"legs\":[\
+         {{\"accountId\":\"{NO_ID}\",\"direction\":\"debit\",\
+         \"amountMinorUnits\":{NO_AMOUNT},\"currencyCode\":\"MAD\"}},\
+         {{\"accountId\":\"{NO_ID}\",\"direction\":\"credit\",\
+         \"amountMinorUnits\":{NO_AMOUNT},\"currencyCode\":\"MAD\"}}]}}"
+    )
+}
