@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod account;
+mod balance;
 mod hold;
 mod limit;
 mod refusal;
@@ -9,6 +10,7 @@ mod transaction;
 pub use account::{
     Account, AccountStatus, Balances, Constraint, NAME_CHARS_MAX, NewAccount, Side, StatusChange,
 };
+pub use balance::{BalanceAsOf, Basis};
 pub use hold::{Hold, HoldRelease, HoldStatus, NewCapture, NewHold, ReleaseCause};
 pub use limit::{
     Direction, LIMITS_MAX, Limit, LimitChange, LimitUsage, Limits, LimitsInUse, Measure, Period,
@@ -20,7 +22,7 @@ pub use transaction::{
 };
 
 use async_trait::async_trait;
-use kernel::{CursorError, Page, PageLimit};
+use kernel::{CursorError, Page, PageLimit, Timestamp};
 
 kernel::typed_id! {
     /// A ledger account; chosen by whoever opens it.
@@ -105,6 +107,15 @@ pub trait Ledger: Send + Sync {
     /// Several accounts and their balances as of one instant, in no particular order; unknown ids are
     /// left out.
     async fn accounts(&self, ids: &[AccountId]) -> Result<Vec<Account>, LedgerError>;
+
+    /// The balance of an account as of an instant, now when not said; `None` if there is no account with
+    /// this id. It costs the same however long the account's history is.
+    async fn balance_as_of(
+        &self,
+        id: AccountId,
+        at: Option<Timestamp>,
+        basis: Basis,
+    ) -> Result<Option<BalanceAsOf>, LedgerError>;
 
     /// A transaction; `None` if there is none with this id.
     async fn transaction(&self, id: TransactionId) -> Result<Option<Transaction>, LedgerError>;

@@ -12,11 +12,11 @@ pub use verify::{Finding, Report};
 use async_trait::async_trait;
 use engine::{Command, Engine, Outcome};
 use journal::repo::Journal;
-use kernel::{Clock, IdSource, Page, PageLimit};
+use kernel::{Clock, IdSource, Page, PageLimit, Timestamp};
 use ledger_api::{
-    Account, AccountId, Entry, EntryKey, Hold, HoldId, HoldRelease, LedgerError, LimitChange,
-    LimitsInUse, NewAccount, NewCapture, NewHold, NewReversal, NewTransaction, Recorded, Refusal,
-    ReleaseCause, StatusChange, Transaction, TransactionId,
+    Account, AccountId, BalanceAsOf, Basis, Entry, EntryKey, Hold, HoldId, HoldRelease,
+    LedgerError, LimitChange, LimitsInUse, NewAccount, NewCapture, NewHold, NewReversal,
+    NewTransaction, Recorded, Refusal, ReleaseCause, StatusChange, Transaction, TransactionId,
 };
 use std::sync::Arc;
 use store::outbox::EventSource;
@@ -240,6 +240,16 @@ impl ledger_api::Ledger for Ledger {
 
     async fn accounts(&self, ids: &[AccountId]) -> Result<Vec<Account>, LedgerError> {
         self.journal.accounts(ids).await.map_err(unavailable)
+    }
+
+    async fn balance_as_of(
+        &self,
+        id: AccountId,
+        at: Option<Timestamp>,
+        basis: Basis,
+    ) -> Result<Option<BalanceAsOf>, LedgerError> {
+        let now = self.clock.now();
+        self.journal.balance_as_of(id, at, now, basis).await.map_err(unavailable)
     }
 
     async fn transaction(&self, id: TransactionId) -> Result<Option<Transaction>, LedgerError> {

@@ -23,11 +23,7 @@ impl<T: DeserializeOwned + Validate, S: Send + Sync> FromRequest<S> for Json<T> 
         require_json(request.headers())?;
         let bytes =
             Bytes::from_request(request, state).await.map_err(|rejection| body(&rejection))?;
-        let value: T = parse(&bytes)?;
-        let mut errors = FieldErrors::default();
-        value.validate(&mut errors);
-        errors.into_result()?;
-        Ok(Self(value))
+        parse_json(&bytes).map(Self)
     }
 }
 
@@ -37,16 +33,34 @@ impl<T: Serialize> IntoResponse for Json<T> {
     }
 }
 
+/// One JSON text, parsed and validated.
+pub fn parse_json<T: DeserializeOwned + Validate>(bytes: &[u8]) -> Result<T, Problem> {
+    let value: T = parse(bytes)?;
+    let mut errors = FieldErrors::default();
+    value.validate(&mut errors);
+    errors.into_result()?;
+    Ok(value)
+}
+
 fn require_json(headers: &HeaderMap) -> Result<(), Problem> {
+    require_media_type(headers, "application/json", "JSON")
+}
+
+/// 415 unless the body is declared as `media_type`, which `name` is the name of.
+pub fn require_media_type(
+    headers: &HeaderMap,
+    media_type: &str,
+    name: &str,
+) -> Result<(), Problem> {
     let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let media_type = content_type.unwrap_or("").split(';').next().unwrap_or("").trim();
-    if media_type.eq_ignore_ascii_case("application/json") {
+    let declared = content_type.unwrap_or("").split(';').next().unwrap_or("").trim();
+    if declared.eq_ignore_ascii_case(media_type) {
         return Ok(());
     }
     Err(Problem::new(
         StatusCode::UNSUPPORTED_MEDIA_TYPE,
         "unsupported_media_type",
-        "send the body as JSON with the header Content-Type: application/json",
+        format!("send the body as {name} with the header Content-Type: {media_type}"),
     ))
 }
 

@@ -11,7 +11,7 @@ mod request_id;
 mod validate;
 
 pub use auth::{AnyUser, AuthenticationError, Authenticator, Authorized, Right, authenticate_with};
-pub use extract::{Json, Path, Query};
+pub use extract::{Json, Path, Query, parse_json, require_media_type};
 pub use idempotency::{IdempotencyKey, Replayed, fingerprint};
 pub use layers::{Limits, apply};
 pub use page::{ListBody, PageQuery, PageRequest};

@@ -28,6 +28,11 @@ pub struct PageRequest {
 }
 
 impl PageQuery {
+    /// The page of a query that has members of its own beside these.
+    pub fn new(limit: Option<u16>, cursor: Option<String>) -> Self {
+        Self { limit, cursor }
+    }
+
     /// Checks the query.
     pub fn into_request(self) -> Result<PageRequest, Problem> {
         let mut errors = FieldErrors::default();

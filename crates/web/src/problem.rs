@@ -143,6 +143,15 @@ impl Problem {
         self.header(header::RETRY_AFTER, HeaderValue::from(seconds))
     }
 
+    /// What happened, in one line: the fields at fault if there are any.
+    pub fn explanation(&self) -> String {
+        if self.errors.is_empty() {
+            return self.detail.clone();
+        }
+        let faults = self.errors.iter().map(|fault| format!("{} {}", fault.pointer, fault.detail));
+        faults.collect::<Vec<_>>().join("; ").trim_start().to_owned()
+    }
+
     /// The stable code.
     pub fn code(&self) -> &'static str {
         self.code

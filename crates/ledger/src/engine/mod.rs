@@ -121,6 +121,16 @@ struct Waiting {
     answer: oneshot::Sender<Result<Outcome, LedgerError>>,
 }
 
+/// A command that is carried out whether or not somebody waits for its outcome.
+#[derive(Debug)]
+pub(crate) struct Queued(oneshot::Receiver<Result<Outcome, LedgerError>>);
+
+impl Queued {
+    pub(crate) async fn outcome(self) -> Result<Outcome, LedgerError> {
+        self.0.await.map_err(|_| lost())?
+    }
+}
+
 #[derive(Clone)]
 pub(crate) struct Engine {
     queue: Arc<Mutex<Option<mpsc::Sender<Waiting>>>>,
@@ -170,6 +180,15 @@ impl Engine {
             },
         )?;
         outcome.await.map_err(|_| lost())?
+    }
+
+    /// Queues a command as soon as there is room, and tells where its outcome will be. What one caller
+    /// queues so is carried out in that order.
+    pub(crate) async fn queue(&self, command: Command) -> Result<Queued, LedgerError> {
+        let (answer, outcome) = oneshot::channel();
+        let sender = self.sender().ok_or_else(stopping)?;
+        sender.send(Waiting { command, answer }).await.map_err(|_| stopping())?;
+        Ok(Queued(outcome))
     }
 
     /// What this engine has written last.

@@ -176,7 +176,7 @@ pub(crate) struct TransactionBody {
 }
 
 /// Where a hold stands.
-#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum HoldStatusBody {
     /// Something is still set aside.
@@ -518,6 +518,17 @@ impl From<HoldStatus> for HoldStatusBody {
             HoldStatus::Captured => Self::Captured,
             HoldStatus::Voided => Self::Voided,
             HoldStatus::Expired => Self::Expired,
+        }
+    }
+}
+
+impl From<HoldStatusBody> for HoldStatus {
+    fn from(status: HoldStatusBody) -> Self {
+        match status {
+            HoldStatusBody::Pending => Self::Pending,
+            HoldStatusBody::Captured => Self::Captured,
+            HoldStatusBody::Voided => Self::Voided,
+            HoldStatusBody::Expired => Self::Expired,
         }
     }
 }

@@ -1,34 +1,56 @@
 //! Routes that set money aside, take it and let it go. Making and capturing can be tried without doing it.
 
-use super::bodies::{HoldBody, LegBody, TransactionBody, check_legs, check_metadata, check_texts};
+use super::bodies::{
+    HoldBody, HoldStatusBody, LegBody, TransactionBody, check_legs, check_metadata, check_texts,
+};
 use super::postings::{DryRunQuery, chosen_id};
 use super::problems::{problem, problem_without_legs};
 use super::routes::{Read, Write, location_header};
 use crate::Ledger;
 use crate::engine::Command;
+use crate::journal::search::HoldFilter;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use kernel::Timestamp;
 use ledger_api::{
-    DESCRIPTION_CHARS_MAX, HoldId, HoldRelease, Ledger as _, NewCapture, NewHold, ReleaseCause,
-    TransactionId,
+    AccountId, DESCRIPTION_CHARS_MAX, HoldId, HoldRelease, Ledger as _, NewCapture, NewHold,
+    ReleaseCause, TransactionId,
 };
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 use web::{
-    Authorized, FieldErrors, IdempotencyKey, Json, OpenApiRouter, Path, Problem, Query, Replayed,
-    Validate, routes,
+    Authorized, FieldErrors, IdempotencyKey, Json, ListBody, OpenApiRouter, PageQuery, Path,
+    Problem, Query, Replayed, Validate, routes,
 };
 
 pub(super) fn router() -> OpenApiRouter<Ledger> {
     OpenApiRouter::new()
         .routes(routes!(create_hold))
         .routes(routes!(get_hold))
+        .routes(routes!(list_holds))
         .routes(routes!(capture_hold))
         .routes(routes!(void_hold))
+}
+
+/// Which holds are wanted.
+#[derive(Clone, Debug, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+struct HoldsQuery {
+    /// How many items to return.
+    #[param(minimum = 1, maximum = 200, default = 50)]
+    limit: Option<u16>,
+    /// The `nextCursor` of the page before; leave out for the first page.
+    #[param(max_length = 200)]
+    cursor: Option<String>,
+    /// Only holds with a leg on this account.
+    account_id: Option<Uuid>,
+    /// Only holds that stand there.
+    #[param(inline)]
+    status: Option<HoldStatusBody>,
 }
 
 /// Money to set aside.
@@ -178,6 +200,32 @@ async fn get_hold(
 ) -> Result<Json<HoldBody>, Problem> {
     let hold = ledger.hold_by_id(HoldId(id)).await.map_err(problem)?;
     hold.map(|hold| Json(hold.into())).ok_or_else(|| Problem::not_found("hold"))
+}
+
+/// List holds, newest first
+///
+/// Those that all given parameters hold for. One page looks at no more than 5,000 holds of the account, or of
+/// all: a page may be short or empty although `nextCursor` is set; the list ends where it is null.
+#[utoipa::path(
+    get, path = "/api/v1/ledger/holds", tag = "Ledger", operation_id = "listLedgerHolds",
+    security(("bearer" = ["ledger:read"])),
+    params(HoldsQuery),
+    responses((status = 200, description = "A page of holds.", body = ListBody<HoldBody>)),
+)]
+async fn list_holds(
+    State(ledger): State<Ledger>,
+    _: Authorized<Read>,
+    Query(query): Query<HoldsQuery>,
+) -> Result<Json<ListBody<HoldBody>>, Problem> {
+    let page = PageQuery::new(query.limit, query.cursor).into_request()?;
+    let after = page.after.map(|cursor| cursor.as_i64()).transpose()?;
+    let filter = HoldFilter {
+        account: query.account_id.map(AccountId),
+        status: query.status.map(Into::into),
+    };
+    let holds = ledger.journal.find_holds(filter, after, page.limit).await;
+    let holds = holds.map_err(|error| Problem::store_unavailable(&error))?;
+    Ok(Json(holds.map(HoldBody::from).into()))
 }
 
 /// Capture a hold, in whole or in part

@@ -1,11 +1,14 @@
 //! The ledger's routes, for staff and API clients.
 
+mod balances;
 pub(crate) mod bodies;
 mod holds;
 mod limits;
 mod postings;
 mod problems;
 mod routes;
+mod search;
 mod statuses;
+mod streams;
 
 pub(crate) use routes::router;

@@ -1,20 +1,16 @@
 use super::bodies::{
-    AccountBody, EntryBody, OpenAccountBody, TransactionBody, TrialBalanceBody,
-    TrialBalanceLineBody,
+    AccountBody, OpenAccountBody, TransactionBody, TrialBalanceBody, TrialBalanceLineBody,
 };
 use super::problems::problem;
-use super::{holds, limits, postings, statuses};
+use super::{balances, holds, limits, postings, search, statuses, streams};
 use crate::{Ledger, permissions};
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use kernel::Permission;
-use ledger_api::{AccountId, EntryKey, Ledger as _, TransactionId};
+use ledger_api::{AccountId, Ledger as _, TransactionId};
 use uuid::Uuid;
-use web::{
-    Authorized, Json, ListBody, OpenApiRouter, PageQuery, Path, Problem, Query, Replayed, Right,
-    routes,
-};
+use web::{Authorized, Json, OpenApiRouter, Path, Problem, Replayed, Right, routes};
 
 pub(super) struct Read;
 impl Right for Read {
@@ -30,13 +26,15 @@ pub(crate) fn router(ledger: Ledger) -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(open_account))
         .routes(routes!(get_account))
-        .routes(routes!(list_entries))
         .routes(routes!(get_transaction))
         .routes(routes!(get_trial_balance))
+        .merge(balances::router())
         .merge(holds::router())
         .merge(limits::router())
         .merge(postings::router())
+        .merge(search::router())
         .merge(statuses::router())
+        .merge(streams::router())
         .with_state(ledger)
 }
 
@@ -83,33 +81,6 @@ async fn get_account(
 ) -> Result<Json<AccountBody>, Problem> {
     let account = ledger.account(AccountId(id)).await.map_err(problem)?;
     account.map(|account| Json(account.into())).ok_or_else(|| Problem::not_found("account"))
-}
-
-/// List an account's entries, newest first
-#[utoipa::path(
-    get, path = "/api/v1/ledger/accounts/{id}/entries", tag = "Ledger",
-    operation_id = "listLedgerEntries",
-    security(("bearer" = ["ledger:read"])),
-    params(("id" = Uuid, Path, description = "The account"), PageQuery),
-    responses(
-        (status = 200, description = "A page of entries.", body = ListBody<EntryBody>),
-        (status = 404, description = "There is no such account."),
-    ),
-)]
-async fn list_entries(
-    State(ledger): State<Ledger>,
-    _: Authorized<Read>,
-    Path(id): Path<Uuid>,
-    Query(query): Query<PageQuery>,
-) -> Result<Json<ListBody<EntryBody>>, Problem> {
-    let page = query.into_request()?;
-    let after = page.after.as_ref().map(EntryKey::try_from).transpose()?;
-    let id = AccountId(id);
-    let entries = ledger.entries(id, after, page.limit).await.map_err(problem)?;
-    if entries.items.is_empty() && ledger.account(id).await.map_err(problem)?.is_none() {
-        return Err(Problem::not_found("account"));
-    }
-    Ok(Json(entries.map(EntryBody::from).into()))
 }
 
 /// Read a transaction

@@ -1,7 +1,9 @@
 //! The journal as it is stored: how rows become accounts and transactions, and the reads.
 
+pub(crate) mod balances;
 pub(crate) mod encode;
 pub(crate) mod limits;
 pub(crate) mod repo;
+pub(crate) mod search;
 #[cfg(test)]
 mod tests;

@@ -56,8 +56,8 @@ pub(crate) struct TrialBalanceLine {
 }
 
 #[derive(FromQueryResult)]
-struct TransactionRow {
-    sequence: i64,
+pub(super) struct TransactionRow {
+    pub(super) sequence: i64,
     id: Uuid,
     kind: String,
     description: Option<String>,
@@ -70,11 +70,73 @@ struct TransactionRow {
 }
 
 #[derive(FromQueryResult)]
-struct LegRow {
-    entry_key: i64,
+pub(super) struct LegRow {
+    pub(super) entry_key: i64,
     account_id: Uuid,
     currency_code: String,
     amount: i64,
+}
+
+/// Transactions of their rows and their legs, which come in order.
+pub(super) fn transactions_from(
+    rows: Vec<TransactionRow>,
+    leg_rows: Vec<LegRow>,
+) -> Result<Vec<Transaction>, StoreError> {
+    let mut legs: BTreeMap<i64, Vec<Leg>> = BTreeMap::new();
+    for row in leg_rows {
+        let leg = encode::leg_from(row.account_id, row.amount, &row.currency_code)?;
+        legs.entry(EntryKey(row.entry_key).parts().0).or_default().push(leg);
+    }
+    rows.into_iter()
+        .map(|row| {
+            Ok(Transaction {
+                id: TransactionId(row.id),
+                sequence: row.sequence,
+                kind: row.kind,
+                description: row.description,
+                reference: row.reference,
+                effective_at: Timestamp::from_micros(row.effective_at),
+                recorded_at: Timestamp::from_micros(row.recorded_at),
+                metadata: encode::metadata_from(row.metadata.as_deref(), row.id)?,
+                legs: legs.remove(&row.sequence).unwrap_or_default(),
+                reverses: row.reverses.map(TransactionId),
+                captures: row.captures.map(HoldId),
+            })
+        })
+        .collect()
+}
+
+/// A line of an account's history.
+#[derive(FromQueryResult)]
+pub(super) struct EntryRow {
+    pub(super) entry_key: i64,
+    amount: i64,
+    balance_after: i64,
+    currency_code: String,
+    id: Uuid,
+    kind: String,
+    description: Option<String>,
+    reference: Option<String>,
+    effective_at: i64,
+    recorded_at: i64,
+}
+
+impl EntryRow {
+    pub(super) fn into_entry(self, account: AccountId) -> Result<Entry, StoreError> {
+        let leg = encode::leg_from(account.0, self.amount, &self.currency_code)?;
+        Ok(Entry {
+            key: EntryKey(self.entry_key),
+            transaction_id: TransactionId(self.id),
+            direction: leg.direction,
+            amount: leg.amount,
+            balance_after: self.balance_after,
+            kind: self.kind,
+            description: self.description,
+            reference: self.reference,
+            effective_at: Timestamp::from_micros(self.effective_at),
+            recorded_at: Timestamp::from_micros(self.recorded_at),
+        })
+    }
 }
 
 /// Database parameters are bounded; a list longer than this is asked for in parts.
@@ -185,7 +247,7 @@ impl Journal {
         Ok(holds)
     }
 
-    async fn hold_with_legs(&self, row: HoldRow) -> Result<Hold, StoreError> {
+    pub(super) async fn hold_with_legs(&self, row: HoldRow) -> Result<Hold, StoreError> {
         let legs = self.all::<LegRow>(HOLD_LEGS_SQL, [row.sequence.into()]).await?;
         let legs = legs
             .into_iter()
@@ -218,28 +280,8 @@ impl Journal {
             return Ok(Vec::new());
         };
         let (first, last) = (EntryKey::new(first.sequence, 0), EntryKey::last_of(last.sequence));
-        let mut legs: BTreeMap<i64, Vec<Leg>> = BTreeMap::new();
-        for row in self.all::<LegRow>(LEGS_SQL, [first.0.into(), last.0.into()]).await? {
-            let leg = encode::leg_from(row.account_id, row.amount, &row.currency_code)?;
-            legs.entry(EntryKey(row.entry_key).parts().0).or_default().push(leg);
-        }
-        rows.into_iter()
-            .map(|row| {
-                Ok(Transaction {
-                    id: TransactionId(row.id),
-                    sequence: row.sequence,
-                    kind: row.kind,
-                    description: row.description,
-                    reference: row.reference,
-                    effective_at: Timestamp::from_micros(row.effective_at),
-                    recorded_at: Timestamp::from_micros(row.recorded_at),
-                    metadata: encode::metadata_from(row.metadata.as_deref(), row.id)?,
-                    legs: legs.remove(&row.sequence).unwrap_or_default(),
-                    reverses: row.reverses.map(TransactionId),
-                    captures: row.captures.map(HoldId),
-                })
-            })
-            .collect()
+        let legs = self.all(LEGS_SQL, [first.0.into(), last.0.into()]).await?;
+        transactions_from(rows, legs)
     }
 
     pub(crate) async fn hold(&self, id: HoldId) -> Result<Option<Hold>, StoreError> {
@@ -301,40 +343,11 @@ impl Journal {
         after: Option<EntryKey>,
         limit: PageLimit,
     ) -> Result<Page<Entry>, StoreError> {
-        #[derive(FromQueryResult)]
-        struct Row {
-            entry_key: i64,
-            amount: i64,
-            balance_after: i64,
-            currency_code: String,
-            id: Uuid,
-            kind: String,
-            description: Option<String>,
-            reference: Option<String>,
-            effective_at: i64,
-            recorded_at: i64,
-        }
         let after = after.map(|key| key.0);
         let binds = [account.0.into(), after.into(), limit.rows_to_fetch().into()];
-        let rows = self.all::<Row>(ENTRIES_SQL, binds).await?;
-        let entries = rows
-            .into_iter()
-            .map(|row| {
-                let leg = encode::leg_from(account.0, row.amount, &row.currency_code)?;
-                Ok(Entry {
-                    key: EntryKey(row.entry_key),
-                    transaction_id: TransactionId(row.id),
-                    direction: leg.direction,
-                    amount: leg.amount,
-                    balance_after: row.balance_after,
-                    kind: row.kind,
-                    description: row.description,
-                    reference: row.reference,
-                    effective_at: Timestamp::from_micros(row.effective_at),
-                    recorded_at: Timestamp::from_micros(row.recorded_at),
-                })
-            })
-            .collect::<Result<Vec<_>, StoreError>>()?;
+        let rows = self.all::<EntryRow>(ENTRIES_SQL, binds).await?;
+        let entries = rows.into_iter().map(|row| row.into_entry(account));
+        let entries = entries.collect::<Result<Vec<_>, StoreError>>()?;
         Ok(Page::from_rows(entries, limit, |entry| entry.key.into()))
     }
 
@@ -373,7 +386,7 @@ impl Journal {
             .collect()
     }
 
-    async fn all<R: FromQueryResult>(
+    pub(super) async fn all<R: FromQueryResult>(
         &self,
         sql: &str,
         values: impl IntoIterator<Item = Value>,
@@ -411,8 +424,8 @@ pub(super) const LEGS_SQL: &str = "select e.entry_key, a.id as account_id, s.cur
 /// A page of an account's entries, newest first, after the one with the key `$2`: each names the one
 /// before it, so a page costs the same wherever it is in the list.
 pub(super) const ENTRIES_SQL: &str = "with recursive page \
-     (entry_key, account_sequence, amount, balance_after, previous, place) as (\
-         select e.entry_key, e.account_sequence, e.amount, e.balance_after, e.previous, \
+     (entry_key, currency_code, amount, balance_after, previous, place) as (\
+         select e.entry_key, s.currency_code, e.amount, e.balance_after, e.previous, \
                 cast(1 as bigint) \
          from accounts a join account_states s on s.account_sequence = a.sequence \
          join entries e on e.entry_key = case when cast($2 as bigint) is null then s.last_entry \
@@ -420,13 +433,11 @@ pub(super) const ENTRIES_SQL: &str = "with recursive page \
                    where c.entry_key = cast($2 as bigint) and c.account_sequence = a.sequence) end \
          where a.id = $1 \
          union all \
-         select e.entry_key, e.account_sequence, e.amount, e.balance_after, e.previous, \
-                p.place + 1 \
+         select e.entry_key, p.currency_code, e.amount, e.balance_after, e.previous, p.place + 1 \
          from page p join entries e on e.entry_key = p.previous where p.place < $3) \
-     select p.entry_key, p.amount, p.balance_after, s.currency_code, t.id, t.kind, t.description, \
+     select p.entry_key, p.amount, p.balance_after, p.currency_code, t.id, t.kind, t.description, \
             t.reference, t.effective_at, t.recorded_at \
-     from page p join account_states s on s.account_sequence = p.account_sequence \
-     join transactions t on t.sequence = p.entry_key / 1024 order by p.place";
+     from page p join transactions t on t.sequence = p.entry_key / 1024 order by p.place";
 
 /// Pending holds whose time is over.
 pub(super) const OVER_TIME_SQL: &str = "select h.id from hold_states s \

@@ -16,9 +16,15 @@ const PUBLIC: [&str; 6] = [
 ];
 
 /// What each other operation asks for; empty for anyone who is signed in.
-const PROTECTED: [(&str, &str); 19] = [
+const PROTECTED: [(&str, &str); 30] = [
     ("GET /api/v1/ledger/accounts/{id}", "ledger:read"),
+    ("GET /api/v1/ledger/accounts/{id}/balance", "ledger:read"),
     ("GET /api/v1/ledger/accounts/{id}/entries", "ledger:read"),
+    ("GET /api/v1/ledger/accounts/{id}/limits", "ledger:read"),
+    ("GET /api/v1/ledger/accounts/{id}/statement", "ledger:read"),
+    ("GET /api/v1/ledger/holds", "ledger:read"),
+    ("GET /api/v1/ledger/holds/{id}", "ledger:read"),
+    ("GET /api/v1/ledger/transactions", "ledger:read"),
     ("GET /api/v1/ledger/transactions/{id}", "ledger:read"),
     ("GET /api/v1/ledger/trial-balance", "ledger:read"),
     ("GET /api/v1/me", ""),
@@ -30,12 +36,17 @@ const PROTECTED: [(&str, &str); 19] = [
     ("POST /api/v1/ledger/accounts/{id}/close", "ledger:write"),
     ("POST /api/v1/ledger/accounts/{id}/freeze", "ledger:write"),
     ("POST /api/v1/ledger/accounts/{id}/unfreeze", "ledger:write"),
+    ("POST /api/v1/ledger/holds", "ledger:write"),
+    ("POST /api/v1/ledger/holds/{id}/capture", "ledger:write"),
+    ("POST /api/v1/ledger/holds/{id}/void", "ledger:write"),
     ("POST /api/v1/ledger/transactions", "ledger:write"),
     ("POST /api/v1/ledger/transactions/bulk", "ledger:write"),
+    ("POST /api/v1/ledger/transactions/stream", "ledger:write"),
     ("POST /api/v1/ledger/transactions/{id}/reversals", "ledger:write"),
     ("POST /api/v1/wallets", "wallet:write"),
     ("POST /api/v1/wallets/{id}/top-ups", "wallet:write"),
     ("POST /api/v1/wallets/{id}/transfers", "wallet:write"),
+    ("PUT /api/v1/ledger/accounts/{id}/limits", "ledger:write"),
 ];
 
 #[tokio::test]
