@@ -1,6 +1,7 @@
 //! The modules, wired together.
 
-use crate::config::{Config, Environment, PaymentGatewayProvider};
+use crate::config::{Config, Environment, MessageProvider, PaymentGatewayProvider};
+use crate::holdings::WalletHoldings;
 use crate::stores::Stores;
 use crate::workers::Workers;
 use crate::{documentation, health};
@@ -10,8 +11,8 @@ use identity::Identity;
 use kernel::{Clock, IdSource};
 use ledger::{EngineConfig, Ledger};
 use ports::{
-    DisabledPaymentGateway, LoggingEventBus, PaymentGateway, SandboxPaymentGateway, SystemClock,
-    SystemIds,
+    DisabledMessages, DisabledPaymentGateway, EmailSender, LoggingEventBus, OutboxFolder,
+    PaymentGateway, SandboxPaymentGateway, SmsSender, SystemClock, SystemIds,
 };
 use std::sync::Arc;
 use wallet::Wallets;
@@ -51,7 +52,7 @@ impl App {
             wallet::Config::default(),
         );
         let (api, document) = web::OpenApiRouter::new()
-            .merge(identity.router())
+            .merge(identity.router(Arc::new(WalletHoldings(wallets.clone()))))
             .merge(wallets.router())
             .merge(ledger.router())
             .merge(health::router(stores.clone()))
@@ -97,9 +98,28 @@ async fn start_identity(
         keys_folder: config.keys_dir(),
         ..identity::Config::default()
     };
-    Identity::init(stores.identity.clone(), settings, clock.clone(), ids.clone())
-        .await
-        .context("cannot start identity")
+    let deps = identity::Dependencies {
+        store: stores.identity.clone(),
+        email: email_sender(config),
+        sms: sms_sender(config),
+        clock: clock.clone(),
+        ids: ids.clone(),
+    };
+    Identity::init(deps, settings).await.context("cannot start identity")
+}
+
+fn email_sender(config: &Config) -> Arc<dyn EmailSender> {
+    match config.email_provider() {
+        MessageProvider::Outbox => Arc::new(OutboxFolder(config.outbox_dir())),
+        MessageProvider::Disabled => Arc::new(DisabledMessages),
+    }
+}
+
+fn sms_sender(config: &Config) -> Arc<dyn SmsSender> {
+    match config.sms_provider() {
+        MessageProvider::Outbox => Arc::new(OutboxFolder(config.outbox_dir())),
+        MessageProvider::Disabled => Arc::new(DisabledMessages),
+    }
 }
 
 fn payment_gateway(provider: PaymentGatewayProvider) -> Arc<dyn PaymentGateway> {

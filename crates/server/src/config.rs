@@ -30,6 +30,10 @@ pub(crate) struct Config {
     pub(crate) ledger: LedgerEngine,
     /// Where top-ups come from.
     pub(crate) payment_gateway: PaymentGateway,
+    /// How e-mails leave.
+    pub(crate) email: Messages,
+    /// How text messages leave.
+    pub(crate) sms: Messages,
     /// What is logged, and how.
     pub(crate) log: Log,
 }
@@ -123,6 +127,24 @@ pub(crate) enum PaymentGatewayProvider {
     Disabled,
 }
 
+/// How messages of one kind leave.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Messages {
+    /// Outbox in Development and disabled in Production, when not set.
+    pub(crate) provider: Option<MessageProvider>,
+}
+
+/// The ways there are.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum MessageProvider {
+    /// Written into the folder `outbox` in `data_dir`; never in Production.
+    Outbox,
+    /// None are sent.
+    Disabled,
+}
+
 /// What is logged, and how.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -203,6 +225,16 @@ impl Config {
                         .to_owned(),
                 );
             }
+            for (section, provider) in
+                [("email", self.email_provider()), ("sms", self.sms_provider())]
+            {
+                if provider == MessageProvider::Outbox {
+                    refusals.push(format!(
+                        "{section}.provider is \"outbox\", which leaves one-time codes in a folder; \
+                         use a real provider or \"disabled\""
+                    ));
+                }
+            }
             if self.server.trusted_proxies.is_empty() {
                 refusals.push(
                     "the server speaks plain HTTP; put a proxy that ends TLS in front and name its \
@@ -256,6 +288,28 @@ impl Config {
             Environment::Development => PaymentGatewayProvider::Sandbox,
             Environment::Production => PaymentGatewayProvider::Disabled,
         })
+    }
+
+    /// How e-mails leave.
+    pub(crate) fn email_provider(&self) -> MessageProvider {
+        self.email.provider.unwrap_or(self.default_message_provider())
+    }
+
+    /// How text messages leave.
+    pub(crate) fn sms_provider(&self) -> MessageProvider {
+        self.sms.provider.unwrap_or(self.default_message_provider())
+    }
+
+    fn default_message_provider(&self) -> MessageProvider {
+        match self.environment {
+            Environment::Development => MessageProvider::Outbox,
+            Environment::Production => MessageProvider::Disabled,
+        }
+    }
+
+    /// Where messages lie that are not sent.
+    pub(crate) fn outbox_dir(&self) -> PathBuf {
+        self.data_dir.join("outbox")
     }
 
     /// The limits of one request.
@@ -324,6 +378,8 @@ impl Default for Config {
             jwt: Jwt::default(),
             ledger: LedgerEngine::default(),
             payment_gateway: PaymentGateway::default(),
+            email: Messages::default(),
+            sms: Messages::default(),
             log: Log::default(),
         }
     }
@@ -444,6 +500,9 @@ mod tests {
         assert_eq!(config.refusals().len(), 1);
         let text = "environment = \"Production\"\n[payment_gateway]\nprovider = \"sandbox\"";
         assert_eq!(load(text, &[]).unwrap().refusals().len(), 2);
+        let text = "environment = \"Production\"\n[email]\nprovider = \"outbox\"\n\
+                    [sms]\nprovider = \"outbox\"";
+        assert_eq!(load(text, &[]).unwrap().refusals().len(), 3);
         for network in ["10.0.0.0", "10.0.0.0/33", "fd00::/129", "proxy/8", ""] {
             let text = format!("[server]\ntrusted_proxies = [\"{network}\"]");
             assert_eq!(load(&text, &[]).unwrap().refusals().len(), 1, "{network}");

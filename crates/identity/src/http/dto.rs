@@ -109,6 +109,10 @@ pub(super) struct UserBody {
     /// What other users see.
     #[schema(example = "Amina El Idrissi")]
     display_name: String,
+    /// Whether the user has shown that the e-mail address is theirs.
+    email_verified: bool,
+    /// Whether the user has shown that the phone number is theirs.
+    phone_verified: bool,
     /// When the user registered.
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
@@ -121,6 +125,8 @@ impl From<User> for UserBody {
             email: user.email,
             phone_number: user.phone_number,
             display_name: user.display_name,
+            email_verified: user.email_verified,
+            phone_verified: user.phone_verified,
             created_at: user.created_at,
         }
     }

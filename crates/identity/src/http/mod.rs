@@ -1,23 +1,28 @@
 //! The routes.
 
+mod account;
+mod admin;
 mod device;
 mod dto;
 mod error;
+mod verification;
 
 use crate::Identity;
 use crate::keys::KeysUnavailable;
-use axum::extract::State;
+use axum::extract::{FromRef, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use device::FromDevice;
 use dto::{JwksBody, LogInBody, MeBody, RefreshBody, RegisterBody, TokenPairBody, UserBody};
+use identity_api::Holdings;
+use std::sync::Arc;
 use web::{AnyUser, Authorized, Json, OpenApiRouter, Problem, routes};
 
 /// How long others may keep the public keys, in seconds: new ones must be seen soon after a process
 /// with a new key starts.
 const JWKS_CACHE_CONTROL: &str = "public, max-age=60";
 
-pub(crate) fn router(identity: Identity) -> OpenApiRouter {
+pub(crate) fn router(identity: Identity, holdings: Arc<dyn Holdings>) -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(register))
         .routes(routes!(log_in))
@@ -25,7 +30,29 @@ pub(crate) fn router(identity: Identity) -> OpenApiRouter {
         .routes(routes!(log_out))
         .routes(routes!(me))
         .routes(routes!(jwks))
-        .with_state(identity)
+        .merge(account::router())
+        .merge(admin::router())
+        .merge(verification::router())
+        .with_state(Identities { identity, holdings })
+}
+
+/// What the routes work with.
+#[derive(Clone)]
+struct Identities {
+    identity: Identity,
+    holdings: Arc<dyn Holdings>,
+}
+
+impl FromRef<Identities> for Identity {
+    fn from_ref(state: &Identities) -> Self {
+        state.identity.clone()
+    }
+}
+
+impl FromRef<Identities> for Arc<dyn Holdings> {
+    fn from_ref(state: &Identities) -> Self {
+        state.holdings.clone()
+    }
 }
 
 /// Sign up.

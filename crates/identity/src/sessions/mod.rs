@@ -13,16 +13,16 @@ pub(crate) use revocations::Revocations;
 
 use crate::events::{self, RevocationReason};
 use crate::passwords::PasswordError;
-use crate::tokens::{AccessTokens, RefreshToken};
+use crate::tokens::{AccessTokens, OneTimeToken};
 use crate::users::entity::Model as UserRow;
-use crate::users::{Users, VerifyError};
+use crate::users::{self, Users, VerifyError};
 use crate::{Error, roles};
 use entity::{Model as Session, Worth};
 use kernel::{Actor, Clock, IdSource, Timestamp, UserId};
 use secrecy::SecretString;
 use std::sync::Arc;
 use std::time::Duration;
-use store::{Store, StoreError, outbox};
+use store::{Store, StoreError, WriteTx, outbox};
 use uuid::Uuid;
 
 /// Where somebody signs in from, as far as it is known; empty when it is not.
@@ -113,8 +113,9 @@ impl Sessions {
         password: &SecretString,
         device: &Device,
     ) -> Result<TokenPair, LogInError> {
-        let user_id =
+        let user =
             self.users.verify(identifier, password).await?.ok_or(LogInError::InvalidCredentials)?;
+        let user_id = UserId(user.id);
         let now = self.clock.now();
         let session = Session {
             id: self.ids.next(),
@@ -126,10 +127,13 @@ impl Sessions {
             expires_at: now.plus(self.refresh_token_lifetime).as_micros(),
             revoked_at: None,
         };
-        let refresh_token = RefreshToken::generate()?;
+        let refresh_token = OneTimeToken::generate()?;
         let access_token = self.access_token(user_id, session.id).await?;
         let row = self.token_row(&refresh_token, session.id, now);
         let tx = self.store.begin().await?;
+        if !users::repo::note_log_in_in_tx(&self.store, &tx, &user, now).await? {
+            return Err(LogInError::InvalidCredentials);
+        }
         repo::insert_session_in_tx(&tx, session).await?;
         repo::insert_token_in_tx(&tx, row).await?;
         tx.commit().await.map_err(StoreError::from)?;
@@ -137,7 +141,7 @@ impl Sessions {
     }
 
     pub(crate) async fn refresh(&self, token: &SecretString) -> Result<TokenPair, RefreshError> {
-        let (token, session) = repo::find_token(&self.store, RefreshToken::hash_of(token))
+        let (token, session) = repo::find_token(&self.store, OneTimeToken::hash_of(token))
             .await?
             .ok_or(RefreshError::InvalidRefreshToken)?;
         let now = self.clock.now();
@@ -163,7 +167,7 @@ impl Sessions {
         if !self.users.find(user_id).await?.is_some_and(|user: UserRow| user.is_active()) {
             return Err(RefreshError::InvalidRefreshToken);
         }
-        let refresh_token = RefreshToken::generate()?;
+        let refresh_token = OneTimeToken::generate()?;
         let access_token = self.access_token(user_id, session.id).await?;
         let row = self.token_row(&refresh_token, session.id, now);
         let expires_at = Timestamp::from_micros(row.expires_at);
@@ -213,6 +217,31 @@ impl Sessions {
         Ok(())
     }
 
+    /// Revokes the sessions of a user, but for `except`. What is returned is to be told to
+    /// [`Self::forget`] after the commit.
+    pub(crate) async fn revoke_all_in_tx(
+        &self,
+        tx: &WriteTx,
+        user_id: UserId,
+        except: Option<Uuid>,
+        reason: RevocationReason,
+        now: Timestamp,
+    ) -> Result<Vec<Uuid>, StoreError> {
+        let revoked = repo::revoke_all_in_tx(&self.store, tx, user_id, except, now).await?;
+        for &session_id in &revoked {
+            let event = events::session_revoked(user_id, session_id, reason, now);
+            outbox::append_in_tx(&self.store, tx, event).await?;
+        }
+        Ok(revoked)
+    }
+
+    /// Stops taking the access tokens of revoked sessions, at once in this process.
+    pub(crate) fn forget(&self, revoked: &[Uuid], now: Timestamp) {
+        for &session_id in revoked {
+            self.revocations.add(session_id, now);
+        }
+    }
+
     async fn access_token(&self, user_id: UserId, session_id: Uuid) -> Result<SecretString, Error> {
         let grants = roles::grants(&self.store, user_id).await?;
         self.tokens.issue(user_id, session_id, grants)
@@ -220,7 +249,7 @@ impl Sessions {
 
     fn token_row(
         &self,
-        token: &RefreshToken,
+        token: &OneTimeToken,
         session_id: Uuid,
         now: Timestamp,
     ) -> refresh_token::Model {
@@ -234,7 +263,7 @@ impl Sessions {
         }
     }
 
-    fn pair(&self, access_token: SecretString, refresh_token: RefreshToken) -> TokenPair {
+    fn pair(&self, access_token: SecretString, refresh_token: OneTimeToken) -> TokenPair {
         TokenPair {
             access_token,
             refresh_token: refresh_token.into_secret(),

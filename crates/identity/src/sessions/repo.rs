@@ -1,6 +1,6 @@
 use super::entity::{self, Model as Session};
 use super::refresh_token::{self, Model as RefreshTokenRow};
-use kernel::Timestamp;
+use kernel::{Timestamp, UserId};
 use store::sea_orm::{
     self, ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, IntoActiveModel, QueryFilter,
 };
@@ -89,6 +89,29 @@ pub(super) async fn revoke_in_tx(
         ))
         .await?;
     Ok(revoked.rows_affected() == 1)
+}
+
+/// Revokes the living sessions of a user, but for `except`, and returns their ids.
+pub(super) async fn revoke_all_in_tx(
+    store: &Store,
+    tx: &WriteTx,
+    user_id: UserId,
+    except: Option<Uuid>,
+    now: Timestamp,
+) -> Result<Vec<Uuid>, StoreError> {
+    #[derive(FromQueryResult)]
+    struct Row {
+        id: Uuid,
+    }
+    let rows = Row::find_by_statement(store.statement(
+        "update user_sessions set revoked_at = $1 \
+         where user_id = $2 and revoked_at is null and expires_at > $1 and id <> $3 returning id",
+        // No session has the nil id.
+        [now.as_micros().into(), user_id.0.into(), except.unwrap_or_default().into()],
+    ))
+    .all(tx)
+    .await?;
+    Ok(rows.into_iter().map(|row| row.id).collect())
 }
 
 /// The sessions revoked after an instant, and when.

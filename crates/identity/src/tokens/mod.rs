@@ -4,9 +4,9 @@
 
 mod cache;
 mod claims;
-mod refresh;
+mod one_time;
 
-pub(crate) use refresh::RefreshToken;
+pub(crate) use one_time::OneTimeToken;
 
 use crate::Error;
 use crate::keys::{Keys, KeysUnavailable};

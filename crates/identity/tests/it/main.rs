@@ -6,9 +6,13 @@
     reason = "a test fails by panicking, in helper functions too"
 )]
 
+mod accounts;
+mod lock_out;
 mod processes;
 mod registering;
+mod resets;
 mod roles;
 mod signing_in;
 mod support;
 mod tokens;
+mod verification;

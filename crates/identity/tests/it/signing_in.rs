@@ -54,6 +54,8 @@ async fn signing_in_works_with_every_spelling_of_an_identifier(database: TestDat
                 "email": "amina@example.com",
                 "phoneNumber": "+212612345678",
                 "displayName": "Amina El Idrissi",
+                "emailVerified": false,
+                "phoneVerified": false,
                 "createdAt": "2026-11-23T09:30:00Z",
                 "roles": ["Customer"],
                 "permissions": ["wallet:read", "wallet:write"],
