@@ -21,6 +21,8 @@ pub(crate) enum RevocationReason {
     UserLocked,
     /// The user closed the account.
     UserClosed,
+    /// The user ended it from another session.
+    EndedByUser,
 }
 
 impl RevocationReason {
@@ -32,6 +34,7 @@ impl RevocationReason {
             Self::PasswordReset => "password_reset",
             Self::UserLocked => "user_locked",
             Self::UserClosed => "user_closed",
+            Self::EndedByUser => "ended_by_user",
         }
     }
 }
@@ -142,5 +145,19 @@ pub(crate) fn contact_verified(
         aggregate_id: user_id.0,
         occurred_at,
         payload: json!({ "userId": user_id.0, "contact": contact.as_str() }).to_string(),
+    }
+}
+
+/// `identity.new_device_signed_in`: `{userId, sessionId}`.
+pub(crate) fn new_device_signed_in(
+    user_id: UserId,
+    session_id: Uuid,
+    occurred_at: Timestamp,
+) -> NewEvent {
+    NewEvent {
+        event_type: "identity.new_device_signed_in",
+        aggregate_id: user_id.0,
+        occurred_at,
+        payload: json!({ "userId": user_id.0, "sessionId": session_id }).to_string(),
     }
 }

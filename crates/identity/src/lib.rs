@@ -26,7 +26,7 @@ pub use keys::KeyFileError;
 pub use passwords::HashingError;
 pub use resets::ResetError;
 pub use roles::GrantError;
-pub use sessions::{Device, LogInError, RefreshError, TokenPair};
+pub use sessions::{Device, LogInError, OwnSession, RefreshError, TokenPair};
 pub use users::{InvalidField, NewUser, RegisterError, User};
 pub use verification::{Contact, VerificationError};
 
@@ -66,6 +66,12 @@ pub const MIGRATIONS: &[SqlMigration] = &[
     SqlMigration {
         name: "m0003_verification",
         sql: include_str!("migrations/m0003_verification.sql"),
+        sqlite: "",
+        postgres: "",
+    },
+    SqlMigration {
+        name: "m0004_devices",
+        sql: include_str!("migrations/m0004_devices.sql"),
         sqlite: "",
         postgres: "",
     },
@@ -151,6 +157,7 @@ impl Identity {
             users: users.clone(),
             tokens: tokens.clone(),
             revocations: revocations.clone(),
+            messages: messages.clone(),
             clock: clock.clone(),
             ids,
             refresh_token_lifetime: config.refresh_token_lifetime,
@@ -276,6 +283,10 @@ impl Identity {
 
     pub(crate) fn verifications(&self) -> &Verifications {
         &self.0.verifications
+    }
+
+    pub(crate) fn sessions(&self) -> &Sessions {
+        &self.0.sessions
     }
 
     pub(crate) fn accounts(&self) -> &Accounts {

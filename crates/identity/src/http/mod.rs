@@ -5,6 +5,7 @@ mod admin;
 mod device;
 mod dto;
 mod error;
+mod sessions;
 mod verification;
 
 use crate::Identity;
@@ -32,6 +33,7 @@ pub(crate) fn router(identity: Identity, holdings: Arc<dyn Holdings>) -> OpenApi
         .routes(routes!(jwks))
         .merge(account::router())
         .merge(admin::router())
+        .merge(sessions::router())
         .merge(verification::router())
         .with_state(Identities { identity, holdings })
 }

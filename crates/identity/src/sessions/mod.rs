@@ -4,14 +4,19 @@
 //! once, for the next; one that comes twice ends the session, because two hold it and nobody can
 //! tell which of them is the user (RFC 9700 section 4.14.2).
 
+mod device;
 mod entity;
+mod mine;
 mod refresh_token;
 mod repo;
 mod revocations;
 
+pub use device::Device;
+pub use mine::OwnSession;
 pub(crate) use revocations::Revocations;
 
 use crate::events::{self, RevocationReason};
+use crate::messages::{Channel, Messages};
 use crate::passwords::PasswordError;
 use crate::tokens::{AccessTokens, OneTimeToken};
 use crate::users::entity::Model as UserRow;
@@ -23,16 +28,8 @@ use secrecy::SecretString;
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Store, StoreError, WriteTx, outbox};
+use tracing::Instrument;
 use uuid::Uuid;
-
-/// Where somebody signs in from, as far as it is known; empty when it is not.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Device {
-    /// The browser or app, in its own words.
-    pub user_agent: String,
-    /// The network address.
-    pub ip_address: String,
-}
 
 /// What a client holds while its user is signed in.
 #[derive(Clone, Debug)]
@@ -98,6 +95,7 @@ pub(crate) struct Sessions {
     pub(crate) users: Arc<Users>,
     pub(crate) tokens: Arc<AccessTokens>,
     pub(crate) revocations: Arc<Revocations>,
+    pub(crate) messages: Messages,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn IdSource>,
     pub(crate) refresh_token_lifetime: Duration,
@@ -115,6 +113,11 @@ impl Sessions {
     ) -> Result<TokenPair, LogInError> {
         let user =
             self.users.verify(identifier, password).await?.ok_or(LogInError::InvalidCredentials)?;
+        self.open(user, device).await
+    }
+
+    /// A new session of a user who has shown who they are.
+    async fn open(&self, user: UserRow, device: &Device) -> Result<TokenPair, LogInError> {
         let user_id = UserId(user.id);
         let now = self.clock.now();
         let session = Session {
@@ -134,10 +137,43 @@ impl Sessions {
         if !users::repo::note_log_in_in_tx(&self.store, &tx, &user, now).await? {
             return Err(LogInError::InvalidCredentials);
         }
+        let device_name = device::name(&device.user_agent);
+        let is_new = repo::note_device_in_tx(&self.store, &tx, user_id, &device_name, now).await?;
+        // Whoever never signed in has no device that another could be told from.
+        let is_new = is_new && user.last_log_in_at.is_some();
+        let session_id = session.id;
         repo::insert_session_in_tx(&tx, session).await?;
         repo::insert_token_in_tx(&tx, row).await?;
+        if is_new {
+            let event = events::new_device_signed_in(user_id, session_id, now);
+            outbox::append_in_tx(&self.store, &tx, event).await?;
+        }
         tx.commit().await.map_err(StoreError::from)?;
+        if is_new {
+            self.tell_of_new_device(user, &device_name, now);
+        }
         Ok(self.pair(access_token, refresh_token))
+    }
+
+    /// Sends a notice to an e-mail address that is known to be the user's. The sign-in does not wait
+    /// for it.
+    fn tell_of_new_device(&self, user: UserRow, device_name: &str, now: Timestamp) {
+        if user.email_verified_at.is_none() {
+            return;
+        }
+        let text = format!(
+            "Your Finitech account was signed in to from a device that it has not seen before: \
+             {device_name}, at {now}.\n\nIf it was not you, change your password now: that ends all \
+             other sessions."
+        );
+        let messages = self.messages.clone();
+        let work = async move {
+            let channel = Channel::Email(user.email);
+            if let Err(error) = messages.send(channel, "A new sign-in", text.into()).await {
+                tracing::warn!(%error, "nobody was told of a new device");
+            }
+        };
+        tokio::spawn(work.instrument(tracing::Span::current()));
     }
 
     pub(crate) async fn refresh(&self, token: &SecretString) -> Result<TokenPair, RefreshError> {

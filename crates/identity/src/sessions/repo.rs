@@ -1,8 +1,10 @@
 use super::entity::{self, Model as Session};
 use super::refresh_token::{self, Model as RefreshTokenRow};
-use kernel::{Timestamp, UserId};
+use aws_lc_rs::digest::{SHA256, digest};
+use kernel::{PageLimit, Timestamp, UserId};
 use store::sea_orm::{
     self, ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, IntoActiveModel, QueryFilter,
+    QueryOrder, QuerySelect,
 };
 use store::{Store, StoreError, WriteTx};
 use uuid::Uuid;
@@ -39,6 +41,47 @@ pub(super) async fn find_token(
         .await?
         .ok_or_else(|| StoreError::inconsistent("refresh_tokens", "session_id", token.id))?;
     Ok(Some((token, session)))
+}
+
+pub(super) async fn find(store: &Store, id: Uuid) -> Result<Option<Session>, StoreError> {
+    Ok(entity::Entity::find_by_id(id).one(store.read()).await?)
+}
+
+/// The sessions of a user that are not over, newest first: ids sort by the time of their making.
+pub(super) async fn living(
+    store: &Store,
+    user_id: UserId,
+    now: Timestamp,
+    after: Option<Uuid>,
+    limit: PageLimit,
+) -> Result<Vec<Session>, StoreError> {
+    let living = entity::Entity::find()
+        .filter(entity::Column::UserId.eq(user_id.0))
+        .filter(entity::Column::RevokedAt.is_null())
+        .filter(entity::Column::ExpiresAt.gt(now.as_micros()))
+        .filter(entity::Column::Id.lt(after.unwrap_or(Uuid::max())))
+        .order_by_desc(entity::Column::Id)
+        .limit(limit.rows_to_fetch().unsigned_abs());
+    Ok(living.all(store.read()).await?)
+}
+
+/// Remembers the device of a user; `true` if it was not known.
+pub(super) async fn note_device_in_tx(
+    store: &Store,
+    tx: &WriteTx,
+    user_id: UserId,
+    device_name: &str,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let device_hash = digest(&SHA256, device_name.as_bytes()).as_ref().to_vec();
+    let noted = tx
+        .execute_raw(store.statement(
+            "insert into user_devices (user_id, device_hash, first_seen_at) values ($1, $2, $3) \
+             on conflict (user_id, device_hash) do nothing",
+            [user_id.0.into(), device_hash.into(), now.as_micros().into()],
+        ))
+        .await?;
+    Ok(noted.rows_affected() == 1)
 }
 
 /// Marks a token as used; `false` if somebody else was faster.

@@ -12,6 +12,7 @@ mod processes;
 mod registering;
 mod resets;
 mod roles;
+mod sessions;
 mod signing_in;
 mod support;
 mod tokens;

@@ -173,6 +173,15 @@ impl Process {
         self.post("/api/v1/auth/login", body).await
     }
 
+    pub(crate) async fn log_in_from(&self, user_agent: &str) -> Answer {
+        let body = json!({ "identifier": "amina@example.com", "password": PASSWORD });
+        let request = axum::http::Request::post("/api/v1/auth/login")
+            .header("content-type", "application/json")
+            .header("user-agent", user_agent)
+            .body(body.to_string().into());
+        self.send(request.unwrap()).await
+    }
+
     pub(crate) async fn refresh(&self, token: &str) -> Answer {
         self.post("/api/v1/auth/refresh", json!({ "refreshToken": token })).await
     }

@@ -18,13 +18,14 @@ const PUBLIC: [&str; 8] = [
 ];
 
 /// What each other operation asks for; empty for anyone who is signed in.
-const PROTECTED: [(&str, &str); 29] = [
+const PROTECTED: [(&str, &str); 32] = [
     ("GET /api/v1/admin/users/{id}", "users:read"),
     ("GET /api/v1/ledger/accounts/{id}", "ledger:read"),
     ("GET /api/v1/ledger/accounts/{id}/entries", "ledger:read"),
     ("GET /api/v1/ledger/transactions/{id}", "ledger:read"),
     ("GET /api/v1/ledger/trial-balance", "ledger:read"),
     ("GET /api/v1/me", ""),
+    ("GET /api/v1/me/sessions", ""),
     ("GET /api/v1/wallets", "wallet:read"),
     ("GET /api/v1/wallets/{id}", "wallet:read"),
     ("GET /api/v1/wallets/{id}/transactions", "wallet:read"),
@@ -45,6 +46,8 @@ const PROTECTED: [(&str, &str); 29] = [
     ("POST /api/v1/me/password", ""),
     ("POST /api/v1/me/phone/verification", ""),
     ("POST /api/v1/me/phone/verification/confirm", ""),
+    ("POST /api/v1/me/sessions/end-others", ""),
+    ("POST /api/v1/me/sessions/{id}/end", ""),
     ("POST /api/v1/wallets", "wallet:write"),
     ("POST /api/v1/wallets/{id}/top-ups", "wallet:write"),
     ("POST /api/v1/wallets/{id}/transfers", "wallet:write"),
