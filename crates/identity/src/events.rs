@@ -161,3 +161,13 @@ pub(crate) fn new_device_signed_in(
         payload: json!({ "userId": user_id.0, "sessionId": session_id }).to_string(),
     }
 }
+
+/// `identity.mfa_enabled` and `identity.mfa_disabled`: `{userId}`.
+pub(crate) fn mfa_switched(user_id: UserId, is_on: bool, occurred_at: Timestamp) -> NewEvent {
+    NewEvent {
+        event_type: if is_on { "identity.mfa_enabled" } else { "identity.mfa_disabled" },
+        aggregate_id: user_id.0,
+        occurred_at,
+        payload: json!({ "userId": user_id.0 }).to_string(),
+    }
+}

@@ -10,10 +10,12 @@ mod http;
 mod keys;
 mod lock_out;
 mod messages;
+mod mfa;
 mod passwords;
 pub mod permissions;
 mod resets;
 mod roles;
+mod secrets;
 mod sessions;
 mod tokens;
 mod users;
@@ -23,10 +25,12 @@ pub use accounts::{AccountError, StaffError, StaffView, UserStatus};
 pub use config::{Config, PasswordHashConfig};
 pub use error::Error;
 pub use keys::KeyFileError;
+pub use mfa::{Enrolment, MfaError, MfaStatus};
 pub use passwords::HashingError;
 pub use resets::ResetError;
 pub use roles::GrantError;
-pub use sessions::{Device, LogInError, OwnSession, RefreshError, TokenPair};
+pub use secrets::SealError;
+pub use sessions::{Device, LogIn, LogInError, OwnSession, RefreshError, TokenPair};
 pub use users::{InvalidField, NewUser, RegisterError, User};
 pub use verification::{Contact, VerificationError};
 
@@ -36,10 +40,12 @@ use identity_api::{Holdings, UserDirectory};
 use kernel::{Actor, Clock, IdSource, Timestamp, UserId};
 use keys::Keys;
 use messages::Messages;
+use mfa::Mfa;
 use passwords::Passwords;
 use ports::{EmailSender, SmsSender};
 use resets::Resets;
 use secrecy::SecretString;
+use secrets::DataKeys;
 use sessions::{Revocations, Sessions};
 use std::sync::Arc;
 use store::outbox::{EventSource, Outbox};
@@ -72,6 +78,12 @@ pub const MIGRATIONS: &[SqlMigration] = &[
     SqlMigration {
         name: "m0004_devices",
         sql: include_str!("migrations/m0004_devices.sql"),
+        sqlite: "",
+        postgres: "",
+    },
+    SqlMigration {
+        name: "m0005_mfa",
+        sql: include_str!("migrations/m0005_mfa.sql"),
         sqlite: "",
         postgres: "",
     },
@@ -117,6 +129,7 @@ struct Parts {
     store: Store,
     keys: Arc<Keys>,
     users: Arc<Users>,
+    mfa: Arc<Mfa>,
     sessions: Arc<Sessions>,
     accounts: Accounts,
     resets: Resets,
@@ -133,6 +146,7 @@ impl Identity {
         let passwords = Arc::new(Passwords::try_new(&config.password_hash)?);
         let messages = Messages { email, sms };
         roles::ensure_built_in(&store).await?;
+        let data_keys = DataKeys::init(&store, &config.keys_folder, ids.as_ref()).await?;
         let keys =
             Keys::init(store.clone(), config.keys_folder, clock.clone(), ids.as_ref()).await?;
         let keys = Arc::new(keys);
@@ -142,7 +156,7 @@ impl Identity {
             keys.clone(),
             clock.clone(),
             ids.clone(),
-            config.issuer,
+            config.issuer.clone(),
             config.audience,
             lifetime,
         ));
@@ -152,9 +166,18 @@ impl Identity {
             clock: clock.clone(),
             ids: ids.clone(),
         });
+        let mfa = Arc::new(Mfa {
+            store: store.clone(),
+            users: users.clone(),
+            passwords: passwords.clone(),
+            data_keys,
+            issuer: config.issuer,
+            clock: clock.clone(),
+        });
         let sessions = Arc::new(Sessions {
             store: store.clone(),
             users: users.clone(),
+            mfa: mfa.clone(),
             tokens: tokens.clone(),
             revocations: revocations.clone(),
             messages: messages.clone(),
@@ -184,8 +207,17 @@ impl Identity {
             clock,
         };
         let authenticator = Arc::new(SessionAuthenticator { tokens, revocations });
-        let parts =
-            Parts { store, keys, users, sessions, accounts, resets, verifications, authenticator };
+        let parts = Parts {
+            store,
+            keys,
+            users,
+            mfa,
+            sessions,
+            accounts,
+            resets,
+            verifications,
+            authenticator,
+        };
         Ok(Self(Arc::new(parts)))
     }
 
@@ -210,13 +242,13 @@ impl Identity {
         Ok(self.0.users.any().await?)
     }
 
-    /// Signs a user in by e-mail address or phone number.
+    /// Signs a user in by e-mail address or phone number, or asks for the second factor.
     pub async fn log_in(
         &self,
         identifier: &str,
         password: &SecretString,
         device: &Device,
-    ) -> Result<TokenPair, LogInError> {
+    ) -> Result<LogIn, LogInError> {
         self.0.sessions.log_in(identifier, password, device).await
     }
 
@@ -283,6 +315,10 @@ impl Identity {
 
     pub(crate) fn verifications(&self) -> &Verifications {
         &self.0.verifications
+    }
+
+    pub(crate) fn mfa(&self) -> &Mfa {
+        &self.0.mfa
     }
 
     pub(crate) fn sessions(&self) -> &Sessions {

@@ -96,6 +96,7 @@ impl Accounts {
         }
         let (except, reason) = (Some(actor.session_id), RevocationReason::PasswordChanged);
         let revoked = self.sessions.revoke_all_in_tx(&tx, user_id, except, reason, now).await?;
+        lock_out::forget_in_tx(&self.store, &tx, user_id).await?;
         let event = events::password_replaced(user_id, false, now);
         outbox::append_in_tx(&self.store, &tx, event).await?;
         tx.commit().await.map_err(StoreError::from)?;

@@ -1,7 +1,7 @@
 //! Bodies of requests and answers. Those with passwords or tokens in them cannot be printed.
 
 use crate::keys::entity::Model as PublicKey;
-use crate::{NewUser, TokenPair, User};
+use crate::{LogIn, NewUser, TokenPair, User};
 use kernel::{Actor, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
@@ -90,6 +90,43 @@ impl From<TokenPair> for TokenPairBody {
             refresh_token: pair.refresh_token.expose_secret().to_owned(),
             token_type: "Bearer",
             expires_in: pair.expires_in.as_secs(),
+        }
+    }
+}
+
+/// What a password leads to.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+pub(super) enum LogInAnswerBody {
+    /// The user is signed in.
+    Done(TokenPairBody),
+    /// A code is needed.
+    MfaRequired(MfaRequiredBody),
+}
+
+/// The password is right, and a code of the second factor is needed.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct MfaRequiredBody {
+    /// Always true.
+    #[schema(example = true)]
+    mfa_required: bool,
+    /// For `POST /api/v1/auth/login/mfa`, with the code.
+    mfa_token: String,
+    /// How long it counts, in seconds.
+    #[schema(example = 300)]
+    expires_in: u64,
+}
+
+impl From<LogIn> for LogInAnswerBody {
+    fn from(log_in: LogIn) -> Self {
+        match log_in {
+            LogIn::Done(pair) => Self::Done(pair.into()),
+            LogIn::MfaRequired { mfa_token, expires_in } => Self::MfaRequired(MfaRequiredBody {
+                mfa_required: true,
+                mfa_token: mfa_token.expose_secret().to_owned(),
+                expires_in: expires_in.as_secs(),
+            }),
         }
     }
 }

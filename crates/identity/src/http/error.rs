@@ -1,8 +1,8 @@
 //! Refusals and failures as problems.
 
 use crate::{
-    AccountError, Error, InvalidField, LogInError, RefreshError, RegisterError, ResetError,
-    StaffError, VerificationError,
+    AccountError, Error, InvalidField, LogInError, MfaError, RefreshError, RegisterError,
+    ResetError, StaffError, VerificationError,
 };
 use axum::http::StatusCode;
 use store::StoreError;
@@ -15,6 +15,7 @@ pub(super) fn failed(error: Error) -> Problem {
         Error::Store(error) => Problem::internal(&error),
         Error::KeyFile(error) => Problem::internal(&error),
         Error::Hashing(error) => Problem::internal(&error),
+        Error::Seal(error) => Problem::internal(&error),
         error @ Error::Signing(_) => Problem::internal(&error),
     }
 }
@@ -41,6 +42,12 @@ pub(super) fn not_logged_in(error: LogInError) -> Problem {
     match error {
         LogInError::InvalidCredentials => {
             Problem::new(StatusCode::UNAUTHORIZED, "invalid_credentials", text)
+        }
+        LogInError::InvalidMfaToken => {
+            Problem::new(StatusCode::UNAUTHORIZED, "invalid_mfa_token", text)
+        }
+        LogInError::InvalidMfaCode => {
+            Problem::new(StatusCode::UNAUTHORIZED, "invalid_mfa_code", text)
         }
         LogInError::Busy => too_many_sign_ins(text),
         LogInError::Failed(error) => failed(error),
@@ -109,6 +116,18 @@ pub(super) fn not_verified(error: VerificationError) -> Problem {
         }
         VerificationError::Busy => too_many_sign_ins(text),
         VerificationError::Failed(error) => failed(error),
+    }
+}
+
+pub(super) fn mfa_not_changed(error: MfaError) -> Problem {
+    let text = error.to_string();
+    match error {
+        MfaError::WrongPassword => Problem::unprocessable("wrong_password", text),
+        MfaError::WrongCode => Problem::unprocessable("wrong_mfa_code", text),
+        MfaError::AlreadyOn => Problem::conflict("mfa_already_on", text),
+        MfaError::NotThere => Problem::unprocessable("mfa_not_there", text),
+        MfaError::Busy => too_many_sign_ins(text),
+        MfaError::Failed(error) => failed(error),
     }
 }
 

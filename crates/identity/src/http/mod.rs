@@ -5,6 +5,7 @@ mod admin;
 mod device;
 mod dto;
 mod error;
+mod mfa;
 mod sessions;
 mod verification;
 
@@ -14,7 +15,10 @@ use axum::extract::{FromRef, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use device::FromDevice;
-use dto::{JwksBody, LogInBody, MeBody, RefreshBody, RegisterBody, TokenPairBody, UserBody};
+use dto::{
+    JwksBody, LogInAnswerBody, LogInBody, MeBody, RefreshBody, RegisterBody, TokenPairBody,
+    UserBody,
+};
 use identity_api::Holdings;
 use std::sync::Arc;
 use web::{AnyUser, Authorized, Json, OpenApiRouter, Problem, routes};
@@ -33,6 +37,7 @@ pub(crate) fn router(identity: Identity, holdings: Arc<dyn Holdings>) -> OpenApi
         .routes(routes!(jwks))
         .merge(account::router())
         .merge(admin::router())
+        .merge(mfa::router())
         .merge(sessions::router())
         .merge(verification::router())
         .with_state(Identities { identity, holdings })
@@ -88,7 +93,8 @@ async fn register(
     tag = "Identity",
     request_body = LogInBody,
     responses(
-        (status = 200, description = "The tokens of a new session.", body = TokenPairBody),
+        (status = 200, description = "The tokens of a new session, or `mfaRequired` with a token \
+            for the second step.", body = LogInAnswerBody),
         (status = 401, description = "`invalid_credentials`."),
         (status = 503, description = "`too_many_sign_ins`, or the service cannot answer now; \
             see `Retry-After`."),
@@ -98,12 +104,12 @@ async fn log_in(
     State(identity): State<Identity>,
     FromDevice(device): FromDevice,
     Json(body): Json<LogInBody>,
-) -> Result<Json<TokenPairBody>, Problem> {
-    let pair = identity
+) -> Result<Json<LogInAnswerBody>, Problem> {
+    let answer = identity
         .log_in(&body.identifier, &body.password, &device)
         .await
         .map_err(error::not_logged_in)?;
-    Ok(Json(pair.into()))
+    Ok(Json(answer.into()))
 }
 
 /// Exchange a refresh token for the next pair. A token that comes a second time ends the session.

@@ -1,4 +1,4 @@
-//! The private key's file. It is made once and never overwritten.
+//! Files of keys. They are made once and never overwritten.
 
 use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::rsa::{KeyPair, KeySize};
@@ -14,7 +14,7 @@ use uuid::Uuid;
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
     /// The file or its folder could not be read or written.
-    #[error("cannot read or make the signing key {path}")]
+    #[error("cannot read or make the key file {path}")]
     File {
         /// The file.
         path: PathBuf,
@@ -33,8 +33,25 @@ pub enum KeyFileError {
         /// The file.
         path: PathBuf,
     },
+    /// The file does not hold keys of 32 bytes.
+    #[error("{path} does not hold data keys, one of 32 bytes in base64 a line; restore it")]
+    NotDataKeys {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Something in the database is sealed with keys that are not in the file.
+    #[error(
+        "{path} lacks data keys that the database needs ({names}); copy them from the machine \
+             or backup that has them"
+    )]
+    MissingDataKeys {
+        /// The file.
+        path: PathBuf,
+        /// Their names.
+        names: String,
+    },
     /// No key could be generated.
-    #[error("cannot generate a signing key")]
+    #[error("cannot generate a key")]
     Generation,
 }
 
@@ -54,14 +71,38 @@ pub(super) struct PrivateKey {
 /// once the first wins and all read the same. `unique` tells their temporary files apart.
 pub(super) fn load_or_create(folder: &Path, unique: Uuid) -> Result<PrivateKey, KeyFileError> {
     let path = folder.join(FILE_NAME);
-    let failed = |source| KeyFileError::File { path: path.clone(), source };
-    if !path.try_exists().map_err(failed)? {
-        let pem = generate()?;
-        create_folder(folder).map_err(failed)?;
-        let temporary = folder.join(format!(".{FILE_NAME}.{unique}"));
-        publish(&pem, &temporary, &path).map_err(failed)?;
-    }
+    create_private(&path, unique, generate)?;
     read(&path)
+}
+
+/// Writes what `make` gives into a file that its owner alone may touch, unless the file is there.
+pub(crate) fn create_private(
+    path: &Path,
+    unique: Uuid,
+    make: impl FnOnce() -> Result<String, KeyFileError>,
+) -> Result<(), KeyFileError> {
+    let failed = |source| KeyFileError::File { path: path.to_owned(), source };
+    if path.try_exists().map_err(failed)? {
+        return Ok(());
+    }
+    let text = make()?;
+    if let Some(folder) = path.parent() {
+        create_folder(folder).map_err(failed)?;
+    }
+    publish(&text, &path.with_extension(format!("new.{unique}")), path).map_err(failed)
+}
+
+/// Reads such a file, unless others may.
+pub(crate) fn read_private(path: &Path) -> Result<Vec<u8>, KeyFileError> {
+    let failed = |source| KeyFileError::File { path: path.to_owned(), source };
+    #[cfg(unix)]
+    {
+        let metadata = fs::metadata(path).map_err(failed)?;
+        if std::os::unix::fs::MetadataExt::mode(&metadata) & OTHERS_MAY != 0 {
+            return Err(KeyFileError::TooOpen { path: path.to_owned() });
+        }
+    }
+    fs::read(path).map_err(failed)
 }
 
 fn generate() -> Result<String, KeyFileError> {
@@ -110,15 +151,7 @@ fn create_folder(folder: &Path) -> io::Result<()> {
 }
 
 fn read(path: &Path) -> Result<PrivateKey, KeyFileError> {
-    let failed = |source| KeyFileError::File { path: path.to_owned(), source };
-    #[cfg(unix)]
-    {
-        let metadata = fs::metadata(path).map_err(failed)?;
-        if std::os::unix::fs::MetadataExt::mode(&metadata) & OTHERS_MAY != 0 {
-            return Err(KeyFileError::TooOpen { path: path.to_owned() });
-        }
-    }
-    let pem = fs::read(path).map_err(failed)?;
+    let pem = read_private(path)?;
     let not_a_key = || KeyFileError::NotAKey { path: path.to_owned() };
     let signing = EncodingKey::from_rsa_pem(&pem).map_err(|_| not_a_key())?;
     let pair = KeyPair::from_der(signing.as_bytes()).map_err(|_| not_a_key())?;

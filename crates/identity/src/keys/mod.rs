@@ -2,7 +2,7 @@
 //! them publish the public halves in one table, so each accepts the others' tokens.
 
 pub(crate) mod entity;
-mod file;
+pub(crate) mod file;
 mod repo;
 
 pub use file::KeyFileError;

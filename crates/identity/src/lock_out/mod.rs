@@ -81,14 +81,7 @@ pub(crate) async fn count(
     Ok(())
 }
 
-/// Forgets the failures, after a success.
-pub(crate) async fn forget(store: &Store, subject: Subject) -> Result<(), StoreError> {
-    let tx = store.begin().await?;
-    repo::forget_in_tx(store, &tx, subject.id).await?;
-    Ok(tx.commit().await?)
-}
-
-/// Lets a user who was locked out in again.
+/// Forgets a user's failures, after a success or because they may come in again.
 pub(crate) async fn forget_in_tx(
     store: &Store,
     tx: &WriteTx,

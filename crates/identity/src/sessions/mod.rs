@@ -4,6 +4,7 @@
 //! once, for the next; one that comes twice ends the session, because two hold it and nobody can
 //! tell which of them is the user (RFC 9700 section 4.14.2).
 
+mod challenges;
 mod device;
 mod entity;
 mod mine;
@@ -11,17 +12,20 @@ mod refresh_token;
 mod repo;
 mod revocations;
 
+pub use challenges::LogIn;
 pub use device::Device;
 pub use mine::OwnSession;
 pub(crate) use revocations::Revocations;
 
 use crate::events::{self, RevocationReason};
 use crate::messages::{Channel, Messages};
+use crate::mfa::{Mfa, Proof};
 use crate::passwords::PasswordError;
 use crate::tokens::{AccessTokens, OneTimeToken};
 use crate::users::entity::Model as UserRow;
 use crate::users::{self, Users, VerifyError};
-use crate::{Error, roles};
+use crate::{Error, lock_out, roles};
+use challenges::Challenge;
 use entity::{Model as Session, Worth};
 use kernel::{Actor, Clock, IdSource, Timestamp, UserId};
 use secrecy::SecretString;
@@ -48,6 +52,12 @@ pub enum LogInError {
     /// No active user has this e-mail address or phone number and this password.
     #[error("the e-mail address or phone number, or the password, is wrong")]
     InvalidCredentials,
+    /// The token of the first step is unknown, too old, was used, or the password is another by now.
+    #[error("the token is not valid any more; begin again with the password")]
+    InvalidMfaToken,
+    /// The code of the second step is wrong, too old or was used, or too many wrong ones came.
+    #[error("the code is wrong, too old or was used before")]
+    InvalidMfaCode,
     /// Too many passwords are being checked.
     #[error("too many sign-ins at once; try again in a moment")]
     Busy,
@@ -93,6 +103,7 @@ impl From<VerifyError> for LogInError {
 pub(crate) struct Sessions {
     pub(crate) store: Store,
     pub(crate) users: Arc<Users>,
+    pub(crate) mfa: Arc<Mfa>,
     pub(crate) tokens: Arc<AccessTokens>,
     pub(crate) revocations: Arc<Revocations>,
     pub(crate) messages: Messages,
@@ -110,14 +121,22 @@ impl Sessions {
         identifier: &str,
         password: &SecretString,
         device: &Device,
-    ) -> Result<TokenPair, LogInError> {
+    ) -> Result<LogIn, LogInError> {
         let user =
             self.users.verify(identifier, password).await?.ok_or(LogInError::InvalidCredentials)?;
-        self.open(user, device).await
+        if self.mfa.is_on(UserId(user.id)).await? {
+            return self.challenge(&user).await;
+        }
+        Ok(LogIn::Done(self.open(user, device, None).await?))
     }
 
-    /// A new session of a user who has shown who they are.
-    async fn open(&self, user: UserRow, device: &Device) -> Result<TokenPair, LogInError> {
+    /// A new session of a user who has shown who they are, with the second factor if there is one.
+    async fn open(
+        &self,
+        user: UserRow,
+        device: &Device,
+        second_factor: Option<(Challenge, Proof)>,
+    ) -> Result<TokenPair, LogInError> {
         let user_id = UserId(user.id);
         let now = self.clock.now();
         let session = Session {
@@ -137,6 +156,15 @@ impl Sessions {
         if !users::repo::note_log_in_in_tx(&self.store, &tx, &user, now).await? {
             return Err(LogInError::InvalidCredentials);
         }
+        if let Some((challenge, proof)) = second_factor {
+            if !repo::take_challenge_in_tx(&self.store, &tx, &challenge.token_hash).await? {
+                return Err(LogInError::InvalidMfaToken);
+            }
+            if !self.mfa.spend_in_tx(&tx, user_id, &proof).await? {
+                return Err(LogInError::InvalidMfaCode);
+            }
+        }
+        lock_out::forget_in_tx(&self.store, &tx, user_id).await?;
         let device_name = device::name(&device.user_agent);
         let is_new = repo::note_device_in_tx(&self.store, &tx, user_id, &device_name, now).await?;
         // Whoever never signed in has no device that another could be told from.

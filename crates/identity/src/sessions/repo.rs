@@ -1,3 +1,4 @@
+use super::challenges::Challenge;
 use super::entity::{self, Model as Session};
 use super::refresh_token::{self, Model as RefreshTokenRow};
 use aws_lc_rs::digest::{SHA256, digest};
@@ -174,4 +175,81 @@ pub(super) async fn revoked_after(
     .all(store.read())
     .await?;
     Ok(rows.into_iter().map(|row| (row.id, Timestamp::from_micros(row.revoked_at))).collect())
+}
+
+pub(super) async fn insert_challenge_in_tx(
+    store: &Store,
+    tx: &WriteTx,
+    challenge: &Challenge,
+) -> Result<(), StoreError> {
+    tx.execute_raw(store.statement(
+        "insert into log_in_challenges (token_hash, user_id, password_changed_at, expires_at) \
+         values ($1, $2, $3, $4)",
+        [
+            challenge.token_hash.clone().into(),
+            challenge.user_id.0.into(),
+            challenge.password_changed_at.into(),
+            challenge.expires_at.as_micros().into(),
+        ],
+    ))
+    .await?;
+    Ok(())
+}
+
+/// Forgets the sign-ins of a user that were not completed in their time.
+pub(super) async fn delete_old_challenges_in_tx(
+    store: &Store,
+    tx: &WriteTx,
+    user_id: UserId,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    tx.execute_raw(store.statement(
+        "delete from log_in_challenges where user_id = $1 and expires_at <= $2",
+        [user_id.0.into(), now.as_micros().into()],
+    ))
+    .await?;
+    Ok(())
+}
+
+/// The sign-in that this token completes, if its time is not over.
+pub(super) async fn find_challenge(
+    store: &Store,
+    token_hash: &[u8],
+    now: Timestamp,
+) -> Result<Option<Challenge>, StoreError> {
+    #[derive(FromQueryResult)]
+    struct Row {
+        token_hash: Vec<u8>,
+        user_id: Uuid,
+        password_changed_at: i64,
+        expires_at: i64,
+    }
+    let found = Row::find_by_statement(store.statement(
+        "select token_hash, user_id, password_changed_at, expires_at from log_in_challenges \
+         where token_hash = $1 and expires_at > $2",
+        [token_hash.into(), now.as_micros().into()],
+    ));
+    Ok(found.one(store.read()).await?.map(|row| Challenge {
+        token_hash: row.token_hash,
+        user_id: UserId(row.user_id),
+        password_changed_at: row.password_changed_at,
+        expires_at: Timestamp::from_micros(row.expires_at),
+    }))
+}
+
+/// Takes a token out; `false` if somebody else was faster.
+pub(super) async fn take_challenge_in_tx(
+    store: &Store,
+    tx: &WriteTx,
+    token_hash: &[u8],
+) -> Result<bool, StoreError> {
+    let taken = tx
+        .execute_raw(
+            store.statement(
+                "delete from log_in_challenges where token_hash = $1",
+                [token_hash.into()],
+            ),
+        )
+        .await?;
+    Ok(taken.rows_affected() == 1)
 }

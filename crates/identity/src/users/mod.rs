@@ -173,7 +173,8 @@ impl Users {
     }
 
     /// The active user with this e-mail address or phone number and this password, unless they are
-    /// locked out. Does the same work when there is no such user.
+    /// locked out. Does the same work when there is no such user. Earlier failures are forgotten by
+    /// whoever calls this, when nothing more is to be shown: a second factor may be left.
     pub(crate) async fn verify(
         &self,
         identifier: &str,
@@ -215,9 +216,6 @@ impl Users {
             lock_out::count(&self.store, subject, now).await?;
             return Ok(None);
         };
-        if failures.is_some() {
-            lock_out::forget(&self.store, subject).await?;
-        }
         if verdict == Verdict::RightButOutdated {
             self.rehash(&user, password).await;
         }

@@ -8,6 +8,7 @@
 
 mod accounts;
 mod lock_out;
+mod mfa;
 mod processes;
 mod registering;
 mod resets;

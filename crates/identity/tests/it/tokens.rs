@@ -156,6 +156,7 @@ async fn the_document_tells_public_routes_from_others() {
         [
             "GET /.well-known/jwks.json",
             "POST /api/v1/auth/login",
+            "POST /api/v1/auth/login/mfa",
             "POST /api/v1/auth/password-resets",
             "POST /api/v1/auth/password-resets/complete",
             "POST /api/v1/auth/refresh",

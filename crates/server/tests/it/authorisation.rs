@@ -6,11 +6,12 @@ use serde_json::{Value, json};
 use store::testing::TestDatabase;
 
 /// What nobody needs to sign in for.
-const PUBLIC: [&str; 8] = [
+const PUBLIC: [&str; 9] = [
     "GET /.well-known/jwks.json",
     "GET /health/live",
     "GET /health/ready",
     "POST /api/v1/auth/login",
+    "POST /api/v1/auth/login/mfa",
     "POST /api/v1/auth/password-resets",
     "POST /api/v1/auth/password-resets/complete",
     "POST /api/v1/auth/refresh",
@@ -18,13 +19,14 @@ const PUBLIC: [&str; 8] = [
 ];
 
 /// What each other operation asks for; empty for anyone who is signed in.
-const PROTECTED: [(&str, &str); 32] = [
+const PROTECTED: [(&str, &str); 36] = [
     ("GET /api/v1/admin/users/{id}", "users:read"),
     ("GET /api/v1/ledger/accounts/{id}", "ledger:read"),
     ("GET /api/v1/ledger/accounts/{id}/entries", "ledger:read"),
     ("GET /api/v1/ledger/transactions/{id}", "ledger:read"),
     ("GET /api/v1/ledger/trial-balance", "ledger:read"),
     ("GET /api/v1/me", ""),
+    ("GET /api/v1/me/mfa", ""),
     ("GET /api/v1/me/sessions", ""),
     ("GET /api/v1/wallets", "wallet:read"),
     ("GET /api/v1/wallets/{id}", "wallet:read"),
@@ -43,6 +45,9 @@ const PROTECTED: [(&str, &str); 32] = [
     ("POST /api/v1/me/close", ""),
     ("POST /api/v1/me/email/verification", ""),
     ("POST /api/v1/me/email/verification/confirm", ""),
+    ("POST /api/v1/me/mfa/disable", ""),
+    ("POST /api/v1/me/mfa/totp", ""),
+    ("POST /api/v1/me/mfa/totp/confirm", ""),
     ("POST /api/v1/me/password", ""),
     ("POST /api/v1/me/phone/verification", ""),
     ("POST /api/v1/me/phone/verification/confirm", ""),
