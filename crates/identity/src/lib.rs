@@ -24,7 +24,7 @@ mod verification;
 pub use accounts::{AccountError, StaffError, StaffView, UserStatus};
 pub use config::{Config, PasswordHashConfig};
 pub use error::Error;
-pub use keys::KeyFileError;
+pub use keys::{KeyFileError, Rotation};
 pub use mfa::{Enrolment, MfaError, MfaStatus};
 pub use passwords::HashingError;
 pub use resets::ResetError;
@@ -47,6 +47,7 @@ use resets::Resets;
 use secrecy::SecretString;
 use secrets::DataKeys;
 use sessions::{Revocations, Sessions};
+use std::path::Path;
 use std::sync::Arc;
 use store::outbox::{EventSource, Outbox};
 use store::{SqlMigration, Store};
@@ -87,6 +88,12 @@ pub const MIGRATIONS: &[SqlMigration] = &[
         sqlite: "",
         postgres: "",
     },
+    SqlMigration {
+        name: "m0006_retired_keys",
+        sql: include_str!("migrations/m0006_retired_keys.sql"),
+        sqlite: "",
+        postgres: "",
+    },
 ];
 
 /// What the module needs from others.
@@ -121,6 +128,17 @@ pub async fn grant_role(
     roles::grant(store, user, role, now).await
 }
 
+/// Makes the next signing key of a folder and publishes it; the processes that sign with the folder's
+/// key go over to it by themselves. Done twice, it tells of the key that waits. The store is migrated.
+pub async fn rotate_signing_key(
+    store: &Store,
+    keys_folder: &Path,
+    ids: &dyn IdSource,
+    now: Timestamp,
+) -> Result<Rotation, Error> {
+    keys::rotate(store, keys_folder, ids.next(), now).await
+}
+
 /// The identity module. Clones share everything.
 #[derive(Clone)]
 pub struct Identity(Arc<Parts>);
@@ -147,10 +165,9 @@ impl Identity {
         let messages = Messages { email, sms };
         roles::ensure_built_in(&store).await?;
         let data_keys = DataKeys::init(&store, &config.keys_folder, ids.as_ref()).await?;
-        let keys =
-            Keys::init(store.clone(), config.keys_folder, clock.clone(), ids.as_ref()).await?;
-        let keys = Arc::new(keys);
         let lifetime = config.access_token_lifetime;
+        let folder = config.keys_folder;
+        let keys = Keys::init(store.clone(), folder, lifetime, clock.clone(), ids.as_ref()).await?;
         let revocations = Revocations::init(store.clone(), clock.clone(), lifetime).await?;
         let tokens = Arc::new(AccessTokens::new(
             keys.clone(),

@@ -1,4 +1,5 @@
-//! Files of keys. They are made once and never overwritten.
+//! Files of keys. They are made once and never overwritten, but for a signing key that the next one
+//! follows.
 
 use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::rsa::{KeyPair, KeySize};
@@ -8,6 +9,7 @@ use jsonwebtoken::EncodingKey;
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 use uuid::Uuid;
 
 /// Why there is no signing key to work with.
@@ -56,6 +58,7 @@ pub enum KeyFileError {
 }
 
 const FILE_NAME: &str = "signing-key.pem";
+const NEXT_FILE_NAME: &str = "signing-key.next.pem";
 /// RFC 7468 section 2: base64 in lines of 64 characters.
 const PEM_LINE_LENGTH: usize = 64;
 #[cfg(unix)]
@@ -73,6 +76,45 @@ pub(super) fn load_or_create(folder: &Path, unique: Uuid) -> Result<PrivateKey, 
     let path = folder.join(FILE_NAME);
     create_private(&path, unique, generate)?;
     read(&path)
+}
+
+/// The folder's key.
+pub(super) fn load(folder: &Path) -> Result<PrivateKey, KeyFileError> {
+    read(&folder.join(FILE_NAME))
+}
+
+/// The key that waits to take the folder's place, after making it if it is missing.
+pub(super) fn load_or_create_next(folder: &Path, unique: Uuid) -> Result<PrivateKey, KeyFileError> {
+    let path = folder.join(NEXT_FILE_NAME);
+    create_private(&path, unique, generate)?;
+    read(&path)
+}
+
+/// The key that waits, if there is one.
+pub(super) fn load_next(folder: &Path) -> Result<Option<PrivateKey>, KeyFileError> {
+    match read(&folder.join(NEXT_FILE_NAME)) {
+        Ok(next) => Ok(Some(next)),
+        Err(KeyFileError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Puts the key that waits in place. Of several processes one does; the others find it done.
+pub(super) fn promote(folder: &Path) -> Result<(), KeyFileError> {
+    let path = folder.join(NEXT_FILE_NAME);
+    match fs::rename(&path, folder.join(FILE_NAME)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        renamed => renamed.map_err(|source| KeyFileError::File { path, source }),
+    }
+}
+
+/// When the folder's key was written.
+pub(super) fn modified(folder: &Path) -> Result<SystemTime, KeyFileError> {
+    let path = folder.join(FILE_NAME);
+    let modified = fs::metadata(&path).and_then(|metadata| metadata.modified());
+    modified.map_err(|source| KeyFileError::File { path, source })
 }
 
 /// Writes what `make` gives into a file that its owner alone may touch, unless the file is there.

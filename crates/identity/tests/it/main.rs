@@ -13,6 +13,7 @@ mod processes;
 mod registering;
 mod resets;
 mod roles;
+mod rotation;
 mod sessions;
 mod signing_in;
 mod support;

@@ -34,7 +34,7 @@ pub(crate) struct Process {
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) messages: Arc<Messages>,
     pub(crate) money: Arc<Money>,
-    keys: tempfile::TempDir,
+    keys: Arc<tempfile::TempDir>,
 }
 
 /// Messages that were sent: where to, and the text.
@@ -111,13 +111,25 @@ impl Process {
     ) -> Self {
         let store = Store::open("identity", database.target()).await.unwrap();
         store.migrate(MIGRATIONS).await.unwrap();
-        let keys = tempfile::tempdir().unwrap();
+        let keys = Arc::new(tempfile::tempdir().unwrap());
         let config =
             Config { keys_folder: keys.path().join("keys"), password_hash, ..Config::default() };
         let messages = Arc::new(Messages::default());
         let deps = dependencies(&store, clock, &messages);
         let identity = Identity::init(deps, config).await.unwrap();
         Self { identity, store, clock: clock.clone(), messages, money: Arc::default(), keys }
+    }
+
+    /// Another process on the same folder.
+    pub(crate) fn with_identity(&self, identity: Identity) -> Self {
+        Self {
+            identity,
+            store: self.store.clone(),
+            clock: self.clock.clone(),
+            messages: self.messages.clone(),
+            money: self.money.clone(),
+            keys: self.keys.clone(),
+        }
     }
 
     pub(crate) fn key_file(&self) -> PathBuf {
