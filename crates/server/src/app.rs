@@ -58,11 +58,16 @@ impl App {
             .merge(health::router(stores.clone()))
             .split_for_parts();
         let document = documentation::openapi_document(document);
-        let router = web::authenticate_with(
+        let mut router = web::authenticate_with(
             api.merge(documentation::router(document)),
             identity.authenticator(),
         );
+        if let Some(limits) = config.rate_limits() {
+            router = web::limit_rates(router, limits, identity.authenticator(), clock.clone());
+        }
         let router = web::apply(router, config.limits(), ids.clone());
+        let router = web::trust_proxies(router, config.trusted_proxies());
+        let router = web::protect_browsers(router, config.browser_policy());
         let workers = Workers::start(
             vec![identity.outbox(), ledger.events(), wallets.events()],
             Arc::new(LoggingEventBus),

@@ -99,6 +99,9 @@ async fn production_asks_for_migrations_first(database: TestDatabase) {
     let body = json!({"amountMinorUnits": 100, "currencyCode": "MAD"});
     let refused = amina.post_with_key(&path, "key", &body).await.expect(422);
     assert_eq!(refused["code"], "top_ups_unavailable");
+    let answer = amina.get("/api/v1/me").await;
+    assert_eq!(answer.headers["strict-transport-security"], "max-age=31536000; includeSubDomains");
+    assert!(answer.headers.contains_key("ratelimit"));
     assert_eq!(amina.balance(&wallet, "MAD").await, 0);
     assert!(server.stop().await);
 }
