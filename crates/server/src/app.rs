@@ -1,10 +1,11 @@
 //! The modules, wired together.
 
-use crate::config::{Config, Environment, MessageProvider, PaymentGatewayProvider};
+use crate::config::{Config, EmailProvider, Environment, PaymentGatewayProvider, SmsProvider};
 use crate::holdings::WalletHoldings;
 use crate::stores::Stores;
 use crate::workers::Workers;
 use crate::{documentation, health};
+use adapters::SmtpSender;
 use anyhow::Context;
 use axum::Router;
 use identity::Identity;
@@ -105,7 +106,7 @@ async fn start_identity(
     };
     let deps = identity::Dependencies {
         store: stores.identity.clone(),
-        email: email_sender(config),
+        email: email_sender(config)?,
         sms: sms_sender(config),
         clock: clock.clone(),
         ids: ids.clone(),
@@ -113,17 +114,18 @@ async fn start_identity(
     Identity::init(deps, settings).await.context("cannot start identity")
 }
 
-fn email_sender(config: &Config) -> Arc<dyn EmailSender> {
-    match config.email_provider() {
-        MessageProvider::Outbox => Arc::new(OutboxFolder(config.outbox_dir())),
-        MessageProvider::Disabled => Arc::new(DisabledMessages),
-    }
+fn email_sender(config: &Config) -> anyhow::Result<Arc<dyn EmailSender>> {
+    Ok(match config.email_provider() {
+        EmailProvider::Outbox => Arc::new(OutboxFolder(config.outbox_dir())),
+        EmailProvider::Smtp => Arc::new(SmtpSender::try_new(config.smtp.sender_config())?),
+        EmailProvider::Disabled => Arc::new(DisabledMessages),
+    })
 }
 
 fn sms_sender(config: &Config) -> Arc<dyn SmsSender> {
     match config.sms_provider() {
-        MessageProvider::Outbox => Arc::new(OutboxFolder(config.outbox_dir())),
-        MessageProvider::Disabled => Arc::new(DisabledMessages),
+        SmsProvider::Outbox => Arc::new(OutboxFolder(config.outbox_dir())),
+        SmsProvider::Disabled => Arc::new(DisabledMessages),
     }
 }
 

@@ -1,7 +1,12 @@
 //! Settings: `finitech.toml`, overridden by environment variables `FINITECH__SECTION__KEY`. Unknown keys
 //! are refused in both, so that a typing error is never a silent default.
 
+mod messages;
+
+pub(crate) use messages::{EmailProvider, SmsProvider};
+
 use anyhow::Context;
+use messages::{EmailSettings, SmsSettings, Smtp, SmtpSecurity};
 use secrecy::SecretString;
 use serde::Deserialize;
 use std::net::SocketAddr;
@@ -36,9 +41,11 @@ pub(crate) struct Config {
     /// Which other sites may call from a browser.
     pub(crate) cors: Cors,
     /// How e-mails leave.
-    pub(crate) email: Messages,
+    pub(crate) email: EmailSettings,
+    /// The mail server, where e-mails leave through one.
+    pub(crate) smtp: Smtp,
     /// How text messages leave.
-    pub(crate) sms: Messages,
+    pub(crate) sms: SmsSettings,
     /// What is logged, and how.
     pub(crate) log: Log,
 }
@@ -154,24 +161,6 @@ pub(crate) struct Cors {
     pub(crate) allowed_origins: Vec<String>,
 }
 
-/// How messages of one kind leave.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Messages {
-    /// Outbox in Development and disabled in Production, when not set.
-    pub(crate) provider: Option<MessageProvider>,
-}
-
-/// The ways there are.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum MessageProvider {
-    /// Written into the folder `outbox` in `data_dir`; never in Production.
-    Outbox,
-    /// None are sent.
-    Disabled,
-}
-
 /// What is logged, and how.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -280,15 +269,22 @@ impl Config {
                         .to_owned(),
                 );
             }
-            for (section, provider) in
-                [("email", self.email_provider()), ("sms", self.sms_provider())]
-            {
-                if provider == MessageProvider::Outbox {
-                    refusals.push(format!(
-                        "{section}.provider is \"outbox\", which leaves one-time codes in a folder; \
-                         use a real provider or \"disabled\""
-                    ));
-                }
+            let outboxes = [
+                ("email", self.email_provider() == EmailProvider::Outbox),
+                ("sms", self.sms_provider() == SmsProvider::Outbox),
+            ];
+            for (section, _) in outboxes.into_iter().filter(|(_, is_outbox)| *is_outbox) {
+                refusals.push(format!(
+                    "{section}.provider is \"outbox\", which leaves one-time codes in a folder; use a \
+                     real provider or \"disabled\""
+                ));
+            }
+            if self.smtp.security == SmtpSecurity::None {
+                refusals.push(
+                    "smtp.security is \"none\", which sends one-time codes in clear; use \"tls\" or \
+                     \"starttls\""
+                        .to_owned(),
+                );
             }
             if self.server.trusted_proxies.is_empty() {
                 refusals.push(
@@ -346,20 +342,19 @@ impl Config {
     }
 
     /// How e-mails leave.
-    pub(crate) fn email_provider(&self) -> MessageProvider {
-        self.email.provider.unwrap_or(self.default_message_provider())
+    pub(crate) fn email_provider(&self) -> EmailProvider {
+        self.email.provider.unwrap_or(match self.environment {
+            Environment::Development => EmailProvider::Outbox,
+            Environment::Production => EmailProvider::Disabled,
+        })
     }
 
     /// How text messages leave.
-    pub(crate) fn sms_provider(&self) -> MessageProvider {
-        self.sms.provider.unwrap_or(self.default_message_provider())
-    }
-
-    fn default_message_provider(&self) -> MessageProvider {
-        match self.environment {
-            Environment::Development => MessageProvider::Outbox,
-            Environment::Production => MessageProvider::Disabled,
-        }
+    pub(crate) fn sms_provider(&self) -> SmsProvider {
+        self.sms.provider.unwrap_or(match self.environment {
+            Environment::Development => SmsProvider::Outbox,
+            Environment::Production => SmsProvider::Disabled,
+        })
     }
 
     /// Where messages lie that are not sent.
@@ -469,8 +464,9 @@ impl Default for Config {
             payment_gateway: PaymentGateway::default(),
             rate_limiting: RateLimiting::default(),
             cors: Cors::default(),
-            email: Messages::default(),
-            sms: Messages::default(),
+            email: EmailSettings::default(),
+            smtp: Smtp::default(),
+            sms: SmsSettings::default(),
             log: Log::default(),
         }
     }

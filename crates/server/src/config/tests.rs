@@ -83,6 +83,7 @@ fn what_is_unsafe_is_refused_in_production_and_all_of_it_at_once() {
     for (text, refused) in [
         ("environment = \"Production\"\n[rate_limiting]\nenabled = false", 2),
         ("environment = \"Production\"\n[cors]\nallowed_origins = [\"http://a.example\"]", 2),
+        ("environment = \"Production\"\n[smtp]\nsecurity = \"none\"", 2),
         ("[rate_limiting]\nenabled = false", 0),
         ("[cors]\nallowed_origins = [\"http://localhost:3000\", \"https://a.example\"]", 0),
         ("[cors]\nallowed_origins = [\"*\", \"https://a.example/\", \"https://*.example\"]", 3),

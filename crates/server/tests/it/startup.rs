@@ -188,6 +188,12 @@ async fn production_refuses_what_is_unsafe(database: TestDatabase) {
 async fn unknown_settings_are_refused(database: TestDatabase) {
     let world = World::new(database);
     let mut command = world.command(&[]);
+    command
+        .env("FINITECH__EMAIL__PROVIDER", "smtp")
+        .env("FINITECH__SMTP__HOST", "mail.example.com");
+    let refused = finish(command).await;
+    assert!(!refused.success && refused.stderr.contains("smtp.from"), "{}", refused.stderr);
+    let mut command = world.command(&[]);
     command.env("FINITECH__SERVER__PORT", "1");
     let refused = finish(command).await;
     assert!(!refused.success);
