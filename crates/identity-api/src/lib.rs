@@ -25,3 +25,16 @@ pub trait UserDirectory: Send + Sync {
 #[derive(Debug, thiserror::Error)]
 #[error("the user directory cannot answer")]
 pub struct DirectoryError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
+
+/// Tells what a user holds. The answer comes from outside of identity, so that nobody leaves and
+/// leaves money behind.
+#[async_trait]
+pub trait Holdings: Send + Sync {
+    /// Whether anything of theirs has a balance.
+    async fn holds_money(&self, user: UserId) -> Result<bool, HoldingsError>;
+}
+
+/// It cannot be told now what somebody holds; try again.
+#[derive(Debug, thiserror::Error)]
+#[error("what the account holds cannot be looked up now; try again")]
+pub struct HoldingsError(#[source] pub Box<dyn std::error::Error + Send + Sync>);

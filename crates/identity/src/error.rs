@@ -1,5 +1,6 @@
 use crate::keys::KeyFileError;
 use crate::passwords::HashingError;
+use crate::secrets::SealError;
 use store::StoreError;
 
 /// The server failed: nobody's request is at fault.
@@ -14,6 +15,9 @@ pub enum Error {
     /// A password could not be hashed.
     #[error(transparent)]
     Hashing(#[from] HashingError),
+    /// A secret could not be sealed or opened.
+    #[error(transparent)]
+    Seal(#[from] SealError),
     /// An access token could not be signed.
     #[error("cannot sign an access token")]
     Signing(#[source] jsonwebtoken::errors::Error),

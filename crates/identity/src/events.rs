@@ -1,5 +1,6 @@
 //! What identity tells others, through its outbox. Payloads hold ids, never personal data.
 
+use crate::verification::Contact;
 use kernel::{Timestamp, UserId};
 use serde_json::json;
 use store::outbox::NewEvent;
@@ -12,6 +13,16 @@ pub(crate) enum RevocationReason {
     LoggedOut,
     /// A refresh token came a second time, so somebody else has a copy of it.
     RefreshTokenReused,
+    /// The user changed the password in another session.
+    PasswordChanged,
+    /// The password was reset.
+    PasswordReset,
+    /// Staff locked the user.
+    UserLocked,
+    /// The user closed the account.
+    UserClosed,
+    /// The user ended it from another session.
+    EndedByUser,
 }
 
 impl RevocationReason {
@@ -19,6 +30,11 @@ impl RevocationReason {
         match self {
             Self::LoggedOut => "logged_out",
             Self::RefreshTokenReused => "refresh_token_reused",
+            Self::PasswordChanged => "password_changed",
+            Self::PasswordReset => "password_reset",
+            Self::UserLocked => "user_locked",
+            Self::UserClosed => "user_closed",
+            Self::EndedByUser => "ended_by_user",
         }
     }
 }
@@ -43,8 +59,7 @@ pub(crate) fn role_granted(user_id: UserId, role: &str, occurred_at: Timestamp) 
     }
 }
 
-/// `identity.session_revoked`: `{userId, sessionId, reason}`, where `reason` is `logged_out` or
-/// `refresh_token_reused`. The aggregate is the user.
+/// `identity.session_revoked`: `{userId, sessionId, reason}`. The aggregate is the user.
 pub(crate) fn session_revoked(
     user_id: UserId,
     session_id: Uuid,
@@ -61,5 +76,98 @@ pub(crate) fn session_revoked(
             "reason": reason.as_str(),
         })
         .to_string(),
+    }
+}
+
+/// `identity.user_locked_out`: `{userId, lockedUntil}`, after too many wrong passwords.
+pub(crate) fn user_locked_out(
+    user_id: UserId,
+    locked_until: Timestamp,
+    occurred_at: Timestamp,
+) -> NewEvent {
+    NewEvent {
+        event_type: "identity.user_locked_out",
+        aggregate_id: user_id.0,
+        occurred_at,
+        payload: json!({ "userId": user_id.0, "lockedUntil": locked_until }).to_string(),
+    }
+}
+
+/// `identity.user_locked` and `identity.user_unlocked`: `{userId, by}`, where `by` is a member of
+/// staff. The reason is free text and stays in the store.
+pub(crate) fn user_lock_changed(
+    user_id: UserId,
+    is_locked: bool,
+    by: UserId,
+    occurred_at: Timestamp,
+) -> NewEvent {
+    NewEvent {
+        event_type: if is_locked { "identity.user_locked" } else { "identity.user_unlocked" },
+        aggregate_id: user_id.0,
+        occurred_at,
+        payload: json!({ "userId": user_id.0, "by": by.0 }).to_string(),
+    }
+}
+
+/// `identity.user_closed`: `{userId}`, by the user.
+pub(crate) fn user_closed(user_id: UserId, occurred_at: Timestamp) -> NewEvent {
+    NewEvent {
+        event_type: "identity.user_closed",
+        aggregate_id: user_id.0,
+        occurred_at,
+        payload: json!({ "userId": user_id.0 }).to_string(),
+    }
+}
+
+/// `identity.password_changed` and `identity.password_reset`: `{userId}`. The latter is by a token
+/// from a message, without the old password.
+pub(crate) fn password_replaced(
+    user_id: UserId,
+    is_reset: bool,
+    occurred_at: Timestamp,
+) -> NewEvent {
+    NewEvent {
+        event_type: if is_reset { "identity.password_reset" } else { "identity.password_changed" },
+        aggregate_id: user_id.0,
+        occurred_at,
+        payload: json!({ "userId": user_id.0 }).to_string(),
+    }
+}
+
+/// `identity.contact_verified`: `{userId, contact}`, where `contact` is `email` or `phone`.
+pub(crate) fn contact_verified(
+    user_id: UserId,
+    contact: Contact,
+    occurred_at: Timestamp,
+) -> NewEvent {
+    NewEvent {
+        event_type: "identity.contact_verified",
+        aggregate_id: user_id.0,
+        occurred_at,
+        payload: json!({ "userId": user_id.0, "contact": contact.as_str() }).to_string(),
+    }
+}
+
+/// `identity.new_device_signed_in`: `{userId, sessionId}`.
+pub(crate) fn new_device_signed_in(
+    user_id: UserId,
+    session_id: Uuid,
+    occurred_at: Timestamp,
+) -> NewEvent {
+    NewEvent {
+        event_type: "identity.new_device_signed_in",
+        aggregate_id: user_id.0,
+        occurred_at,
+        payload: json!({ "userId": user_id.0, "sessionId": session_id }).to_string(),
+    }
+}
+
+/// `identity.mfa_enabled` and `identity.mfa_disabled`: `{userId}`.
+pub(crate) fn mfa_switched(user_id: UserId, is_on: bool, occurred_at: Timestamp) -> NewEvent {
+    NewEvent {
+        event_type: if is_on { "identity.mfa_enabled" } else { "identity.mfa_disabled" },
+        aggregate_id: user_id.0,
+        occurred_at,
+        payload: json!({ "userId": user_id.0 }).to_string(),
     }
 }

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod accounts;
 mod authenticator;
 mod config;
 mod contacts;
@@ -7,41 +8,108 @@ mod error;
 mod events;
 mod http;
 mod keys;
+mod lock_out;
+mod messages;
+mod mfa;
 mod passwords;
 pub mod permissions;
+mod resets;
 mod roles;
+mod secrets;
 mod sessions;
 mod tokens;
 mod users;
+mod verification;
 
+pub use accounts::{AccountError, StaffError, StaffView, UserStatus};
 pub use config::{Config, PasswordHashConfig};
 pub use error::Error;
-pub use keys::KeyFileError;
+pub use keys::{KeyFileError, Rotation};
+pub use mfa::{Enrolment, MfaError, MfaStatus};
 pub use passwords::HashingError;
+pub use resets::ResetError;
 pub use roles::GrantError;
-pub use sessions::{Device, LogInError, RefreshError, TokenPair};
+pub use secrets::SealError;
+pub use sessions::{Device, LogIn, LogInError, OwnSession, RefreshError, TokenPair};
 pub use users::{InvalidField, NewUser, RegisterError, User};
+pub use verification::{Contact, VerificationError};
 
+use accounts::Accounts;
 use authenticator::SessionAuthenticator;
-use identity_api::UserDirectory;
+use identity_api::{Holdings, UserDirectory};
 use kernel::{Actor, Clock, IdSource, Timestamp, UserId};
 use keys::Keys;
+use messages::Messages;
+use mfa::Mfa;
 use passwords::Passwords;
+use ports::{EmailSender, SmsSender};
+use resets::Resets;
 use secrecy::SecretString;
+use secrets::DataKeys;
 use sessions::{Revocations, Sessions};
+use std::path::Path;
 use std::sync::Arc;
 use store::outbox::{EventSource, Outbox};
 use store::{SqlMigration, Store};
 use tokens::AccessTokens;
-use users::{Directory, Users};
+use tokio::sync::Semaphore;
+use users::{Contacts, Directory, Users};
+use verification::Verifications;
 
 /// The schema of identity's store.
-pub const MIGRATIONS: &[SqlMigration] = &[SqlMigration {
-    name: "m0001_users_sessions_roles",
-    sql: include_str!("migrations/m0001_users_sessions_roles.sql"),
-    sqlite: "",
-    postgres: "",
-}];
+pub const MIGRATIONS: &[SqlMigration] = &[
+    SqlMigration {
+        name: "m0001_users_sessions_roles",
+        sql: include_str!("migrations/m0001_users_sessions_roles.sql"),
+        sqlite: "",
+        postgres: "",
+    },
+    SqlMigration {
+        name: "m0002_accounts",
+        sql: include_str!("migrations/m0002_accounts.sql"),
+        sqlite: "",
+        postgres: "",
+    },
+    SqlMigration {
+        name: "m0003_verification",
+        sql: include_str!("migrations/m0003_verification.sql"),
+        sqlite: "",
+        postgres: "",
+    },
+    SqlMigration {
+        name: "m0004_devices",
+        sql: include_str!("migrations/m0004_devices.sql"),
+        sqlite: "",
+        postgres: "",
+    },
+    SqlMigration {
+        name: "m0005_mfa",
+        sql: include_str!("migrations/m0005_mfa.sql"),
+        sqlite: "",
+        postgres: "",
+    },
+    SqlMigration {
+        name: "m0006_retired_keys",
+        sql: include_str!("migrations/m0006_retired_keys.sql"),
+        sqlite: "",
+        postgres: "",
+    },
+];
+
+/// What the module needs from others.
+#[derive(Clone)]
+pub struct Dependencies {
+    /// The module's own, migrated store.
+    pub store: Store,
+    /// Who carries e-mails.
+    pub email: Arc<dyn EmailSender>,
+    /// Who carries text messages.
+    pub sms: Arc<dyn SmsSender>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// New ids.
+    pub ids: Arc<dyn IdSource>,
+}
 
 /// Gives the user with this e-mail address or phone number a role. For operators: the first
 /// administrator is made like this. The store is migrated.
@@ -60,6 +128,17 @@ pub async fn grant_role(
     roles::grant(store, user, role, now).await
 }
 
+/// Makes the next signing key of a folder and publishes it; the processes that sign with the folder's
+/// key go over to it by themselves. Done twice, it tells of the key that waits. The store is migrated.
+pub async fn rotate_signing_key(
+    store: &Store,
+    keys_folder: &Path,
+    ids: &dyn IdSource,
+    now: Timestamp,
+) -> Result<Rotation, Error> {
+    keys::rotate(store, keys_folder, ids.next(), now).await
+}
+
 /// The identity module. Clones share everything.
 #[derive(Clone)]
 pub struct Identity(Arc<Parts>);
@@ -68,7 +147,11 @@ struct Parts {
     store: Store,
     keys: Arc<Keys>,
     users: Arc<Users>,
-    sessions: Sessions,
+    mfa: Arc<Mfa>,
+    sessions: Arc<Sessions>,
+    accounts: Accounts,
+    resets: Resets,
+    verifications: Verifications,
     authenticator: Arc<SessionAuthenticator>,
 }
 
@@ -76,58 +159,99 @@ impl Identity {
     /// Starts identity on a migrated store: makes the signing key if there is none, publishes its
     /// public half, and writes the built-in roles. Needs a running tokio runtime, on which it
     /// follows what other processes revoke.
-    pub async fn init(
-        store: Store,
-        config: Config,
-        clock: Arc<dyn Clock>,
-        ids: Arc<dyn IdSource>,
-    ) -> Result<Self, Error> {
-        let passwords = Passwords::try_new(&config.password_hash)?;
+    pub async fn init(deps: Dependencies, config: Config) -> Result<Self, Error> {
+        let Dependencies { store, email, sms, clock, ids } = deps;
+        let passwords = Arc::new(Passwords::try_new(&config.password_hash)?);
+        let messages = Messages { email, sms };
         roles::ensure_built_in(&store).await?;
-        let keys =
-            Keys::init(store.clone(), config.keys_folder, clock.clone(), ids.as_ref()).await?;
-        let keys = Arc::new(keys);
+        let data_keys = DataKeys::init(&store, &config.keys_folder, ids.as_ref()).await?;
         let lifetime = config.access_token_lifetime;
+        let folder = config.keys_folder;
+        let keys = Keys::init(store.clone(), folder, lifetime, clock.clone(), ids.as_ref()).await?;
         let revocations = Revocations::init(store.clone(), clock.clone(), lifetime).await?;
         let tokens = Arc::new(AccessTokens::new(
             keys.clone(),
             clock.clone(),
             ids.clone(),
-            config.issuer,
+            config.issuer.clone(),
             config.audience,
             lifetime,
         ));
         let users = Arc::new(Users {
             store: store.clone(),
-            passwords,
+            passwords: passwords.clone(),
             clock: clock.clone(),
             ids: ids.clone(),
         });
-        let sessions = Sessions {
+        let mfa = Arc::new(Mfa {
             store: store.clone(),
             users: users.clone(),
+            passwords: passwords.clone(),
+            data_keys,
+            issuer: config.issuer,
+            clock: clock.clone(),
+        });
+        let sessions = Arc::new(Sessions {
+            store: store.clone(),
+            users: users.clone(),
+            mfa: mfa.clone(),
             tokens: tokens.clone(),
             revocations: revocations.clone(),
-            clock,
+            messages: messages.clone(),
+            clock: clock.clone(),
             ids,
             refresh_token_lifetime: config.refresh_token_lifetime,
+        });
+        let accounts = Accounts {
+            store: store.clone(),
+            users: users.clone(),
+            sessions: sessions.clone(),
+            clock: clock.clone(),
+        };
+        let resets = Resets {
+            store: store.clone(),
+            users: users.clone(),
+            sessions: sessions.clone(),
+            messages: messages.clone(),
+            clock: clock.clone(),
+            places: Arc::new(Semaphore::new(resets::PLACES)),
+        };
+        let verifications = Verifications {
+            store: store.clone(),
+            users: users.clone(),
+            passwords,
+            messages,
+            clock,
         };
         let authenticator = Arc::new(SessionAuthenticator { tokens, revocations });
-        Ok(Self(Arc::new(Parts { store, keys, users, sessions, authenticator })))
+        let parts = Parts {
+            store,
+            keys,
+            users,
+            mfa,
+            sessions,
+            accounts,
+            resets,
+            verifications,
+            authenticator,
+        };
+        Ok(Self(Arc::new(parts)))
     }
 
     /// Registers a user with the role Customer.
     pub async fn register(&self, new_user: NewUser) -> Result<User, RegisterError> {
-        self.0.users.register(new_user, &[roles::entity::CUSTOMER]).await
+        let roles = &[roles::entity::CUSTOMER];
+        self.0.users.register(new_user, roles, Contacts::Claimed).await
     }
 
-    /// Registers a user with these roles, after the same checks.
+    /// Registers a user with these roles, after the same checks. Whoever calls this knows that the
+    /// contacts are the user's, so they count as verified.
     pub async fn register_with_roles(
         &self,
         new_user: NewUser,
         roles: &[&str],
     ) -> Result<User, RegisterError> {
-        self.0.users.register(new_user, roles).await
+        self.0.users.register(new_user, roles, Contacts::Verified).await
     }
 
     /// Whether anybody is registered.
@@ -135,13 +259,13 @@ impl Identity {
         Ok(self.0.users.any().await?)
     }
 
-    /// Signs a user in by e-mail address or phone number.
+    /// Signs a user in by e-mail address or phone number, or asks for the second factor.
     pub async fn log_in(
         &self,
         identifier: &str,
         password: &SecretString,
         device: &Device,
-    ) -> Result<TokenPair, LogInError> {
+    ) -> Result<LogIn, LogInError> {
         self.0.sessions.log_in(identifier, password, device).await
     }
 
@@ -156,9 +280,35 @@ impl Identity {
         self.0.sessions.log_out(actor).await
     }
 
-    /// The routes, ready to be merged. They ask the authenticator that the whole router is given.
-    pub fn router(&self) -> web::OpenApiRouter {
-        http::router(self.clone())
+    /// Changes the actor's password, which ends their other sessions.
+    pub async fn change_password(
+        &self,
+        actor: &Actor,
+        current: &SecretString,
+        new: &SecretString,
+    ) -> Result<(), AccountError> {
+        self.0.accounts.change_password(actor, current, new).await
+    }
+
+    /// Sends somebody who forgot their password a token, if they are registered. Returns before
+    /// that is known.
+    pub fn begin_password_reset(&self, identifier: &str) -> Result<(), ResetError> {
+        self.0.resets.begin(identifier)
+    }
+
+    /// Sets a new password for whoever brings such a token, and ends all of their sessions.
+    pub async fn complete_password_reset(
+        &self,
+        token: &SecretString,
+        new: &SecretString,
+    ) -> Result<(), ResetError> {
+        self.0.resets.complete(token, new).await
+    }
+
+    /// The routes, ready to be merged. They ask the authenticator that the whole router is given,
+    /// and `holdings` before somebody leaves.
+    pub fn router(&self, holdings: Arc<dyn Holdings>) -> web::OpenApiRouter {
+        http::router(self.clone(), holdings)
     }
 
     /// Checks access tokens, for every module's routes.
@@ -178,6 +328,22 @@ impl Identity {
 
     pub(crate) async fn user(&self, id: UserId) -> Result<Option<User>, Error> {
         Ok(self.0.users.find(id).await?.map(User::from))
+    }
+
+    pub(crate) fn verifications(&self) -> &Verifications {
+        &self.0.verifications
+    }
+
+    pub(crate) fn mfa(&self) -> &Mfa {
+        &self.0.mfa
+    }
+
+    pub(crate) fn sessions(&self) -> &Sessions {
+        &self.0.sessions
+    }
+
+    pub(crate) fn accounts(&self) -> &Accounts {
+        &self.0.accounts
     }
 
     pub(crate) fn keys(&self) -> &Keys {

@@ -12,9 +12,11 @@ pub const LEDGER_READ: Permission = Permission("ledger:read");
 pub const LEDGER_WRITE: Permission = Permission("ledger:write");
 /// See other users' contact data.
 pub const USERS_READ: Permission = Permission("users:read");
+/// Lock other users and let them in again.
+pub const USERS_WRITE: Permission = Permission("users:write");
 /// See who did what.
 pub const AUDIT_READ: Permission = Permission("audit:read");
 
 /// All of them, as the role Admin holds.
 pub const ALL: &[Permission] =
-    &[WALLET_READ, WALLET_WRITE, LEDGER_READ, LEDGER_WRITE, USERS_READ, AUDIT_READ];
+    &[WALLET_READ, WALLET_WRITE, LEDGER_READ, LEDGER_WRITE, USERS_READ, USERS_WRITE, AUDIT_READ];

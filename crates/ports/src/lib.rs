@@ -1,10 +1,14 @@
 #![doc = include_str!("../README.md")]
 
 mod event_bus;
+mod messages;
 mod payment_gateway;
 mod system;
 
 pub use event_bus::{EventBus, EventBusError, LoggingEventBus};
+pub use messages::{
+    DisabledMessages, Email, EmailSender, MessageError, OutboxFolder, Sms, SmsSender,
+};
 pub use payment_gateway::{
     Charge, ChargeRequest, DisabledPaymentGateway, PaymentGateway, PaymentGatewayError,
     SandboxPaymentGateway,

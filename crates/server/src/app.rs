@@ -1,17 +1,19 @@
 //! The modules, wired together.
 
-use crate::config::{Config, Environment, PaymentGatewayProvider};
+use crate::config::{Config, EmailProvider, Environment, PaymentGatewayProvider, SmsProvider};
+use crate::holdings::WalletHoldings;
 use crate::stores::Stores;
 use crate::workers::Workers;
 use crate::{documentation, health};
+use adapters::SmtpSender;
 use anyhow::Context;
 use axum::Router;
 use identity::Identity;
 use kernel::{Clock, IdSource};
 use ledger::{EngineConfig, Ledger};
 use ports::{
-    DisabledPaymentGateway, LoggingEventBus, PaymentGateway, SandboxPaymentGateway, SystemClock,
-    SystemIds,
+    DisabledMessages, DisabledPaymentGateway, EmailSender, LoggingEventBus, OutboxFolder,
+    PaymentGateway, SandboxPaymentGateway, SmsSender, SystemClock, SystemIds,
 };
 use std::sync::Arc;
 use wallet::Wallets;
@@ -51,17 +53,22 @@ impl App {
             wallet::Config::default(),
         );
         let (api, document) = web::OpenApiRouter::new()
-            .merge(identity.router())
+            .merge(identity.router(Arc::new(WalletHoldings(wallets.clone()))))
             .merge(wallets.router())
             .merge(ledger.router())
             .merge(health::router(stores.clone()))
             .split_for_parts();
         let document = documentation::openapi_document(document);
-        let router = web::authenticate_with(
+        let mut router = web::authenticate_with(
             api.merge(documentation::router(document)),
             identity.authenticator(),
         );
+        if let Some(limits) = config.rate_limits() {
+            router = web::limit_rates(router, limits, identity.authenticator(), clock.clone());
+        }
         let router = web::apply(router, config.limits(), ids.clone());
+        let router = web::trust_proxies(router, config.trusted_proxies());
+        let router = web::protect_browsers(router, config.browser_policy());
         let workers = Workers::start(
             vec![identity.outbox(), ledger.events(), wallets.events()],
             Arc::new(LoggingEventBus),
@@ -98,9 +105,29 @@ async fn start_identity(
         keys_folder: config.keys_dir(),
         ..identity::Config::default()
     };
-    Identity::init(stores.identity.clone(), settings, clock.clone(), ids.clone())
-        .await
-        .context("cannot start identity")
+    let deps = identity::Dependencies {
+        store: stores.identity.clone(),
+        email: email_sender(config)?,
+        sms: sms_sender(config),
+        clock: clock.clone(),
+        ids: ids.clone(),
+    };
+    Identity::init(deps, settings).await.context("cannot start identity")
+}
+
+fn email_sender(config: &Config) -> anyhow::Result<Arc<dyn EmailSender>> {
+    Ok(match config.email_provider() {
+        EmailProvider::Outbox => Arc::new(OutboxFolder(config.outbox_dir())),
+        EmailProvider::Smtp => Arc::new(SmtpSender::try_new(config.smtp.sender_config())?),
+        EmailProvider::Disabled => Arc::new(DisabledMessages),
+    })
+}
+
+fn sms_sender(config: &Config) -> Arc<dyn SmsSender> {
+    match config.sms_provider() {
+        SmsProvider::Outbox => Arc::new(OutboxFolder(config.outbox_dir())),
+        SmsProvider::Disabled => Arc::new(DisabledMessages),
+    }
 }
 
 fn payment_gateway(provider: PaymentGatewayProvider) -> Arc<dyn PaymentGateway> {

@@ -6,7 +6,7 @@ use crate::stores::Stores;
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use kernel::Clock;
-use ports::SystemClock;
+use ports::{SystemClock, SystemIds};
 use std::io::{IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -38,6 +38,9 @@ enum Command {
     /// Look after the people who can sign in.
     #[command(subcommand)]
     User(UserCommand),
+    /// Look after the keys of this process.
+    #[command(subcommand)]
+    Keys(KeysCommand),
     /// Look after the ledger.
     #[command(subcommand)]
     Ledger(LedgerCommand),
@@ -62,6 +65,13 @@ enum UserCommand {
 }
 
 #[derive(Debug, Subcommand)]
+enum KeysCommand {
+    /// Make another key for access tokens. Running processes go over to it two minutes later; nobody is
+    /// signed out.
+    Rotate,
+}
+
+#[derive(Debug, Subcommand)]
 enum LedgerCommand {
     /// Derive every sum and balance again from the journal and compare. Exit code 1 if anything is wrong.
     Verify,
@@ -79,6 +89,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Migrate { status: false } => migrate(&config).await,
         Command::Migrate { status: true } => migration_status(&config).await,
         Command::User(UserCommand::Grant { user, role }) => grant(&config, &user, &role).await,
+        Command::Keys(KeysCommand::Rotate) => rotate_keys(&config).await,
         Command::Ledger(LedgerCommand::Verify) => verify(&config).await,
     }
 }
@@ -125,6 +136,15 @@ async fn grant(config: &Config, user: &str, role: &str) -> anyhow::Result<ExitCo
     stores.require_migrated().await?;
     identity::grant_role(&stores.identity, user, role, SystemClock.now()).await?;
     writeln!(std::io::stdout(), "granted; it counts from the next sign-in on")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn rotate_keys(config: &Config) -> anyhow::Result<ExitCode> {
+    let stores = Stores::open(config).await?;
+    stores.require_migrated().await?;
+    let (folder, now) = (config.keys_dir(), SystemClock.now());
+    let rotation = identity::rotate_signing_key(&stores.identity, &folder, &SystemIds, now).await?;
+    writeln!(std::io::stdout(), "key {} signs from {} on", rotation.kid, rotation.signs_from)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,14 +1,20 @@
 //! Settings: `finitech.toml`, overridden by environment variables `FINITECH__SECTION__KEY`. Unknown keys
 //! are refused in both, so that a typing error is never a silent default.
 
+mod messages;
+
+pub(crate) use messages::{EmailProvider, SmsProvider};
+
 use anyhow::Context;
+use messages::{EmailSettings, SmsSettings, Smtp, SmtpSecurity};
 use secrecy::SecretString;
 use serde::Deserialize;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use store::Target;
 use toml::{Table, Value};
+use web::{BrowserPolicy, Network, Quota, RateLimits};
 
 /// Every setting, with its default.
 #[derive(Clone, Debug, Deserialize)]
@@ -30,6 +36,16 @@ pub(crate) struct Config {
     pub(crate) ledger: LedgerEngine,
     /// Where top-ups come from.
     pub(crate) payment_gateway: PaymentGateway,
+    /// How many requests somebody may make.
+    pub(crate) rate_limiting: RateLimiting,
+    /// Which other sites may call from a browser.
+    pub(crate) cors: Cors,
+    /// How e-mails leave.
+    pub(crate) email: EmailSettings,
+    /// The mail server, where e-mails leave through one.
+    pub(crate) smtp: Smtp,
+    /// How text messages leave.
+    pub(crate) sms: SmsSettings,
     /// What is logged, and how.
     pub(crate) log: Log,
 }
@@ -123,6 +139,28 @@ pub(crate) enum PaymentGatewayProvider {
     Disabled,
 }
 
+/// How many requests somebody may make: a signed-in user, else a client's address.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct RateLimiting {
+    /// On in Production and off in Development, when not set.
+    pub(crate) enabled: Option<bool>,
+    /// All requests together.
+    pub(crate) global_per_minute: u32,
+    /// Where somebody shows who they are.
+    pub(crate) authentication_per_five_minutes: u32,
+    /// Where money moves.
+    pub(crate) payments_per_minute: u32,
+}
+
+/// Which other sites may call from a browser.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Cors {
+    /// Such as `https://app.example.com`.
+    pub(crate) allowed_origins: Vec<String>,
+}
+
 /// What is logged, and how.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -146,6 +184,19 @@ pub(crate) enum LogFormat {
 
 /// What environment variables of ours begin with.
 const PREFIX: &str = "FINITECH__";
+
+/// Where somebody shows who they are. All are POST.
+const AUTHENTICATION_ROUTES: &[&str] = &[
+    "/api/v1/auth/login",
+    "/api/v1/auth/login/mfa",
+    "/api/v1/auth/password-resets",
+    "/api/v1/auth/password-resets/complete",
+    "/api/v1/auth/register",
+];
+/// Where customers move money, likewise.
+const PAYMENT_ROUTES: &[&str] = &["/api/v1/wallets/{id}/top-ups", "/api/v1/wallets/{id}/transfers"];
+/// Whoever asks these asks often.
+const PROBES: &[&str] = &["/health/live", "/health/ready"];
 
 /// The file that is read when none is named.
 const DEFAULT_FILE: &str = "finitech.toml";
@@ -188,18 +239,50 @@ impl Config {
     pub(crate) fn refusals(&self) -> Vec<String> {
         let mut refusals = Vec::new();
         for network in &self.server.trusted_proxies {
-            if !is_network(network) {
+            if network.parse::<Network>().is_err() {
                 refusals.push(format!(
                     "server.trusted_proxies has \"{network}\", which is not a network such as \
                      10.0.0.0/8 or fd00::/8"
                 ));
             }
         }
+        for origin in &self.cors.allowed_origins {
+            if !is_origin(origin, self.environment) {
+                refusals.push(format!(
+                    "cors.allowed_origins has \"{origin}\", which is not an origin such as \
+                     https://app.example.com"
+                ));
+            }
+        }
         if self.environment == Environment::Production {
+            if self.rate_limiting.enabled == Some(false) {
+                refusals.push(
+                    "rate_limiting.enabled is false, which lets anybody try passwords as fast as they \
+                     can; leave it out"
+                        .to_owned(),
+                );
+            }
             if self.payment_gateway() == PaymentGatewayProvider::Sandbox {
                 refusals.push(
                     "payment_gateway.provider is \"sandbox\", which gives money away; use a real \
                      provider or \"disabled\""
+                        .to_owned(),
+                );
+            }
+            let outboxes = [
+                ("email", self.email_provider() == EmailProvider::Outbox),
+                ("sms", self.sms_provider() == SmsProvider::Outbox),
+            ];
+            for (section, _) in outboxes.into_iter().filter(|(_, is_outbox)| *is_outbox) {
+                refusals.push(format!(
+                    "{section}.provider is \"outbox\", which leaves one-time codes in a folder; use a \
+                     real provider or \"disabled\""
+                ));
+            }
+            if self.smtp.security == SmtpSecurity::None {
+                refusals.push(
+                    "smtp.security is \"none\", which sends one-time codes in clear; use \"tls\" or \
+                     \"starttls\""
                         .to_owned(),
                 );
             }
@@ -258,6 +341,59 @@ impl Config {
         })
     }
 
+    /// How e-mails leave.
+    pub(crate) fn email_provider(&self) -> EmailProvider {
+        self.email.provider.unwrap_or(match self.environment {
+            Environment::Development => EmailProvider::Outbox,
+            Environment::Production => EmailProvider::Disabled,
+        })
+    }
+
+    /// How text messages leave.
+    pub(crate) fn sms_provider(&self) -> SmsProvider {
+        self.sms.provider.unwrap_or(match self.environment {
+            Environment::Development => SmsProvider::Outbox,
+            Environment::Production => SmsProvider::Disabled,
+        })
+    }
+
+    /// Where messages lie that are not sent.
+    pub(crate) fn outbox_dir(&self) -> PathBuf {
+        self.data_dir.join("outbox")
+    }
+
+    /// How many requests somebody may make; `None` when all may make as many as they like.
+    pub(crate) fn rate_limits(&self) -> Option<RateLimits> {
+        let settings = &self.rate_limiting;
+        let default = self.environment == Environment::Production;
+        let per = |requests, minutes| Quota { requests, window: Duration::from_mins(minutes) };
+        settings.enabled.unwrap_or(default).then(|| RateLimits {
+            global: per(settings.global_per_minute, 1),
+            authentication: per(settings.authentication_per_five_minutes, 5),
+            payments: per(settings.payments_per_minute, 1),
+            authentication_routes: AUTHENTICATION_ROUTES,
+            payment_routes: PAYMENT_ROUTES,
+            free_routes: PROBES,
+        })
+    }
+
+    /// The proxies whose word counts.
+    pub(crate) fn trusted_proxies(&self) -> Vec<Network> {
+        // What is not a network was refused at the start.
+        self.server.trusted_proxies.iter().filter_map(|text| text.parse().ok()).collect()
+    }
+
+    /// What browsers are told.
+    pub(crate) fn browser_policy(&self) -> BrowserPolicy {
+        let origins = &self.cors.allowed_origins;
+        BrowserPolicy {
+            // Likewise.
+            allowed_origins: origins.iter().filter_map(|origin| origin.parse().ok()).collect(),
+            // There is a proxy in front that ends TLS.
+            is_https: self.environment == Environment::Production,
+        }
+    }
+
     /// The limits of one request.
     pub(crate) fn limits(&self) -> web::Limits {
         web::Limits {
@@ -267,15 +403,17 @@ impl Config {
     }
 }
 
-/// Whether the text is a network in CIDR notation.
-fn is_network(text: &str) -> bool {
-    let Some((address, length)) = text.split_once('/') else { return false };
-    let length_max = match address.parse() {
-        Ok(IpAddr::V4(_)) => 32,
-        Ok(IpAddr::V6(_)) => 128,
-        Err(_) => return false,
+/// Whether the text is what browsers send as `Origin`: in Production, over HTTPS.
+fn is_origin(text: &str, environment: Environment) -> bool {
+    let rest = match environment {
+        Environment::Production => text.strip_prefix("https://"),
+        Environment::Development => {
+            text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"))
+        }
     };
-    length.parse::<u8>().is_ok_and(|length| length <= length_max)
+    let of_host =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.:".contains(&byte);
+    rest.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(of_host))
 }
 
 /// Sets `SECTION__KEY` in a table. Numbers and booleans become what they look like, a value in brackets
@@ -324,6 +462,11 @@ impl Default for Config {
             jwt: Jwt::default(),
             ledger: LedgerEngine::default(),
             payment_gateway: PaymentGateway::default(),
+            rate_limiting: RateLimiting::default(),
+            cors: Cors::default(),
+            email: EmailSettings::default(),
+            smtp: Smtp::default(),
+            sms: SmsSettings::default(),
             log: Log::default(),
         }
     }
@@ -361,6 +504,17 @@ impl Default for LedgerEngine {
     }
 }
 
+impl Default for RateLimiting {
+    fn default() -> Self {
+        Self {
+            enabled: None,
+            global_per_minute: 100,
+            authentication_per_five_minutes: 5,
+            payments_per_minute: 10,
+        }
+    }
+}
+
 impl Default for Log {
     fn default() -> Self {
         Self { level: "info".to_owned(), format: LogFormat::default() }
@@ -368,90 +522,4 @@ impl Default for Log {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use secrecy::ExposeSecret;
-
-    fn load(text: &str, variables: &[(&str, &str)]) -> anyhow::Result<Config> {
-        let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
-        Config::from_sources(text, variables.iter().map(own))
-    }
-
-    #[test]
-    fn the_environment_overrides_the_file() {
-        let config = load(
-            "data_dir = \"/a\"\n[server]\naddress = \"127.0.0.1:1\"\nbody_bytes_max = 5",
-            &[
-                ("FINITECH__DATA_DIR", "/b"),
-                ("FINITECH__SERVER__ADDRESS", "127.0.0.1:2"),
-                ("FINITECH__SERVER__TRUSTED_PROXIES", "[\"10.0.0.0/8\"]"),
-                ("FINITECH__CONNECTION_STRINGS__DEFAULT", "postgres://u:p@h/d"),
-                ("FINITECH__ENVIRONMENT", "Production"),
-                ("FINITECH__JWT__ISSUER", "\"123\""),
-                ("FINITECH_TEST_POSTGRES_URL", "not ours"),
-                ("HOME", "/root"),
-            ],
-        )
-        .unwrap();
-        assert_eq!(config.data_dir, Path::new("/b"));
-        assert_eq!(config.server.address.port(), 2);
-        assert_eq!(config.server.body_bytes_max, 5);
-        assert_eq!(config.server.trusted_proxies, ["10.0.0.0/8"]);
-        assert_eq!(config.environment, Environment::Production);
-        assert_eq!(config.jwt.issuer, "123");
-        let default = config.connection_strings.default.unwrap();
-        assert_eq!(default.expose_secret(), "postgres://u:p@h/d");
-    }
-
-    #[test]
-    fn unknown_keys_are_refused() {
-        for (text, variables) in [
-            ("adress = 1", &[][..]),
-            ("[server]\nport = 1", &[]),
-            ("", &[("FINITECH__SERVER__PORT", "1")]),
-            ("", &[("FINITECH__DATADIR", "x")]),
-            ("", &[("FINITECH__DATA_DIR__X", "x")]),
-            ("environment = \"production\"", &[]),
-        ] {
-            assert!(load(text, variables).is_err(), "{text} {variables:?}");
-        }
-    }
-
-    #[test]
-    fn a_module_may_have_a_database_of_its_own() {
-        let config = load(
-            "[connection_strings]\ndefault = \"postgres://a\"\nledger = \"postgres://b\"",
-            &[],
-        )
-        .unwrap();
-        let url = |module| match config.target(module) {
-            Target::Postgres { url, .. } => url.expose_secret().to_owned(),
-            Target::Sqlite { .. } => "sqlite".to_owned(),
-        };
-        assert_eq!(url("wallet"), "postgres://a");
-        assert_eq!(url("ledger"), "postgres://b");
-    }
-
-    #[test]
-    fn connection_strings_are_not_printed() {
-        let config = load("[connection_strings]\ndefault = \"postgres://u:hunter2@h/d\"", &[]);
-        assert!(!format!("{:?}", config.unwrap()).contains("hunter2"));
-    }
-
-    #[test]
-    fn what_is_unsafe_is_refused_in_production_and_all_of_it_at_once() {
-        let config = load("environment = \"Production\"", &[]).unwrap();
-        assert_eq!(config.refusals().len(), 1);
-        let text = "environment = \"Production\"\n[payment_gateway]\nprovider = \"sandbox\"";
-        assert_eq!(load(text, &[]).unwrap().refusals().len(), 2);
-        for network in ["10.0.0.0", "10.0.0.0/33", "fd00::/129", "proxy/8", ""] {
-            let text = format!("[server]\ntrusted_proxies = [\"{network}\"]");
-            assert_eq!(load(&text, &[]).unwrap().refusals().len(), 1, "{network}");
-        }
-        let text = "[server]\ntrusted_proxies = [\"10.0.0.0/8\", \"fd00::/8\"]";
-        assert!(load(text, &[]).unwrap().refusals().is_empty());
-        let text = "[server]\naddress = \"0.0.0.0:8080\"";
-        assert_eq!(load(text, &[]).unwrap().refusals().len(), 1);
-        assert!(load("", &[]).unwrap().refusals().is_empty());
-    }
-}
+mod tests;

@@ -6,6 +6,7 @@ mod config;
 mod demo;
 mod documentation;
 mod health;
+mod holdings;
 mod serve;
 mod stores;
 mod workers;

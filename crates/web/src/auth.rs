@@ -4,7 +4,7 @@ use crate::Problem;
 use async_trait::async_trait;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::{Extension, Router};
 use kernel::{Actor, Permission};
 use std::marker::PhantomData;
@@ -55,7 +55,7 @@ impl<R: Right, S: Send + Sync> FromRequestParts<S> for Authorized<R> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
-        let token = bearer_token(parts).ok_or_else(|| {
+        let token = bearer_token(&parts.headers).ok_or_else(|| {
             unauthenticated("sign in and send the header Authorization: Bearer <accessToken>")
         })?;
         let authenticator = parts
@@ -85,8 +85,8 @@ impl<R: Right, S: Send + Sync> FromRequestParts<S> for Authorized<R> {
     }
 }
 
-fn bearer_token(parts: &Parts) -> Option<&str> {
-    let value = parts.headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+pub(crate) fn bearer_token(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
 }

@@ -4,7 +4,7 @@ use crate::{Problem, request_id};
 use axum::Router;
 use axum::error_handling::HandleErrorLayer;
 use axum::extract::{DefaultBodyLimit, Request};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use kernel::IdSource;
@@ -13,7 +13,6 @@ use std::sync::Arc;
 use std::time::Duration;
 use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::set_header::SetResponseHeaderLayer;
 
 /// What a single request may take.
 #[derive(Clone, Copy, Debug)]
@@ -24,30 +23,19 @@ pub struct Limits {
     pub duration_max: Duration,
 }
 
-/// Wraps all routes: request id, time and body limits, a problem body for unknown paths, wrong methods,
-/// timeouts and panics, and headers that keep browsers from guessing or storing.
+/// Wraps all routes: request id, time and body limits, and a problem body for unknown paths, wrong
+/// methods, timeouts and panics.
 pub fn apply(router: Router, limits: Limits, ids: Arc<dyn IdSource>) -> Router {
     router.fallback(unknown_path).method_not_allowed_fallback(wrong_method).layer(
         ServiceBuilder::new()
             .layer(middleware::from_fn(move |request: Request, next: Next| {
                 request_id::assign(ids.clone(), request, next)
             }))
-            .layer(header("x-content-type-options", "nosniff"))
-            .layer(header("referrer-policy", "no-referrer"))
-            .layer(SetResponseHeaderLayer::if_not_present(
-                header::CACHE_CONTROL,
-                HeaderValue::from_static("no-store"),
-            ))
             .layer(HandleErrorLayer::new(timed_out))
             .timeout(limits.duration_max)
             .layer(CatchPanicLayer::custom(panicked))
             .layer(DefaultBodyLimit::max(limits.body_bytes_max)),
     )
-}
-
-fn header(name: &'static str, value: &'static str) -> SetResponseHeaderLayer<HeaderValue> {
-    let name = axum::http::HeaderName::from_static(name);
-    SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value))
 }
 
 async fn unknown_path() -> Problem {

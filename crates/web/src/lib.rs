@@ -4,19 +4,25 @@ mod auth;
 mod extract;
 mod idempotency;
 mod layers;
+mod network;
 pub mod openapi;
 mod page;
 mod problem;
+mod rate_limits;
 mod request_id;
+mod security;
 mod validate;
 
 pub use auth::{AnyUser, AuthenticationError, Authenticator, Authorized, Right, authenticate_with};
 pub use extract::{Json, Path, Query, parse_json, require_media_type};
 pub use idempotency::{IdempotencyKey, Replayed, fingerprint};
 pub use layers::{Limits, apply};
+pub use network::{ClientAddress, Network, NetworkError, trust_proxies};
 pub use page::{ListBody, PageQuery, PageRequest};
 pub use problem::{FieldError, Problem};
+pub use rate_limits::{Quota, RateLimits, limit_rates};
 pub use request_id::RequestId;
+pub use security::{BrowserPolicy, protect_browsers};
 pub use validate::{FieldErrors, Validate, is_amount};
 
 pub use utoipa_axum::router::OpenApiRouter;

@@ -71,6 +71,7 @@ fn add_shared_responses(operation: &mut Value) {
         (has_body, "413", "The body is too large."),
         (has_body, "415", "The body is not declared as JSON."),
         (has_input, "422", "The request is not valid, or was refused; see `code`."),
+        (true, "429", "`too_many_requests`; see `Retry-After`."),
         (true, "500", "The server failed. The cause is in its log under the request id."),
         (true, "503", "The service cannot answer now; see `Retry-After`."),
     ];

@@ -1,7 +1,7 @@
 //! Bodies of requests and answers. Those with passwords or tokens in them cannot be printed.
 
 use crate::keys::entity::Model as PublicKey;
-use crate::{NewUser, TokenPair, User};
+use crate::{LogIn, NewUser, TokenPair, User};
 use kernel::{Actor, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
@@ -94,6 +94,43 @@ impl From<TokenPair> for TokenPairBody {
     }
 }
 
+/// What a password leads to.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+pub(super) enum LogInAnswerBody {
+    /// The user is signed in.
+    Done(TokenPairBody),
+    /// A code is needed.
+    MfaRequired(MfaRequiredBody),
+}
+
+/// The password is right, and a code of the second factor is needed.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct MfaRequiredBody {
+    /// Always true.
+    #[schema(example = true)]
+    mfa_required: bool,
+    /// For `POST /api/v1/auth/login/mfa`, with the code.
+    mfa_token: String,
+    /// How long it counts, in seconds.
+    #[schema(example = 300)]
+    expires_in: u64,
+}
+
+impl From<LogIn> for LogInAnswerBody {
+    fn from(log_in: LogIn) -> Self {
+        match log_in {
+            LogIn::Done(pair) => Self::Done(pair.into()),
+            LogIn::MfaRequired { mfa_token, expires_in } => Self::MfaRequired(MfaRequiredBody {
+                mfa_required: true,
+                mfa_token: mfa_token.expose_secret().to_owned(),
+                expires_in: expires_in.as_secs(),
+            }),
+        }
+    }
+}
+
 /// A user.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -109,6 +146,10 @@ pub(super) struct UserBody {
     /// What other users see.
     #[schema(example = "Amina El Idrissi")]
     display_name: String,
+    /// Whether the user has shown that the e-mail address is theirs.
+    email_verified: bool,
+    /// Whether the user has shown that the phone number is theirs.
+    phone_verified: bool,
     /// When the user registered.
     #[schema(value_type = String, format = DateTime)]
     created_at: Timestamp,
@@ -121,6 +162,8 @@ impl From<User> for UserBody {
             email: user.email,
             phone_number: user.phone_number,
             display_name: user.display_name,
+            email_verified: user.email_verified,
+            phone_verified: user.phone_verified,
             created_at: user.created_at,
         }
     }

@@ -1,6 +1,9 @@
 //! Refusals and failures as problems.
 
-use crate::{Error, InvalidField, LogInError, RefreshError, RegisterError};
+use crate::{
+    AccountError, Error, InvalidField, LogInError, MfaError, RefreshError, RegisterError,
+    ResetError, StaffError, VerificationError,
+};
 use axum::http::StatusCode;
 use store::StoreError;
 use web::{FieldError, Problem};
@@ -12,6 +15,7 @@ pub(super) fn failed(error: Error) -> Problem {
         Error::Store(error) => Problem::internal(&error),
         Error::KeyFile(error) => Problem::internal(&error),
         Error::Hashing(error) => Problem::internal(&error),
+        Error::Seal(error) => Problem::internal(&error),
         error @ Error::Signing(_) => Problem::internal(&error),
     }
 }
@@ -39,6 +43,12 @@ pub(super) fn not_logged_in(error: LogInError) -> Problem {
         LogInError::InvalidCredentials => {
             Problem::new(StatusCode::UNAUTHORIZED, "invalid_credentials", text)
         }
+        LogInError::InvalidMfaToken => {
+            Problem::new(StatusCode::UNAUTHORIZED, "invalid_mfa_token", text)
+        }
+        LogInError::InvalidMfaCode => {
+            Problem::new(StatusCode::UNAUTHORIZED, "invalid_mfa_code", text)
+        }
         LogInError::Busy => too_many_sign_ins(text),
         LogInError::Failed(error) => failed(error),
     }
@@ -51,6 +61,73 @@ pub(super) fn not_refreshed(error: RefreshError) -> Problem {
             Problem::new(StatusCode::UNAUTHORIZED, "invalid_refresh_token", text)
         }
         RefreshError::Failed(error) => failed(error),
+    }
+}
+
+pub(super) fn account_not_changed(error: AccountError) -> Problem {
+    let text = error.to_string();
+    match error {
+        AccountError::WrongPassword => Problem::unprocessable("wrong_password", text),
+        AccountError::Invalid(field) => Problem::validation(vec![at_pointer(field)]),
+        AccountError::HoldsMoney => Problem::conflict("account_holds_money", text),
+        AccountError::HoldingsUnknown(error) => Problem::store_unavailable(&error),
+        AccountError::Busy => too_many_sign_ins(text),
+        AccountError::Failed(error) => failed(error),
+    }
+}
+
+pub(super) fn not_reset(error: ResetError) -> Problem {
+    let text = error.to_string();
+    match error {
+        ResetError::InvalidToken => Problem::unprocessable("invalid_reset_token", text),
+        ResetError::Invalid(field) => Problem::validation(vec![at_pointer(field)]),
+        ResetError::Busy => too_many_sign_ins(text),
+        ResetError::Failed(error) => failed(error),
+    }
+}
+
+pub(super) fn refused_to_staff(error: StaffError) -> Problem {
+    let text = error.to_string();
+    match error {
+        StaffError::NotFound => Problem::not_found("user"),
+        StaffError::Closed => Problem::conflict("user_closed", text),
+        StaffError::OwnAccount => Problem::conflict("own_account", text),
+        StaffError::Failed(error) => failed(error),
+    }
+}
+
+pub(super) fn not_verified(error: VerificationError) -> Problem {
+    let text = error.to_string();
+    match error {
+        VerificationError::AlreadyVerified => Problem::conflict("already_verified", text),
+        VerificationError::TooManyCodes { retry_after } => {
+            let begun_second = u64::from(retry_after.subsec_nanos() > 0);
+            let whole_seconds = retry_after.as_secs().saturating_add(begun_second);
+            Problem::new(StatusCode::TOO_MANY_REQUESTS, "too_many_codes", text)
+                .retry_after(whole_seconds)
+        }
+        VerificationError::WrongCode { attempts_left } => {
+            Problem::unprocessable("wrong_code", text).with("attemptsLeft", attempts_left)
+        }
+        VerificationError::NoCode => Problem::unprocessable("no_code", text),
+        VerificationError::NotSent(error) => {
+            tracing::warn!(%error, "a code was not sent");
+            Problem::unavailable("message_not_sent", text)
+        }
+        VerificationError::Busy => too_many_sign_ins(text),
+        VerificationError::Failed(error) => failed(error),
+    }
+}
+
+pub(super) fn mfa_not_changed(error: MfaError) -> Problem {
+    let text = error.to_string();
+    match error {
+        MfaError::WrongPassword => Problem::unprocessable("wrong_password", text),
+        MfaError::WrongCode => Problem::unprocessable("wrong_mfa_code", text),
+        MfaError::AlreadyOn => Problem::conflict("mfa_already_on", text),
+        MfaError::NotThere => Problem::unprocessable("mfa_not_there", text),
+        MfaError::Busy => too_many_sign_ins(text),
+        MfaError::Failed(error) => failed(error),
     }
 }
 

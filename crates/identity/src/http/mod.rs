@@ -1,23 +1,33 @@
 //! The routes.
 
+mod account;
+mod admin;
 mod device;
 mod dto;
 mod error;
+mod mfa;
+mod sessions;
+mod verification;
 
 use crate::Identity;
 use crate::keys::KeysUnavailable;
-use axum::extract::State;
+use axum::extract::{FromRef, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use device::FromDevice;
-use dto::{JwksBody, LogInBody, MeBody, RefreshBody, RegisterBody, TokenPairBody, UserBody};
+use dto::{
+    JwksBody, LogInAnswerBody, LogInBody, MeBody, RefreshBody, RegisterBody, TokenPairBody,
+    UserBody,
+};
+use identity_api::Holdings;
+use std::sync::Arc;
 use web::{AnyUser, Authorized, Json, OpenApiRouter, Problem, routes};
 
 /// How long others may keep the public keys, in seconds: new ones must be seen soon after a process
 /// with a new key starts.
 const JWKS_CACHE_CONTROL: &str = "public, max-age=60";
 
-pub(crate) fn router(identity: Identity) -> OpenApiRouter {
+pub(crate) fn router(identity: Identity, holdings: Arc<dyn Holdings>) -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(register))
         .routes(routes!(log_in))
@@ -25,7 +35,31 @@ pub(crate) fn router(identity: Identity) -> OpenApiRouter {
         .routes(routes!(log_out))
         .routes(routes!(me))
         .routes(routes!(jwks))
-        .with_state(identity)
+        .merge(account::router())
+        .merge(admin::router())
+        .merge(mfa::router())
+        .merge(sessions::router())
+        .merge(verification::router())
+        .with_state(Identities { identity, holdings })
+}
+
+/// What the routes work with.
+#[derive(Clone)]
+struct Identities {
+    identity: Identity,
+    holdings: Arc<dyn Holdings>,
+}
+
+impl FromRef<Identities> for Identity {
+    fn from_ref(state: &Identities) -> Self {
+        state.identity.clone()
+    }
+}
+
+impl FromRef<Identities> for Arc<dyn Holdings> {
+    fn from_ref(state: &Identities) -> Self {
+        state.holdings.clone()
+    }
 }
 
 /// Sign up.
@@ -59,7 +93,8 @@ async fn register(
     tag = "Identity",
     request_body = LogInBody,
     responses(
-        (status = 200, description = "The tokens of a new session.", body = TokenPairBody),
+        (status = 200, description = "The tokens of a new session, or `mfaRequired` with a token \
+            for the second step.", body = LogInAnswerBody),
         (status = 401, description = "`invalid_credentials`."),
         (status = 503, description = "`too_many_sign_ins`, or the service cannot answer now; \
             see `Retry-After`."),
@@ -69,12 +104,12 @@ async fn log_in(
     State(identity): State<Identity>,
     FromDevice(device): FromDevice,
     Json(body): Json<LogInBody>,
-) -> Result<Json<TokenPairBody>, Problem> {
-    let pair = identity
+) -> Result<Json<LogInAnswerBody>, Problem> {
+    let answer = identity
         .log_in(&body.identifier, &body.password, &device)
         .await
         .map_err(error::not_logged_in)?;
-    Ok(Json(pair.into()))
+    Ok(Json(answer.into()))
 }
 
 /// Exchange a refresh token for the next pair. A token that comes a second time ends the session.

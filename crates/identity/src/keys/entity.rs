@@ -19,6 +19,8 @@ pub(crate) struct Model {
     pub(crate) e: String,
     /// In microseconds since 1970.
     pub(crate) created_at: i64,
+    /// Since when it signs no more.
+    pub(crate) retired_at: Option<i64>,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
@@ -31,7 +33,7 @@ impl Model {
     pub(crate) fn new(modulus: &[u8], exponent: &[u8], created_at: i64) -> Self {
         let n = URL_SAFE_NO_PAD.encode(modulus);
         let e = URL_SAFE_NO_PAD.encode(exponent);
-        Self { kid: thumbprint(&n, &e), n, e, created_at }
+        Self { kid: thumbprint(&n, &e), n, e, created_at, retired_at: None }
     }
 }
 

@@ -1,4 +1,5 @@
-//! The private key's file. It is made once and never overwritten.
+//! Files of keys. They are made once and never overwritten, but for a signing key that the next one
+//! follows.
 
 use aws_lc_rs::encoding::AsDer;
 use aws_lc_rs::rsa::{KeyPair, KeySize};
@@ -8,13 +9,14 @@ use jsonwebtoken::EncodingKey;
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 use uuid::Uuid;
 
 /// Why there is no signing key to work with.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyFileError {
     /// The file or its folder could not be read or written.
-    #[error("cannot read or make the signing key {path}")]
+    #[error("cannot read or make the key file {path}")]
     File {
         /// The file.
         path: PathBuf,
@@ -33,12 +35,30 @@ pub enum KeyFileError {
         /// The file.
         path: PathBuf,
     },
+    /// The file does not hold keys of 32 bytes.
+    #[error("{path} does not hold data keys, one of 32 bytes in base64 a line; restore it")]
+    NotDataKeys {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Something in the database is sealed with keys that are not in the file.
+    #[error(
+        "{path} lacks data keys that the database needs ({names}); copy them from the machine \
+             or backup that has them"
+    )]
+    MissingDataKeys {
+        /// The file.
+        path: PathBuf,
+        /// Their names.
+        names: String,
+    },
     /// No key could be generated.
-    #[error("cannot generate a signing key")]
+    #[error("cannot generate a key")]
     Generation,
 }
 
 const FILE_NAME: &str = "signing-key.pem";
+const NEXT_FILE_NAME: &str = "signing-key.next.pem";
 /// RFC 7468 section 2: base64 in lines of 64 characters.
 const PEM_LINE_LENGTH: usize = 64;
 #[cfg(unix)]
@@ -54,14 +74,77 @@ pub(super) struct PrivateKey {
 /// once the first wins and all read the same. `unique` tells their temporary files apart.
 pub(super) fn load_or_create(folder: &Path, unique: Uuid) -> Result<PrivateKey, KeyFileError> {
     let path = folder.join(FILE_NAME);
-    let failed = |source| KeyFileError::File { path: path.clone(), source };
-    if !path.try_exists().map_err(failed)? {
-        let pem = generate()?;
-        create_folder(folder).map_err(failed)?;
-        let temporary = folder.join(format!(".{FILE_NAME}.{unique}"));
-        publish(&pem, &temporary, &path).map_err(failed)?;
-    }
+    create_private(&path, unique, generate)?;
     read(&path)
+}
+
+/// The folder's key.
+pub(super) fn load(folder: &Path) -> Result<PrivateKey, KeyFileError> {
+    read(&folder.join(FILE_NAME))
+}
+
+/// The key that waits to take the folder's place, after making it if it is missing.
+pub(super) fn load_or_create_next(folder: &Path, unique: Uuid) -> Result<PrivateKey, KeyFileError> {
+    let path = folder.join(NEXT_FILE_NAME);
+    create_private(&path, unique, generate)?;
+    read(&path)
+}
+
+/// The key that waits, if there is one.
+pub(super) fn load_next(folder: &Path) -> Result<Option<PrivateKey>, KeyFileError> {
+    match read(&folder.join(NEXT_FILE_NAME)) {
+        Ok(next) => Ok(Some(next)),
+        Err(KeyFileError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Puts the key that waits in place. Of several processes one does; the others find it done.
+pub(super) fn promote(folder: &Path) -> Result<(), KeyFileError> {
+    let path = folder.join(NEXT_FILE_NAME);
+    match fs::rename(&path, folder.join(FILE_NAME)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        renamed => renamed.map_err(|source| KeyFileError::File { path, source }),
+    }
+}
+
+/// When the folder's key was written.
+pub(super) fn modified(folder: &Path) -> Result<SystemTime, KeyFileError> {
+    let path = folder.join(FILE_NAME);
+    let modified = fs::metadata(&path).and_then(|metadata| metadata.modified());
+    modified.map_err(|source| KeyFileError::File { path, source })
+}
+
+/// Writes what `make` gives into a file that its owner alone may touch, unless the file is there.
+pub(crate) fn create_private(
+    path: &Path,
+    unique: Uuid,
+    make: impl FnOnce() -> Result<String, KeyFileError>,
+) -> Result<(), KeyFileError> {
+    let failed = |source| KeyFileError::File { path: path.to_owned(), source };
+    if path.try_exists().map_err(failed)? {
+        return Ok(());
+    }
+    let text = make()?;
+    if let Some(folder) = path.parent() {
+        create_folder(folder).map_err(failed)?;
+    }
+    publish(&text, &path.with_extension(format!("new.{unique}")), path).map_err(failed)
+}
+
+/// Reads such a file, unless others may.
+pub(crate) fn read_private(path: &Path) -> Result<Vec<u8>, KeyFileError> {
+    let failed = |source| KeyFileError::File { path: path.to_owned(), source };
+    #[cfg(unix)]
+    {
+        let metadata = fs::metadata(path).map_err(failed)?;
+        if std::os::unix::fs::MetadataExt::mode(&metadata) & OTHERS_MAY != 0 {
+            return Err(KeyFileError::TooOpen { path: path.to_owned() });
+        }
+    }
+    fs::read(path).map_err(failed)
 }
 
 fn generate() -> Result<String, KeyFileError> {
@@ -110,15 +193,7 @@ fn create_folder(folder: &Path) -> io::Result<()> {
 }
 
 fn read(path: &Path) -> Result<PrivateKey, KeyFileError> {
-    let failed = |source| KeyFileError::File { path: path.to_owned(), source };
-    #[cfg(unix)]
-    {
-        let metadata = fs::metadata(path).map_err(failed)?;
-        if std::os::unix::fs::MetadataExt::mode(&metadata) & OTHERS_MAY != 0 {
-            return Err(KeyFileError::TooOpen { path: path.to_owned() });
-        }
-    }
-    let pem = fs::read(path).map_err(failed)?;
+    let pem = read_private(path)?;
     let not_a_key = || KeyFileError::NotAKey { path: path.to_owned() };
     let signing = EncodingKey::from_rsa_pem(&pem).map_err(|_| not_a_key())?;
     let pair = KeyPair::from_der(signing.as_bytes()).map_err(|_| not_a_key())?;

@@ -2,14 +2,18 @@
 //! them publish the public halves in one table, so each accepts the others' tokens.
 
 pub(crate) mod entity;
-mod file;
+pub(crate) mod file;
 mod repo;
+mod rotation;
 
 pub use file::KeyFileError;
+pub use rotation::Rotation;
+pub(crate) use rotation::rotate;
 
 use crate::Error;
 use aws_lc_rs::signature::KeyPair;
 use entity::Model as PublicKey;
+use file::PrivateKey;
 use jsonwebtoken::{DecodingKey, EncodingKey};
 use kernel::{Clock, IdSource, Timestamp};
 use std::collections::HashMap;
@@ -22,11 +26,20 @@ use store::{Store, StoreError};
 pub(crate) struct Keys {
     store: Store,
     clock: Arc<dyn Clock>,
-    kid: String,
-    signing: EncodingKey,
+    folder: PathBuf,
+    /// How long a token of a retired key may still be around.
+    access_token_lifetime: Duration,
+    signing: RwLock<Arc<Signing>>,
     known: RwLock<Known>,
     /// Held while looking, so that many requests with an unknown key cause one look.
     last_look: tokio::sync::Mutex<Look>,
+}
+
+/// The key that this process signs with.
+pub(crate) struct Signing {
+    /// Its name in tokens.
+    pub(crate) kid: String,
+    pub(crate) key: EncodingKey,
 }
 
 /// The public keys as of the last look.
@@ -49,51 +62,49 @@ pub(crate) struct KeysUnavailable;
 
 /// Names of keys that nobody has may come in any number; they must not reach the database.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
+/// By how much the clocks of processes may differ, and more.
+const CLOCKS_APART: Duration = Duration::from_secs(60);
 
 impl Keys {
-    /// Reads or makes this process's key and publishes its public half.
+    /// Reads or makes this process's key, publishes its public half, and follows rotations until the
+    /// value is dropped.
     pub(crate) async fn init(
         store: Store,
         folder: PathBuf,
+        access_token_lifetime: Duration,
         clock: Arc<dyn Clock>,
         ids: &dyn IdSource,
-    ) -> Result<Self, Error> {
-        let unique = ids.next();
-        let private = tokio::task::spawn_blocking(move || file::load_or_create(&folder, unique))
-            .await
-            .map_err(|_| KeyFileError::Generation)??;
-        let public = private.pair.public_key();
+    ) -> Result<Arc<Self>, Error> {
+        let (unique, path) = (ids.next(), folder.clone());
+        let load = move || {
+            let private = file::load_or_create(&path, unique)?;
+            Ok::<_, KeyFileError>((private, file::modified(&path).ok()))
+        };
+        let (private, seen) =
+            tokio::task::spawn_blocking(load).await.map_err(|_| KeyFileError::Generation)??;
         let now = clock.now();
-        let public = PublicKey::new(
-            public.modulus().big_endian_without_leading_zero(),
-            public.exponent().big_endian_without_leading_zero(),
-            now.as_micros(),
-        );
-        let kid = public.kid.clone();
-        repo::publish(&store, public).await?;
-        let keys = Self {
+        let public = public_half(&private, now);
+        repo::publish(&store, &public).await?;
+        let keys = Arc::new(Self {
             known: RwLock::new(known(&store).await?),
             store,
             clock,
-            kid,
-            signing: private.signing,
+            folder,
+            access_token_lifetime,
+            signing: RwLock::new(Arc::new(Signing { kid: public.kid, key: private.signing })),
             last_look: tokio::sync::Mutex::new(Look {
                 // The first unknown key is looked up, however soon it comes.
                 at: now.minus(LOOK_INTERVAL),
                 succeeded: true,
             }),
-        };
+        });
+        tokio::spawn(rotation::keep_following(Arc::downgrade(&keys), seen));
         Ok(keys)
     }
 
-    /// The name of this process's key.
-    pub(crate) fn kid(&self) -> &str {
-        &self.kid
-    }
-
-    /// This process's private key.
-    pub(crate) fn signing(&self) -> &EncodingKey {
-        &self.signing
+    /// This process's key.
+    pub(crate) fn signing(&self) -> Arc<Signing> {
+        self.signing.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The public key of this name, `None` if nobody published one.
@@ -108,10 +119,13 @@ impl Keys {
         Ok(self.known_by(kid))
     }
 
-    /// Every published key, at most [`LOOK_INTERVAL`] old.
+    /// Every key whose tokens may be around or will be, at most [`LOOK_INTERVAL`] old.
     pub(crate) async fn published(&self) -> Result<Vec<PublicKey>, KeysUnavailable> {
         self.look().await?;
-        Ok(self.known.read().unwrap_or_else(PoisonError::into_inner).published.clone())
+        let over = self.clock.now().minus(self.access_token_lifetime).minus(CLOCKS_APART);
+        let mut keys = self.known.read().unwrap_or_else(PoisonError::into_inner).published.clone();
+        keys.retain(|key| key.retired_at.is_none_or(|at| Timestamp::from_micros(at) > over));
+        Ok(keys)
     }
 
     fn known_by(&self, kid: &str) -> Option<Arc<DecodingKey>> {
@@ -134,6 +148,15 @@ impl Keys {
         }
         if last.succeeded { Ok(()) } else { Err(KeysUnavailable) }
     }
+}
+
+fn public_half(private: &PrivateKey, now: Timestamp) -> PublicKey {
+    let public = private.pair.public_key();
+    PublicKey::new(
+        public.modulus().big_endian_without_leading_zero(),
+        public.exponent().big_endian_without_leading_zero(),
+        now.as_micros(),
+    )
 }
 
 async fn known(store: &Store) -> Result<Known, StoreError> {

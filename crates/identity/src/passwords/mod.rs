@@ -1,6 +1,8 @@
 //! Argon2id, with a bound on how much of it happens at once: each hash takes 64 MiB, so a storm of
-//! sign-ins must not become a storm of memory.
+//! sign-ins must not become a storm of memory. PBKDF2 hashes of users who came from elsewhere are
+//! read, not made.
 
+mod pbkdf2;
 pub(crate) mod policy;
 
 use crate::PasswordHashConfig;
@@ -8,6 +10,7 @@ use argon2::password_hash::phc::{Output, PasswordHash, Salt};
 use argon2::{
     ARGON2ID_IDENT, Algorithm, Argon2, Params, PasswordHasher, PasswordVerifier, Version,
 };
+use pbkdf2::Pbkdf2Hash;
 use secrecy::{ExposeSecret, SecretString};
 use std::sync::Arc;
 use tokio::sync::{Semaphore, TryAcquireError};
@@ -28,7 +31,7 @@ pub(crate) struct Passwords {
 pub(crate) enum Verdict {
     Wrong,
     Right,
-    /// Right, but the hash was made with other parameters than today's.
+    /// Right, but the hash was made in another way than today's are.
     RightButOutdated,
 }
 
@@ -50,6 +53,9 @@ pub enum HashingError {
     /// A stored hash could not be read, or a new one not be made.
     #[error("a password hash could not be made or read")]
     Hash(#[source] argon2::password_hash::Error),
+    /// A stored hash that came from elsewhere could not be read.
+    #[error("a PBKDF2 hash of a password could not be read")]
+    Unreadable,
     /// The machine gave no random bytes.
     #[error("the machine has no randomness to give")]
     Randomness,
@@ -127,6 +133,11 @@ fn compare(
     password: &SecretString,
     stored: &str,
 ) -> Result<Verdict, HashingError> {
+    if Pbkdf2Hash::is_one(stored) {
+        let stored = Pbkdf2Hash::parse(stored).ok_or(HashingError::Unreadable)?;
+        let is_right = stored.is_of(password);
+        return Ok(if is_right { Verdict::RightButOutdated } else { Verdict::Wrong });
+    }
     let stored = PasswordHash::new(stored).map_err(|error| HashingError::Hash(error.into()))?;
     match argon2.verify_password(password.expose_secret().as_bytes(), &stored) {
         Ok(()) if is_current(argon2.params(), &stored) => Ok(Verdict::Right),

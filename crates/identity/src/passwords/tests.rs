@@ -89,3 +89,17 @@ fn impossible_settings_are_refused() {
     let config = PasswordHashConfig { memory_kib: 8, ..CHEAP };
     assert!(matches!(Passwords::try_new(&config), Err(HashingError::Settings(_))));
 }
+
+#[tokio::test]
+async fn hashes_from_elsewhere_are_outdated() {
+    let passwords = Passwords::try_new(&CHEAP).unwrap();
+    let stored = "$pbkdf2-sha256$v=1$i=1000$__79_Pv6-fj39vX08_Lx8A==\
+                  $2OSBbFr763jcw3s8oie-FutmVN-Wma_pFDpUeRw1TWM=";
+    for (text, expected) in
+        [("demo-Finitech-1", Verdict::RightButOutdated), ("demo-Finitech-2", Verdict::Wrong)]
+    {
+        assert_eq!(passwords.verify(&password(text), Some(stored)).await.unwrap(), expected);
+    }
+    let broken = passwords.verify(&password("x"), Some("$pbkdf2-sha256$x")).await;
+    assert!(matches!(broken, Err(PasswordError::Hashing(HashingError::Unreadable))));
+}

@@ -1,6 +1,8 @@
 //! The built-in roles.
 
-use crate::permissions::{ALL, AUDIT_READ, LEDGER_READ, USERS_READ, WALLET_READ, WALLET_WRITE};
+use crate::permissions::{
+    ALL, AUDIT_READ, LEDGER_READ, USERS_READ, USERS_WRITE, WALLET_READ, WALLET_WRITE,
+};
 use kernel::Permission;
 
 /// A role that every installation has.
@@ -35,7 +37,7 @@ pub(crate) const BUILT_IN: &[BuiltInRole] = &[
     BuiltInRole {
         name: "Compliance",
         description: "Watches over customers and what staff do.",
-        permissions: &[USERS_READ, AUDIT_READ],
+        permissions: &[USERS_READ, USERS_WRITE, AUDIT_READ],
     },
     BuiltInRole {
         name: "Auditor",

@@ -4,35 +4,36 @@
 //! once, for the next; one that comes twice ends the session, because two hold it and nobody can
 //! tell which of them is the user (RFC 9700 section 4.14.2).
 
+mod challenges;
+mod device;
 mod entity;
+mod mine;
 mod refresh_token;
 mod repo;
 mod revocations;
 
+pub use challenges::LogIn;
+pub use device::Device;
+pub use mine::OwnSession;
 pub(crate) use revocations::Revocations;
 
 use crate::events::{self, RevocationReason};
+use crate::messages::{Channel, Messages};
+use crate::mfa::{Mfa, Proof};
 use crate::passwords::PasswordError;
-use crate::tokens::{AccessTokens, RefreshToken};
+use crate::tokens::{AccessTokens, OneTimeToken};
 use crate::users::entity::Model as UserRow;
-use crate::users::{Users, VerifyError};
-use crate::{Error, roles};
+use crate::users::{self, Users, VerifyError};
+use crate::{Error, lock_out, roles};
+use challenges::Challenge;
 use entity::{Model as Session, Worth};
 use kernel::{Actor, Clock, IdSource, Timestamp, UserId};
 use secrecy::SecretString;
 use std::sync::Arc;
 use std::time::Duration;
-use store::{Store, StoreError, outbox};
+use store::{Store, StoreError, WriteTx, outbox};
+use tracing::Instrument;
 use uuid::Uuid;
-
-/// Where somebody signs in from, as far as it is known; empty when it is not.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Device {
-    /// The browser or app, in its own words.
-    pub user_agent: String,
-    /// The network address.
-    pub ip_address: String,
-}
 
 /// What a client holds while its user is signed in.
 #[derive(Clone, Debug)]
@@ -51,6 +52,12 @@ pub enum LogInError {
     /// No active user has this e-mail address or phone number and this password.
     #[error("the e-mail address or phone number, or the password, is wrong")]
     InvalidCredentials,
+    /// The token of the first step is unknown, too old, was used, or the password is another by now.
+    #[error("the token is not valid any more; begin again with the password")]
+    InvalidMfaToken,
+    /// The code of the second step is wrong, too old or was used, or too many wrong ones came.
+    #[error("the code is wrong, too old or was used before")]
+    InvalidMfaCode,
     /// Too many passwords are being checked.
     #[error("too many sign-ins at once; try again in a moment")]
     Busy,
@@ -96,8 +103,10 @@ impl From<VerifyError> for LogInError {
 pub(crate) struct Sessions {
     pub(crate) store: Store,
     pub(crate) users: Arc<Users>,
+    pub(crate) mfa: Arc<Mfa>,
     pub(crate) tokens: Arc<AccessTokens>,
     pub(crate) revocations: Arc<Revocations>,
+    pub(crate) messages: Messages,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn IdSource>,
     pub(crate) refresh_token_lifetime: Duration,
@@ -112,9 +121,23 @@ impl Sessions {
         identifier: &str,
         password: &SecretString,
         device: &Device,
-    ) -> Result<TokenPair, LogInError> {
-        let user_id =
+    ) -> Result<LogIn, LogInError> {
+        let user =
             self.users.verify(identifier, password).await?.ok_or(LogInError::InvalidCredentials)?;
+        if self.mfa.is_on(UserId(user.id)).await? {
+            return self.challenge(&user).await;
+        }
+        Ok(LogIn::Done(self.open(user, device, None).await?))
+    }
+
+    /// A new session of a user who has shown who they are, with the second factor if there is one.
+    async fn open(
+        &self,
+        user: UserRow,
+        device: &Device,
+        second_factor: Option<(Challenge, Proof)>,
+    ) -> Result<TokenPair, LogInError> {
+        let user_id = UserId(user.id);
         let now = self.clock.now();
         let session = Session {
             id: self.ids.next(),
@@ -126,18 +149,63 @@ impl Sessions {
             expires_at: now.plus(self.refresh_token_lifetime).as_micros(),
             revoked_at: None,
         };
-        let refresh_token = RefreshToken::generate()?;
+        let refresh_token = OneTimeToken::generate()?;
         let access_token = self.access_token(user_id, session.id).await?;
         let row = self.token_row(&refresh_token, session.id, now);
         let tx = self.store.begin().await?;
+        if !users::repo::note_log_in_in_tx(&self.store, &tx, &user, now).await? {
+            return Err(LogInError::InvalidCredentials);
+        }
+        if let Some((challenge, proof)) = second_factor {
+            if !repo::take_challenge_in_tx(&self.store, &tx, &challenge.token_hash).await? {
+                return Err(LogInError::InvalidMfaToken);
+            }
+            if !self.mfa.spend_in_tx(&tx, user_id, &proof).await? {
+                return Err(LogInError::InvalidMfaCode);
+            }
+        }
+        lock_out::forget_in_tx(&self.store, &tx, user_id).await?;
+        let device_name = device::name(&device.user_agent);
+        let is_new = repo::note_device_in_tx(&self.store, &tx, user_id, &device_name, now).await?;
+        // Whoever never signed in has no device that another could be told from.
+        let is_new = is_new && user.last_log_in_at.is_some();
+        let session_id = session.id;
         repo::insert_session_in_tx(&tx, session).await?;
         repo::insert_token_in_tx(&tx, row).await?;
+        if is_new {
+            let event = events::new_device_signed_in(user_id, session_id, now);
+            outbox::append_in_tx(&self.store, &tx, event).await?;
+        }
         tx.commit().await.map_err(StoreError::from)?;
+        if is_new {
+            self.tell_of_new_device(user, &device_name, now);
+        }
         Ok(self.pair(access_token, refresh_token))
     }
 
+    /// Sends a notice to an e-mail address that is known to be the user's. The sign-in does not wait
+    /// for it.
+    fn tell_of_new_device(&self, user: UserRow, device_name: &str, now: Timestamp) {
+        if user.email_verified_at.is_none() {
+            return;
+        }
+        let text = format!(
+            "Your Finitech account was signed in to from a device that it has not seen before: \
+             {device_name}, at {now}.\n\nIf it was not you, change your password now: that ends all \
+             other sessions."
+        );
+        let messages = self.messages.clone();
+        let work = async move {
+            let channel = Channel::Email(user.email);
+            if let Err(error) = messages.send(channel, "A new sign-in", text.into()).await {
+                tracing::warn!(%error, "nobody was told of a new device");
+            }
+        };
+        tokio::spawn(work.instrument(tracing::Span::current()));
+    }
+
     pub(crate) async fn refresh(&self, token: &SecretString) -> Result<TokenPair, RefreshError> {
-        let (token, session) = repo::find_token(&self.store, RefreshToken::hash_of(token))
+        let (token, session) = repo::find_token(&self.store, OneTimeToken::hash_of(token))
             .await?
             .ok_or(RefreshError::InvalidRefreshToken)?;
         let now = self.clock.now();
@@ -163,7 +231,7 @@ impl Sessions {
         if !self.users.find(user_id).await?.is_some_and(|user: UserRow| user.is_active()) {
             return Err(RefreshError::InvalidRefreshToken);
         }
-        let refresh_token = RefreshToken::generate()?;
+        let refresh_token = OneTimeToken::generate()?;
         let access_token = self.access_token(user_id, session.id).await?;
         let row = self.token_row(&refresh_token, session.id, now);
         let expires_at = Timestamp::from_micros(row.expires_at);
@@ -213,6 +281,31 @@ impl Sessions {
         Ok(())
     }
 
+    /// Revokes the sessions of a user, but for `except`. What is returned is to be told to
+    /// [`Self::forget`] after the commit.
+    pub(crate) async fn revoke_all_in_tx(
+        &self,
+        tx: &WriteTx,
+        user_id: UserId,
+        except: Option<Uuid>,
+        reason: RevocationReason,
+        now: Timestamp,
+    ) -> Result<Vec<Uuid>, StoreError> {
+        let revoked = repo::revoke_all_in_tx(&self.store, tx, user_id, except, now).await?;
+        for &session_id in &revoked {
+            let event = events::session_revoked(user_id, session_id, reason, now);
+            outbox::append_in_tx(&self.store, tx, event).await?;
+        }
+        Ok(revoked)
+    }
+
+    /// Stops taking the access tokens of revoked sessions, at once in this process.
+    pub(crate) fn forget(&self, revoked: &[Uuid], now: Timestamp) {
+        for &session_id in revoked {
+            self.revocations.add(session_id, now);
+        }
+    }
+
     async fn access_token(&self, user_id: UserId, session_id: Uuid) -> Result<SecretString, Error> {
         let grants = roles::grants(&self.store, user_id).await?;
         self.tokens.issue(user_id, session_id, grants)
@@ -220,7 +313,7 @@ impl Sessions {
 
     fn token_row(
         &self,
-        token: &RefreshToken,
+        token: &OneTimeToken,
         session_id: Uuid,
         now: Timestamp,
     ) -> refresh_token::Model {
@@ -234,7 +327,7 @@ impl Sessions {
         }
     }
 
-    fn pair(&self, access_token: SecretString, refresh_token: RefreshToken) -> TokenPair {
+    fn pair(&self, access_token: SecretString, refresh_token: OneTimeToken) -> TokenPair {
         TokenPair {
             access_token,
             refresh_token: refresh_token.into_secret(),

@@ -4,9 +4,9 @@
 
 mod cache;
 mod claims;
-mod refresh;
+mod one_time;
 
-pub(crate) use refresh::RefreshToken;
+pub(crate) use one_time::OneTimeToken;
 
 use crate::Error;
 use crate::keys::{Keys, KeysUnavailable};
@@ -103,9 +103,9 @@ impl AccessTokens {
             roles: grants.roles,
             permissions: grants.permissions,
         };
-        let header =
-            Header { kid: Some(self.keys.kid().to_owned()), ..Header::new(Algorithm::RS256) };
-        let token = encode(&header, &claims, self.keys.signing()).map_err(Error::Signing)?;
+        let signing = self.keys.signing();
+        let header = Header { kid: Some(signing.kid.clone()), ..Header::new(Algorithm::RS256) };
+        let token = encode(&header, &claims, &signing.key).map_err(Error::Signing)?;
         Ok(SecretString::from(token))
     }
 

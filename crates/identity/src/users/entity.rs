@@ -23,6 +23,12 @@ pub(crate) struct Model {
     pub(crate) status: String,
     pub(crate) created_at: i64,
     pub(crate) password_changed_at: i64,
+    pub(crate) status_reason: Option<String>,
+    pub(crate) status_changed_at: Option<i64>,
+    pub(crate) status_changed_by: Option<Uuid>,
+    pub(crate) last_log_in_at: Option<i64>,
+    pub(crate) email_verified_at: Option<i64>,
+    pub(crate) phone_verified_at: Option<i64>,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
@@ -30,8 +36,12 @@ pub(crate) enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// The status of a user who may sign in; `locked` and `closed` ones may not.
+/// The status of a user who may sign in.
 pub(crate) const ACTIVE: &str = "active";
+/// Staff keep the user out until staff let them in again.
+pub(crate) const LOCKED: &str = "locked";
+/// The user left, for good.
+pub(crate) const CLOSED: &str = "closed";
 const DISPLAY_NAME_LENGTH_MAX: usize = 100;
 
 impl Model {
@@ -47,6 +57,8 @@ impl From<Model> for User {
             email: row.email,
             phone_number: row.phone_number,
             display_name: row.display_name,
+            email_verified: row.email_verified_at.is_some(),
+            phone_verified: row.phone_verified_at.is_some(),
             created_at: Timestamp::from_micros(row.created_at),
         }
     }

@@ -2,16 +2,17 @@
 
 mod directory;
 pub(crate) mod entity;
-mod repo;
+pub(crate) mod repo;
 
 pub(crate) use directory::Directory;
 
 use crate::contacts::{EmailAddress, PhoneNumber};
-use crate::passwords::{PasswordError, Passwords, Verdict};
+use crate::lock_out::{self, Subject};
+use crate::passwords::{PasswordError, Passwords, Verdict, policy};
 use crate::{Error, events, roles};
 use entity::{ACTIVE, Model, Registration};
 use kernel::{Clock, IdSource, Timestamp, UserId};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use std::fmt;
 use std::sync::Arc;
 use store::{Store, StoreError, outbox};
@@ -40,6 +41,10 @@ pub struct User {
     pub phone_number: String,
     /// What other users see.
     pub display_name: String,
+    /// Whether the e-mail address is known to be theirs.
+    pub email_verified: bool,
+    /// Whether the phone number is.
+    pub phone_verified: bool,
     /// When they registered.
     pub created_at: Timestamp,
 }
@@ -105,10 +110,19 @@ impl From<PasswordError> for RegisterError {
     }
 }
 
+/// Whether the contacts of a new user are known to be theirs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Contacts {
+    /// Somebody says so.
+    Claimed,
+    /// An operator does.
+    Verified,
+}
+
 /// Registers and finds users.
 pub(crate) struct Users {
     pub(crate) store: Store,
-    pub(crate) passwords: Passwords,
+    pub(crate) passwords: Arc<Passwords>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn IdSource>,
 }
@@ -118,6 +132,7 @@ impl Users {
         &self,
         new_user: NewUser,
         roles: &[&str],
+        contacts: Contacts,
     ) -> Result<User, RegisterError> {
         let registration =
             Registration::try_new(new_user, roles).map_err(RegisterError::Invalid)?;
@@ -125,6 +140,7 @@ impl Users {
         self.require_free(&registration).await?;
         let password_hash = self.passwords.hash(&registration.password).await?;
         let now = self.clock.now();
+        let verified_at = (contacts == Contacts::Verified).then_some(now.as_micros());
         let user = Model {
             id: self.ids.next(),
             email: registration.email.as_str().to_owned(),
@@ -134,6 +150,12 @@ impl Users {
             status: ACTIVE.to_owned(),
             created_at: now.as_micros(),
             password_changed_at: now.as_micros(),
+            status_reason: None,
+            status_changed_at: None,
+            status_changed_by: None,
+            last_log_in_at: None,
+            email_verified_at: verified_at,
+            phone_verified_at: verified_at,
         };
         match self.insert(user.clone(), roles, now).await {
             Ok(()) => Ok(user.into()),
@@ -150,27 +172,79 @@ impl Users {
         repo::any(&self.store).await
     }
 
-    /// Whether `password` is that of the user with this e-mail address or phone number, and who
-    /// that is. Takes as long when there is no such user.
+    /// The active user with this e-mail address or phone number and this password, unless they are
+    /// locked out. Does the same work when there is no such user. Earlier failures are forgotten by
+    /// whoever calls this, when nothing more is to be shown: a second factor may be left.
     pub(crate) async fn verify(
         &self,
         identifier: &str,
         password: &SecretString,
-    ) -> Result<Option<UserId>, VerifyError> {
-        let found = match identifier.contains('@') {
-            true => self.find_by_email(identifier).await?,
-            false => self.find_by_phone(identifier).await?,
+    ) -> Result<Option<Model>, VerifyError> {
+        let found = self.find_by_identifier(identifier).await?;
+        let subject = match &found {
+            Some(user) => Subject::user(UserId(user.id)),
+            None => Subject::stranger(identifier),
         };
+        self.check(found, subject, password).await
+    }
+
+    /// The user with this id, likewise, when somebody who is signed in proves who they are.
+    pub(crate) async fn verify_own(
+        &self,
+        id: UserId,
+        password: &SecretString,
+    ) -> Result<Option<Model>, VerifyError> {
+        let found = self.find(id).await?;
+        self.check(found, Subject::user(id), password).await
+    }
+
+    async fn check(
+        &self,
+        found: Option<Model>,
+        subject: Subject,
+        password: &SecretString,
+    ) -> Result<Option<Model>, VerifyError> {
         let user = found.filter(Model::is_active);
         let stored = user.as_ref().map(|user| user.password_hash.as_str());
         let verdict = self.passwords.verify(password, stored).await?;
+        let now = self.clock.now();
+        let failures = lock_out::failures(&self.store, subject).await?;
+        if failures.is_some_and(|failures| failures.locked_until(now).is_some()) {
+            return Ok(None);
+        }
         let Some(user) = user.filter(|_| verdict != Verdict::Wrong) else {
+            lock_out::count(&self.store, subject, now).await?;
             return Ok(None);
         };
         if verdict == Verdict::RightButOutdated {
             self.rehash(&user, password).await;
         }
-        Ok(Some(UserId(user.id)))
+        Ok(Some(user))
+    }
+
+    /// The user with this e-mail address or phone number, in any spelling.
+    pub(crate) async fn find_by_identifier(
+        &self,
+        identifier: &str,
+    ) -> Result<Option<Model>, StoreError> {
+        match identifier.contains('@') {
+            true => self.find_by_email(identifier).await,
+            false => self.find_by_phone(identifier).await,
+        }
+    }
+
+    /// What is wrong with a password that a user wants, if anything; the hash of it otherwise.
+    pub(crate) async fn hash_new(
+        &self,
+        user: &Model,
+        field: &'static str,
+        password: &SecretString,
+    ) -> Result<Result<String, InvalidField>, PasswordError> {
+        let own = [user.email.as_str(), &user.phone_number, &user.display_name];
+        if let Some(reason) = policy::objection(password.expose_secret(), &own) {
+            return Ok(Err(InvalidField { field, reason }));
+        }
+        Ok(Ok(self.passwords.hash(password).await?))
     }
 
     pub(crate) async fn find(&self, id: UserId) -> Result<Option<Model>, StoreError> {

@@ -1,6 +1,6 @@
 use super::entity::{ACTIVE, ActiveModel, Column, Entity, Model};
 use crate::contacts::{EmailAddress, PhoneNumber};
-use kernel::UserId;
+use kernel::{Timestamp, UserId};
 use store::sea_orm::{
     ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect,
 };
@@ -16,7 +16,7 @@ pub(super) async fn insert_in_tx(tx: &WriteTx, user: Model) -> Result<(), StoreE
     Ok(())
 }
 
-pub(super) async fn find(store: &Store, id: UserId) -> Result<Option<Model>, StoreError> {
+pub(crate) async fn find(store: &Store, id: UserId) -> Result<Option<Model>, StoreError> {
     Ok(Entity::find_by_id(id.0).one(store.read()).await?)
 }
 
@@ -73,4 +73,86 @@ pub(super) async fn replace_password_hash(
     ))
     .await?;
     Ok(tx.commit().await?)
+}
+
+/// A change of a user's status.
+pub(crate) struct StatusChange<'a> {
+    pub(crate) from: &'a str,
+    pub(crate) to: &'a str,
+    pub(crate) reason: &'a str,
+    pub(crate) by: UserId,
+    pub(crate) at: Timestamp,
+}
+
+/// Changes a user's status; `false` if it is not the expected one. The row stays locked until the
+/// transaction ends, which keeps sign-ins out.
+pub(crate) async fn change_status_in_tx(
+    store: &Store,
+    tx: &WriteTx,
+    id: UserId,
+    change: &StatusChange<'_>,
+) -> Result<bool, StoreError> {
+    let changed = tx
+        .execute_raw(store.statement(
+            "update users set status = $1, status_reason = $2, status_changed_by = $3, \
+             status_changed_at = $4 where id = $5 and status = $6",
+            [
+                change.to.into(),
+                change.reason.into(),
+                change.by.0.into(),
+                change.at.as_micros().into(),
+                id.0.into(),
+                change.from.into(),
+            ],
+        ))
+        .await?;
+    Ok(changed.rows_affected() == 1)
+}
+
+/// Gives an active user a new password; `false` if it was changed since `user` was read, or the user
+/// is not active any more. The row stays locked as above.
+pub(crate) async fn change_password_in_tx(
+    store: &Store,
+    tx: &WriteTx,
+    user: &Model,
+    new_hash: &str,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let changed = tx
+        .execute_raw(store.statement(
+            "update users set password_hash = $1, password_changed_at = $2 \
+             where id = $3 and password_changed_at = $4 and status = $5",
+            [
+                new_hash.into(),
+                now.as_micros().into(),
+                user.id.into(),
+                user.password_changed_at.into(),
+                ACTIVE.into(),
+            ],
+        ))
+        .await?;
+    Ok(changed.rows_affected() == 1)
+}
+
+/// Records a sign-in; `false` if the user is not active any more or has another password by now. The
+/// row stays locked, so that whoever changes it next sees the session that is made meanwhile.
+pub(crate) async fn note_log_in_in_tx(
+    store: &Store,
+    tx: &WriteTx,
+    user: &Model,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let noted = tx
+        .execute_raw(store.statement(
+            "update users set last_log_in_at = $1 \
+             where id = $2 and password_changed_at = $3 and status = $4",
+            [
+                now.as_micros().into(),
+                user.id.into(),
+                user.password_changed_at.into(),
+                ACTIVE.into(),
+            ],
+        ))
+        .await?;
+    Ok(noted.rows_affected() == 1)
 }

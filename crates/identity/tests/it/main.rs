@@ -6,9 +6,16 @@
     reason = "a test fails by panicking, in helper functions too"
 )]
 
+mod accounts;
+mod lock_out;
+mod mfa;
 mod processes;
 mod registering;
+mod resets;
 mod roles;
+mod rotation;
+mod sessions;
 mod signing_in;
 mod support;
 mod tokens;
+mod verification;

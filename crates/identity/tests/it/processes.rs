@@ -1,6 +1,6 @@
 //! Several processes on one database, each with its own keys folder.
 
-use crate::support::{PASSWORD, Process, clock};
+use crate::support::{PASSWORD, Process, clock, dependencies};
 use kernel::ManualClock;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -90,14 +90,8 @@ async fn the_key_file_is_private_and_kept(database: TestDatabase) {
         password_hash: crate::support::CHEAP,
         ..identity::Config::default()
     };
-    let restarted = identity::Identity::init(
-        process.store.clone(),
-        config,
-        process.clock.clone(),
-        Arc::new(ports::SystemIds),
-    )
-    .await
-    .unwrap();
+    let deps = dependencies(&process.store, &process.clock, &process.messages);
+    let restarted = identity::Identity::init(deps, config).await.unwrap();
     restarted.authenticator().authenticate(&access).await.unwrap();
     assert_eq!(std::fs::read_to_string(process.key_file()).unwrap(), pem);
 }

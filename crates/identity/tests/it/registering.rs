@@ -44,6 +44,8 @@ async fn registering_answers_with_the_user_as_stored(database: TestDatabase) {
             "email": "amina@example.com",
             "phoneNumber": "+212612345678",
             "displayName": "Amina El Idrissi",
+            "emailVerified": false,
+            "phoneVerified": false,
             "createdAt": "2026-11-23T09:30:00Z",
         })
     );

@@ -10,6 +10,7 @@ store::on_every_store! {
     refusals_do_not_tell_what_was_wrong,
     users_who_are_not_active_cannot_sign_in_or_refresh,
     outdated_hashes_are_renewed_at_sign_in,
+    hashes_of_users_from_elsewhere_are_renewed_at_sign_in,
     a_storm_of_sign_ins_is_turned_away,
     a_refresh_token_is_exchanged_once,
     a_reused_refresh_token_ends_the_session,
@@ -54,6 +55,8 @@ async fn signing_in_works_with_every_spelling_of_an_identifier(database: TestDat
                 "email": "amina@example.com",
                 "phoneNumber": "+212612345678",
                 "displayName": "Amina El Idrissi",
+                "emailVerified": false,
+                "phoneVerified": false,
                 "createdAt": "2026-11-23T09:30:00Z",
                 "roles": ["Customer"],
                 "permissions": ["wallet:read", "wallet:write"],
@@ -117,6 +120,20 @@ async fn outdated_hashes_are_renewed_at_sign_in(database: TestDatabase) {
     assert!(renewed.starts_with("$argon2id$v=19$m=64,t=2,p=4$"), "{renewed}");
     process.log_in("amina@example.com", PASSWORD).await.tokens();
     assert_eq!(hash().await, renewed);
+}
+
+async fn hashes_of_users_from_elsewhere_are_renewed_at_sign_in(database: TestDatabase) {
+    let process = Process::start(&database, &clock()).await;
+    process.register_amina().await;
+    let of_demo_password = "$pbkdf2-sha256$i=600000,l=32$AAECAwQFBgcICQoLDA0ODw\
+                            $v1URzFrw0fnFmLelrowoVapIYISI/uWkGfwsxKWt9aA";
+    execute(&process, &format!("update users set password_hash = '{of_demo_password}'")).await;
+    let hash = async || text(&process, "select password_hash from users").await;
+    assert_eq!(process.log_in("amina@example.com", "demo-Finitech-2").await.status, 401);
+    assert_eq!(hash().await, of_demo_password);
+    process.log_in("amina@example.com", PASSWORD).await.tokens();
+    assert!(hash().await.starts_with("$argon2id$v=19$m=64,t=1,p=4$"));
+    process.log_in("amina@example.com", PASSWORD).await.tokens();
 }
 
 async fn a_storm_of_sign_ins_is_turned_away(database: TestDatabase) {

@@ -1,12 +1,17 @@
 //! A process with identity in it, as the tests see one.
 
+use async_trait::async_trait;
 use http_body_util::BodyExt;
-use identity::{Config, Identity, MIGRATIONS, NewUser, PasswordHashConfig, User};
-use kernel::{Clock, Event, ManualClock, Timestamp};
-use ports::SystemIds;
+use identity::{Config, Dependencies, Identity, MIGRATIONS, NewUser, PasswordHashConfig, User};
+use identity_api::{Holdings, HoldingsError};
+use kernel::{Clock, Event, ManualClock, Timestamp, UserId};
+use ports::{Email, EmailSender, MessageError, Sms, SmsSender, SystemIds};
+use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use store::Store;
 use store::testing::TestDatabase;
 use tower::ServiceExt;
@@ -27,7 +32,59 @@ pub(crate) struct Process {
     pub(crate) identity: Identity,
     pub(crate) store: Store,
     pub(crate) clock: Arc<ManualClock>,
-    keys: tempfile::TempDir,
+    pub(crate) messages: Arc<Messages>,
+    pub(crate) money: Arc<Money>,
+    keys: Arc<tempfile::TempDir>,
+}
+
+/// Messages that were sent: where to, and the text.
+#[derive(Default)]
+pub(crate) struct Messages(Mutex<Vec<(String, String)>>);
+
+#[async_trait]
+impl EmailSender for Messages {
+    async fn send_email(&self, email: Email) -> Result<(), MessageError> {
+        self.0.lock().unwrap().push((email.to, email.text.expose_secret().to_owned()));
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl SmsSender for Messages {
+    async fn send_sms(&self, sms: Sms) -> Result<(), MessageError> {
+        self.0.lock().unwrap().push((sms.to, sms.text.expose_secret().to_owned()));
+        Ok(())
+    }
+}
+
+impl Messages {
+    /// Waits for the next message, which comes after the answer to the request.
+    pub(crate) async fn next(&self) -> (String, String) {
+        for _ in 0..500 {
+            if let Some(message) = self.0.lock().unwrap().pop() {
+                return message;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("no message came");
+    }
+
+    /// Whether nothing comes for a while.
+    pub(crate) async fn stays_empty(&self) -> bool {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        self.0.lock().unwrap().is_empty()
+    }
+}
+
+/// Whether everybody holds money.
+#[derive(Default)]
+pub(crate) struct Money(pub(crate) AtomicBool);
+
+#[async_trait]
+impl Holdings for Money {
+    async fn holds_money(&self, _: UserId) -> Result<bool, HoldingsError> {
+        Ok(self.0.load(Ordering::SeqCst))
+    }
 }
 
 /// An answer: status, headers, and body as JSON (`null` when empty).
@@ -54,13 +111,25 @@ impl Process {
     ) -> Self {
         let store = Store::open("identity", database.target()).await.unwrap();
         store.migrate(MIGRATIONS).await.unwrap();
-        let keys = tempfile::tempdir().unwrap();
+        let keys = Arc::new(tempfile::tempdir().unwrap());
         let config =
             Config { keys_folder: keys.path().join("keys"), password_hash, ..Config::default() };
-        let identity = Identity::init(store.clone(), config, clock.clone(), Arc::new(SystemIds))
-            .await
-            .unwrap();
-        Self { identity, store, clock: clock.clone(), keys }
+        let messages = Arc::new(Messages::default());
+        let deps = dependencies(&store, clock, &messages);
+        let identity = Identity::init(deps, config).await.unwrap();
+        Self { identity, store, clock: clock.clone(), messages, money: Arc::default(), keys }
+    }
+
+    /// Another process on the same folder.
+    pub(crate) fn with_identity(&self, identity: Identity) -> Self {
+        Self {
+            identity,
+            store: self.store.clone(),
+            clock: self.clock.clone(),
+            messages: self.messages.clone(),
+            money: self.money.clone(),
+            keys: self.keys.clone(),
+        }
     }
 
     pub(crate) fn key_file(&self) -> PathBuf {
@@ -72,7 +141,7 @@ impl Process {
     }
 
     pub(crate) async fn send(&self, request: axum::http::Request<axum::body::Body>) -> Answer {
-        let router: OpenApiRouter = self.identity.router();
+        let router: OpenApiRouter = self.identity.router(self.money.clone());
         let app = web::authenticate_with(router.split_for_parts().0, self.identity.authenticator());
         let response = app.oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
@@ -92,6 +161,14 @@ impl Process {
         self.send(request.unwrap()).await
     }
 
+    pub(crate) async fn post_as(&self, token: &str, path: &str, body: Value) -> Answer {
+        let request = axum::http::Request::post(path)
+            .header("content-type", "application/json")
+            .header("authorization", format!("Bearer {token}"))
+            .body(body.to_string().into());
+        self.send(request.unwrap()).await
+    }
+
     pub(crate) async fn get(&self, path: &str, token: &str) -> Answer {
         let request = axum::http::Request::get(path)
             .header("authorization", format!("Bearer {token}"))
@@ -106,6 +183,15 @@ impl Process {
     pub(crate) async fn log_in(&self, identifier: &str, password: &str) -> Answer {
         let body = json!({ "identifier": identifier, "password": password });
         self.post("/api/v1/auth/login", body).await
+    }
+
+    pub(crate) async fn log_in_from(&self, user_agent: &str) -> Answer {
+        let body = json!({ "identifier": "amina@example.com", "password": PASSWORD });
+        let request = axum::http::Request::post("/api/v1/auth/login")
+            .header("content-type", "application/json")
+            .header("user-agent", user_agent)
+            .body(body.to_string().into());
+        self.send(request.unwrap()).await
     }
 
     pub(crate) async fn refresh(&self, token: &str) -> Answer {
@@ -132,6 +218,20 @@ impl Process {
 
     pub(crate) async fn events(&self) -> Vec<Event> {
         self.identity.outbox().after(0, 100).await.unwrap()
+    }
+}
+
+pub(crate) fn dependencies(
+    store: &Store,
+    clock: &Arc<ManualClock>,
+    messages: &Arc<Messages>,
+) -> Dependencies {
+    Dependencies {
+        store: store.clone(),
+        email: messages.clone(),
+        sms: messages.clone(),
+        clock: clock.clone(),
+        ids: Arc::new(SystemIds),
     }
 }
 

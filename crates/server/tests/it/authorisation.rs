@@ -6,17 +6,21 @@ use serde_json::{Value, json};
 use store::testing::TestDatabase;
 
 /// What nobody needs to sign in for.
-const PUBLIC: [&str; 6] = [
+const PUBLIC: [&str; 9] = [
     "GET /.well-known/jwks.json",
     "GET /health/live",
     "GET /health/ready",
     "POST /api/v1/auth/login",
+    "POST /api/v1/auth/login/mfa",
+    "POST /api/v1/auth/password-resets",
+    "POST /api/v1/auth/password-resets/complete",
     "POST /api/v1/auth/refresh",
     "POST /api/v1/auth/register",
 ];
 
 /// What each other operation asks for; empty for anyone who is signed in.
-const PROTECTED: [(&str, &str); 30] = [
+const PROTECTED: [(&str, &str); 47] = [
+    ("GET /api/v1/admin/users/{id}", "users:read"),
     ("GET /api/v1/ledger/accounts/{id}", "ledger:read"),
     ("GET /api/v1/ledger/accounts/{id}/balance", "ledger:read"),
     ("GET /api/v1/ledger/accounts/{id}/entries", "ledger:read"),
@@ -28,9 +32,14 @@ const PROTECTED: [(&str, &str); 30] = [
     ("GET /api/v1/ledger/transactions/{id}", "ledger:read"),
     ("GET /api/v1/ledger/trial-balance", "ledger:read"),
     ("GET /api/v1/me", ""),
+    ("GET /api/v1/me/mfa", ""),
+    ("GET /api/v1/me/sessions", ""),
     ("GET /api/v1/wallets", "wallet:read"),
     ("GET /api/v1/wallets/{id}", "wallet:read"),
     ("GET /api/v1/wallets/{id}/transactions", "wallet:read"),
+    ("POST /api/v1/admin/users/search", "users:read"),
+    ("POST /api/v1/admin/users/{id}/lock", "users:write"),
+    ("POST /api/v1/admin/users/{id}/unlock", "users:write"),
     ("POST /api/v1/auth/logout", ""),
     ("POST /api/v1/ledger/accounts", "ledger:write"),
     ("POST /api/v1/ledger/accounts/{id}/close", "ledger:write"),
@@ -43,6 +52,17 @@ const PROTECTED: [(&str, &str); 30] = [
     ("POST /api/v1/ledger/transactions/bulk", "ledger:write"),
     ("POST /api/v1/ledger/transactions/stream", "ledger:write"),
     ("POST /api/v1/ledger/transactions/{id}/reversals", "ledger:write"),
+    ("POST /api/v1/me/close", ""),
+    ("POST /api/v1/me/email/verification", ""),
+    ("POST /api/v1/me/email/verification/confirm", ""),
+    ("POST /api/v1/me/mfa/disable", ""),
+    ("POST /api/v1/me/mfa/totp", ""),
+    ("POST /api/v1/me/mfa/totp/confirm", ""),
+    ("POST /api/v1/me/password", ""),
+    ("POST /api/v1/me/phone/verification", ""),
+    ("POST /api/v1/me/phone/verification/confirm", ""),
+    ("POST /api/v1/me/sessions/end-others", ""),
+    ("POST /api/v1/me/sessions/{id}/end", ""),
     ("POST /api/v1/wallets", "wallet:write"),
     ("POST /api/v1/wallets/{id}/top-ups", "wallet:write"),
     ("POST /api/v1/wallets/{id}/transfers", "wallet:write"),
@@ -83,7 +103,7 @@ async fn protected_operations_refuse_strangers_and_people_without_the_permission
             let answer = call(stranger, operation).await;
             assert_eq!(answer, (401, json!("unauthenticated")), "{operation}");
         }
-        if permission.starts_with("ledger:") {
+        if permission.starts_with("ledger:") || permission.starts_with("users:") {
             assert_eq!(call(&customer, operation).await, (403, json!("forbidden")), "{operation}");
         }
     }

@@ -11,5 +11,6 @@ mod concurrency;
 mod crash;
 mod main_job;
 mod openapi;
+mod protection;
 mod startup;
 mod support;

@@ -11,6 +11,7 @@ store::on_every_store! {
     without_the_demo_the_database_is_empty,
     production_asks_for_migrations_first,
     an_operator_makes_the_first_administrator,
+    an_operator_rotates_the_signing_key_of_a_running_server,
     an_embedded_database_serves_one_process,
     production_refuses_what_is_unsafe,
     unknown_settings_are_refused,
@@ -98,6 +99,9 @@ async fn production_asks_for_migrations_first(database: TestDatabase) {
     let body = json!({"amountMinorUnits": 100, "currencyCode": "MAD"});
     let refused = amina.post_with_key(&path, "key", &body).await.expect(422);
     assert_eq!(refused["code"], "top_ups_unavailable");
+    let answer = amina.get("/api/v1/me").await;
+    assert_eq!(answer.headers["strict-transport-security"], "max-age=31536000; includeSubDomains");
+    assert!(answer.headers.contains_key("ratelimit"));
     assert_eq!(amina.balance(&wallet, "MAD").await, 0);
     assert!(server.stop().await);
 }
@@ -124,6 +128,31 @@ async fn an_operator_makes_the_first_administrator(database: TestDatabase) {
     }
     let admin = server.client.signed_in("amina@example.com").await;
     admin.get("/api/v1/ledger/trial-balance").await.expect(200);
+    assert!(server.stop().await);
+}
+
+async fn an_operator_rotates_the_signing_key_of_a_running_server(database: TestDatabase) {
+    let world = World::new(database);
+    let server = world.serve().await;
+    let ahmed = server.client.signed_in(AHMED).await;
+    let kids = async || {
+        let jwks = server.client.get("/.well-known/jwks.json").await.expect(200);
+        jwks["keys"].as_array().unwrap().iter().map(|key| key["kid"].clone()).collect::<Vec<_>>()
+    };
+    let before = kids().await;
+    let rotated = world.run(&["keys", "rotate"]).await;
+    assert!(rotated.success, "{rotated:?}");
+    let next = rotated.stdout.split(' ').nth(1).unwrap().to_owned();
+    let again = world.run(&["keys", "rotate"]).await;
+    assert_eq!(again.stdout, rotated.stdout, "the key that waits is told");
+    for _ in 0..50 {
+        if kids().await.len() > 1 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(kids().await, [before[0].clone(), json!(next)]);
+    ahmed.get("/api/v1/me").await.expect(200);
     assert!(server.stop().await);
 }
 
@@ -158,6 +187,12 @@ async fn production_refuses_what_is_unsafe(database: TestDatabase) {
 
 async fn unknown_settings_are_refused(database: TestDatabase) {
     let world = World::new(database);
+    let mut command = world.command(&[]);
+    command
+        .env("FINITECH__EMAIL__PROVIDER", "smtp")
+        .env("FINITECH__SMTP__HOST", "mail.example.com");
+    let refused = finish(command).await;
+    assert!(!refused.success && refused.stderr.contains("smtp.from"), "{}", refused.stderr);
     let mut command = world.command(&[]);
     command.env("FINITECH__SERVER__PORT", "1");
     let refused = finish(command).await;

@@ -67,9 +67,16 @@ fn only_the_server_knows_every_module() {
 }
 
 #[test]
-fn reqwest_stands_only_in_adapters() {
-    let offences = edges(|one, dependency| dependency == "reqwest" && one.name != "adapters");
-    expect_none("HTTP clients stand only in adapters", &offences);
+fn clients_of_the_outside_stand_only_in_adapters() {
+    let clients = ["lettre", "reqwest"];
+    let offences = edges(|one, dependency| clients.contains(&dependency) && one.name != "adapters");
+    expect_none("clients of mail servers and of HTTP stand only in adapters", &offences);
+}
+
+#[test]
+fn only_the_server_knows_the_adapters() {
+    let offences = edges(|one, dependency| dependency == "adapters" && one.name != "server");
+    expect_none("everybody else knows the ports", &offences);
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! The real ledger and the sandbox gateway, made to fail, to answer late, or to take the process down.
 
 use async_trait::async_trait;
-use kernel::{Money, Page, PageLimit};
+use kernel::{Money, Page, PageLimit, Timestamp};
 use ledger::Ledger;
 use ledger_api::{
-    Account, AccountId, Entry, EntryKey, Ledger as LedgerPort, LedgerError, NewAccount,
+    Account, AccountId, BalanceAsOf, Basis, Entry, EntryKey, Hold, HoldId, HoldRelease,
+    Ledger as LedgerPort, LedgerError, LimitChange, LimitsInUse, NewAccount, NewCapture, NewHold,
     NewReversal, NewTransaction, Recorded, StatusChange, Transaction, TransactionId,
 };
 use ports::{Charge, ChargeRequest, PaymentGateway, PaymentGatewayError, SandboxPaymentGateway};
@@ -162,6 +163,39 @@ impl LedgerPort for FaultyLedger {
                 answer
             }
         }
+    }
+
+    async fn hold(&self, hold: NewHold) -> Result<Recorded<Hold>, LedgerError> {
+        self.real.hold(hold).await
+    }
+
+    async fn capture(&self, capture: NewCapture) -> Result<Recorded<Transaction>, LedgerError> {
+        self.real.capture(capture).await
+    }
+
+    async fn release(&self, release: HoldRelease) -> Result<Recorded<Hold>, LedgerError> {
+        self.real.release(release).await
+    }
+
+    async fn hold_by_id(&self, id: HoldId) -> Result<Option<Hold>, LedgerError> {
+        self.real.hold_by_id(id).await
+    }
+
+    async fn set_limits(&self, change: LimitChange) -> Result<LimitsInUse, LedgerError> {
+        self.real.set_limits(change).await
+    }
+
+    async fn limits(&self, account: AccountId) -> Result<Option<LimitsInUse>, LedgerError> {
+        self.real.limits(account).await
+    }
+
+    async fn balance_as_of(
+        &self,
+        id: AccountId,
+        at: Option<Timestamp>,
+        basis: Basis,
+    ) -> Result<Option<BalanceAsOf>, LedgerError> {
+        self.real.balance_as_of(id, at, basis).await
     }
 
     async fn account(&self, id: AccountId) -> Result<Option<Account>, LedgerError> {

@@ -55,6 +55,7 @@ async fn both_sides_see_a_transfer(database: TestDatabase) {
     tamper(&world.identity_store, "delete from refresh_tokens").await;
     tamper(&world.identity_store, "delete from user_sessions").await;
     tamper(&world.identity_store, "delete from user_roles").await;
+    tamper(&world.identity_store, "delete from user_devices").await;
     tamper(&world.identity_store, "delete from users where display_name = 'Youssef'").await;
     assert_eq!(world.history(&amina).await[1]["counterpartyName"], Value::Null);
 }

@@ -2,15 +2,17 @@
 
 pub(crate) use crate::answer::Answer;
 use crate::faults::{FaultyGateway, FaultyLedger};
+use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
 use http_body_util::BodyExt;
 use identity::{Identity, NewUser, PasswordHashConfig};
+use identity_api::{Holdings, HoldingsError};
 use kernel::{ManualClock, Timestamp, UserId};
 use ledger::{EngineConfig, Ledger};
 use ledger_api::{Ledger as _, TransactionId};
-use ports::SystemIds;
+use ports::{DisabledMessages, SystemIds};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,6 +25,16 @@ use uuid::Uuid;
 use wallet::{Config, Dependencies, Wallets};
 
 pub(crate) const PASSWORD: &str = "demo-Finitech-1";
+
+/// Nobody leaves in these tests.
+struct NoHoldings;
+
+#[async_trait]
+impl Holdings for NoHoldings {
+    async fn holds_money(&self, _: UserId) -> Result<bool, HoldingsError> {
+        Ok(false)
+    }
+}
 
 /// Cheap hashes: the tests are not about their strength.
 const CHEAP: PasswordHashConfig = PasswordHashConfig {
@@ -93,13 +105,14 @@ impl World {
             ..identity::Config::default()
         };
         // Identity's clock stands still, so that tokens live through every test.
-        let identity = Identity::init(
-            identity_store.clone(),
-            settings,
-            Arc::new(ManualClock::at(noon())),
-            Arc::new(SystemIds),
-        );
-        let identity = identity.await.unwrap();
+        let deps = identity::Dependencies {
+            store: identity_store.clone(),
+            email: Arc::new(DisabledMessages),
+            sms: Arc::new(DisabledMessages),
+            clock: Arc::new(ManualClock::at(noon())),
+            ids: Arc::new(SystemIds),
+        };
+        let identity = Identity::init(deps, settings).await.unwrap();
         let clock = Arc::new(ManualClock::at(noon()));
         let engine = EngineConfig::default();
         let ledger =
@@ -276,7 +289,8 @@ impl Process {
             ids: Arc::new(SystemIds),
         };
         let wallets = Wallets::new(dependencies, Config::default());
-        let routes = wallets.router().merge(identity.router()).split_for_parts().0;
+        let routes =
+            wallets.router().merge(identity.router(Arc::new(NoHoldings))).split_for_parts().0;
         let router = web::authenticate_with(routes, identity.authenticator());
         Self { wallets, ledger: faulty, store, router }
     }

@@ -47,6 +47,16 @@ impl Error {
 const ATTEMPTS: u32 = 3;
 const PAUSE_BETWEEN_ATTEMPTS: Duration = Duration::from_millis(200);
 
+/// Every statement of the engine looks rows up by a key, some in tables that were empty when it was planned
+/// and are large soon after: a walk through the table or a hash of it must never be the plan.
+const PLANS: [(&str, &str); 5] = [
+    ("plan_cache_mode", "force_generic_plan"),
+    ("enable_seqscan", "off"),
+    ("enable_hashjoin", "off"),
+    ("enable_mergejoin", "off"),
+    ("jit", "off"),
+];
+
 #[derive(Clone)]
 pub(super) struct Writer {
     pool: PgPool,
@@ -67,7 +77,7 @@ impl Writer {
             .max_connections(1)
             // Saves a round trip per group. A connection that broke fails the first attempt.
             .test_before_acquire(false)
-            .connect_lazy_with(shared.connect_options().as_ref().clone());
+            .connect_lazy_with(shared.connect_options().as_ref().clone().options(PLANS));
         Self { pool, cache: Arc::default(), clock, tail }
     }
 

@@ -1,0 +1,155 @@
+//! What staff see of a user and may do to one.
+
+use super::Accounts;
+use crate::events::{self, RevocationReason};
+use crate::lock_out::{self, Subject};
+use crate::users::entity::{ACTIVE, CLOSED, LOCKED, Model};
+use crate::users::repo::{self, StatusChange};
+use crate::{Error, User};
+use kernel::{Actor, Timestamp, UserId};
+use store::{StoreError, outbox};
+
+/// Whether a user may sign in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UserStatus {
+    /// They may.
+    Active,
+    /// Staff keep them out.
+    Locked,
+    /// They left, for good.
+    Closed,
+}
+
+/// A user as staff see one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StaffView {
+    /// Who it is.
+    pub user: User,
+    /// Whether they may sign in.
+    pub status: UserStatus,
+    /// Why the status was changed last; `None` if it never was.
+    pub status_reason: Option<String>,
+    /// When that was.
+    pub status_changed_at: Option<Timestamp>,
+    /// Who did it.
+    pub status_changed_by: Option<UserId>,
+    /// The last sign-in.
+    pub last_log_in_at: Option<Timestamp>,
+    /// Until when wrong passwords keep the user out; `None` if they do not.
+    pub locked_out_until: Option<Timestamp>,
+}
+
+/// Why staff did not get what they asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum StaffError {
+    /// There is no such user.
+    #[error("there is no such user")]
+    NotFound,
+    /// The account is closed, for good.
+    #[error("the user closed the account; it stays closed")]
+    Closed,
+    /// Nobody locks or unlocks themselves.
+    #[error("this is your own account; ask a colleague")]
+    OwnAccount,
+    /// The server failed.
+    #[error(transparent)]
+    Failed(#[from] Error),
+}
+
+impl From<StoreError> for StaffError {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl Accounts {
+    /// The user with this e-mail address or phone number, whatever their status.
+    pub(crate) async fn search(&self, identifier: &str) -> Result<Option<StaffView>, Error> {
+        match self.users.find_by_identifier(identifier).await? {
+            Some(row) => Ok(Some(self.staff_view(row).await?)),
+            None => Ok(None),
+        }
+    }
+
+    pub(crate) async fn view(&self, id: UserId) -> Result<StaffView, StaffError> {
+        let row = self.users.find(id).await?.ok_or(StaffError::NotFound)?;
+        Ok(self.staff_view(row).await?)
+    }
+
+    /// Keeps a user out: ends their sessions and takes no password of theirs. A locked one stays
+    /// locked, with the first reason.
+    pub(crate) async fn lock(
+        &self,
+        actor: &Actor,
+        id: UserId,
+        reason: &str,
+    ) -> Result<StaffView, StaffError> {
+        self.change_lock(actor, id, true, reason).await
+    }
+
+    /// Lets a user in again, whether staff or wrong passwords keep them out.
+    pub(crate) async fn unlock(
+        &self,
+        actor: &Actor,
+        id: UserId,
+        reason: &str,
+    ) -> Result<StaffView, StaffError> {
+        self.change_lock(actor, id, false, reason).await
+    }
+
+    async fn change_lock(
+        &self,
+        actor: &Actor,
+        id: UserId,
+        is_locked: bool,
+        reason: &str,
+    ) -> Result<StaffView, StaffError> {
+        if actor.user_id == id {
+            return Err(StaffError::OwnAccount);
+        }
+        let user = self.users.find(id).await?.ok_or(StaffError::NotFound)?;
+        if user.status == CLOSED {
+            return Err(StaffError::Closed);
+        }
+        let now = self.clock.now();
+        let (from, to) = if is_locked { (ACTIVE, LOCKED) } else { (LOCKED, ACTIVE) };
+        let change = StatusChange { from, to, reason, by: actor.user_id, at: now };
+        let tx = self.store.begin().await?;
+        let changed = repo::change_status_in_tx(&self.store, &tx, id, &change).await?;
+        let mut revoked = Vec::new();
+        if is_locked {
+            let reason = RevocationReason::UserLocked;
+            revoked = self.sessions.revoke_all_in_tx(&tx, id, None, reason, now).await?;
+        } else {
+            lock_out::forget_in_tx(&self.store, &tx, id).await?;
+        }
+        if changed {
+            let event = events::user_lock_changed(id, is_locked, actor.user_id, now);
+            outbox::append_in_tx(&self.store, &tx, event).await?;
+        }
+        tx.commit().await.map_err(StoreError::from)?;
+        self.sessions.forget(&revoked, now);
+        self.view(id).await
+    }
+
+    async fn staff_view(&self, row: Model) -> Result<StaffView, StoreError> {
+        let id = UserId(row.id);
+        let status = match row.status.as_str() {
+            ACTIVE => UserStatus::Active,
+            LOCKED => UserStatus::Locked,
+            CLOSED => UserStatus::Closed,
+            _ => return Err(StoreError::inconsistent("users", "status", row.id)),
+        };
+        let failures = lock_out::failures(&self.store, Subject::user(id)).await?;
+        let now = self.clock.now();
+        Ok(StaffView {
+            status,
+            status_reason: row.status_reason.clone(),
+            status_changed_at: row.status_changed_at.map(Timestamp::from_micros),
+            status_changed_by: row.status_changed_by.map(UserId),
+            last_log_in_at: row.last_log_in_at.map(Timestamp::from_micros),
+            locked_out_until: failures.and_then(|failures| failures.locked_until(now)),
+            user: row.into(),
+        })
+    }
+}

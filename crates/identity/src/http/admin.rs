@@ -1,0 +1,212 @@
+//! What staff see of users and do to them.
+
+use super::dto::UserBody;
+use super::{Identities, error};
+use crate::{Identity, StaffView, UserStatus, permissions};
+use axum::extract::State;
+use kernel::{Permission, Timestamp, UserId};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+use web::{Authorized, FieldErrors, Json, OpenApiRouter, Path, Problem, Right, Validate, routes};
+
+pub(super) fn router() -> OpenApiRouter<Identities> {
+    OpenApiRouter::new()
+        .routes(routes!(search_users))
+        .routes(routes!(get_user))
+        .routes(routes!(lock_user))
+        .routes(routes!(unlock_user))
+}
+
+struct Read;
+
+impl Right for Read {
+    const PERMISSION: Option<Permission> = Some(permissions::USERS_READ);
+}
+
+struct Write;
+
+impl Right for Write {
+    const PERMISSION: Option<Permission> = Some(permissions::USERS_WRITE);
+}
+
+/// Who is looked for. In a body, because addresses of requests are kept in many logs.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct SearchUsersBody {
+    /// E-mail address or phone number, in any spelling.
+    #[schema(example = "amina@example.com")]
+    identifier: String,
+}
+
+impl Validate for SearchUsersBody {}
+
+/// Why something is done, for whoever looks at it later.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ReasonBody {
+    /// In the words of staff; the user does not see it.
+    #[schema(min_length = 1, max_length = 500, example = "The phone was stolen.")]
+    reason: String,
+}
+
+const REASON_LENGTH_MAX: usize = 500;
+
+impl Validate for ReasonBody {
+    fn validate(&self, errors: &mut FieldErrors) {
+        errors.require_text(self.reason.trim(), 1, REASON_LENGTH_MAX, "/reason");
+    }
+}
+
+/// A user, as staff see one.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct StaffUserBody {
+    /// The user.
+    #[serde(flatten)]
+    user: UserBody,
+    /// Whether the user may sign in.
+    status: StatusBody,
+    /// Why staff or the user changed the status last.
+    status_reason: Option<String>,
+    /// When that was.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    status_changed_at: Option<Timestamp>,
+    /// Who did it.
+    status_changed_by: Option<Uuid>,
+    /// The last sign-in.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    last_log_in_at: Option<Timestamp>,
+    /// Until when wrong passwords keep the user out.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    locked_out_until: Option<Timestamp>,
+}
+
+/// Whether a user may sign in.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+enum StatusBody {
+    /// Yes.
+    Active,
+    /// Staff keep the user out.
+    Locked,
+    /// The user left, for good.
+    Closed,
+}
+
+impl From<StaffView> for StaffUserBody {
+    fn from(view: StaffView) -> Self {
+        Self {
+            user: view.user.into(),
+            status: match view.status {
+                UserStatus::Active => StatusBody::Active,
+                UserStatus::Locked => StatusBody::Locked,
+                UserStatus::Closed => StatusBody::Closed,
+            },
+            status_reason: view.status_reason,
+            status_changed_at: view.status_changed_at,
+            status_changed_by: view.status_changed_by.map(|by| by.0),
+            last_log_in_at: view.last_log_in_at,
+            locked_out_until: view.locked_out_until,
+        }
+    }
+}
+
+/// Who was found.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct FoundUsersBody {
+    /// One user, or none.
+    items: Vec<StaffUserBody>,
+}
+
+/// Find a user by e-mail address or phone number.
+#[utoipa::path(
+    post,
+    path = "/api/v1/admin/users/search",
+    operation_id = "searchUsers",
+    tag = "Users",
+    security(("bearer" = ["users:read"])),
+    request_body = SearchUsersBody,
+    responses((status = 200, description = "Who was found.", body = FoundUsersBody)),
+)]
+async fn search_users(
+    State(identity): State<Identity>,
+    _caller: Authorized<Read>,
+    Json(body): Json<SearchUsersBody>,
+) -> Result<Json<FoundUsersBody>, Problem> {
+    let found = identity.accounts().search(&body.identifier).await.map_err(error::failed)?;
+    Ok(Json(FoundUsersBody { items: found.into_iter().map(StaffUserBody::from).collect() }))
+}
+
+/// See a user.
+#[utoipa::path(
+    get,
+    path = "/api/v1/admin/users/{id}",
+    operation_id = "getUser",
+    tag = "Users",
+    params(("id" = Uuid, Path, description = "The user's id.")),
+    security(("bearer" = ["users:read"])),
+    responses(
+        (status = 200, description = "The user.", body = StaffUserBody),
+        (status = 404, description = "`not_found`: there is no such user."),
+    ),
+)]
+async fn get_user(
+    State(identity): State<Identity>,
+    _caller: Authorized<Read>,
+    Path(id): Path<Uuid>,
+) -> Result<Json<StaffUserBody>, Problem> {
+    let view = identity.accounts().view(UserId(id)).await.map_err(error::refused_to_staff)?;
+    Ok(Json(view.into()))
+}
+
+/// Keep a user out. All of their sessions end. A locked user stays locked.
+#[utoipa::path(
+    post,
+    path = "/api/v1/admin/users/{id}/lock",
+    operation_id = "lockUser",
+    tag = "Users",
+    params(("id" = Uuid, Path, description = "The user's id.")),
+    security(("bearer" = ["users:write"])),
+    request_body = ReasonBody,
+    responses(
+        (status = 200, description = "The user is locked.", body = StaffUserBody),
+        (status = 404, description = "`not_found`: there is no such user."),
+        (status = 409, description = "`user_closed` or `own_account`."),
+    ),
+)]
+async fn lock_user(
+    State(identity): State<Identity>,
+    caller: Authorized<Write>,
+    Path(id): Path<Uuid>,
+    Json(body): Json<ReasonBody>,
+) -> Result<Json<StaffUserBody>, Problem> {
+    let locked = identity.accounts().lock(&caller.actor, UserId(id), body.reason.trim()).await;
+    Ok(Json(locked.map_err(error::refused_to_staff)?.into()))
+}
+
+/// Let a user in again, whether staff or wrong passwords keep them out.
+#[utoipa::path(
+    post,
+    path = "/api/v1/admin/users/{id}/unlock",
+    operation_id = "unlockUser",
+    tag = "Users",
+    params(("id" = Uuid, Path, description = "The user's id.")),
+    security(("bearer" = ["users:write"])),
+    request_body = ReasonBody,
+    responses(
+        (status = 200, description = "The user may sign in.", body = StaffUserBody),
+        (status = 404, description = "`not_found`: there is no such user."),
+        (status = 409, description = "`user_closed` or `own_account`."),
+    ),
+)]
+async fn unlock_user(
+    State(identity): State<Identity>,
+    caller: Authorized<Write>,
+    Path(id): Path<Uuid>,
+    Json(body): Json<ReasonBody>,
+) -> Result<Json<StaffUserBody>, Problem> {
+    let unlocked = identity.accounts().unlock(&caller.actor, UserId(id), body.reason.trim()).await;
+    Ok(Json(unlocked.map_err(error::refused_to_staff)?.into()))
+}

@@ -1,0 +1,240 @@
+//! The second factor.
+
+mod qr;
+
+use super::dto::TokenPairBody;
+use super::{FromDevice, Identities, error};
+use crate::{Enrolment, Identity, MfaStatus};
+use axum::extract::State;
+use axum::http::StatusCode;
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use web::{AnyUser, Authorized, Json, OpenApiRouter, Problem, Validate, routes};
+
+pub(super) fn router() -> OpenApiRouter<Identities> {
+    OpenApiRouter::new()
+        .routes(routes!(complete_log_in))
+        .routes(routes!(get_mfa))
+        .routes(routes!(begin_totp))
+        .routes(routes!(confirm_totp))
+        .routes(routes!(disable_mfa))
+}
+
+/// The second step of a sign-in.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct CompleteLogInBody {
+    /// The `mfaToken` of the first step.
+    #[schema(value_type = String, format = Password)]
+    mfa_token: SecretString,
+    /// The code that the app shows, or a recovery code.
+    #[schema(value_type = String, example = "123456")]
+    code: SecretString,
+}
+
+impl Validate for CompleteLogInBody {}
+
+/// Proof of who asks for a second factor.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct BeginTotpBody {
+    /// The password.
+    #[schema(value_type = String, format = Password)]
+    password: SecretString,
+}
+
+impl Validate for BeginTotpBody {}
+
+/// A code of the app.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ConfirmTotpBody {
+    /// The code that the app shows.
+    #[schema(value_type = String, example = "123456")]
+    code: SecretString,
+}
+
+impl Validate for ConfirmTotpBody {}
+
+/// Proof of who asks to be without a second factor.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct DisableMfaBody {
+    /// The password.
+    #[schema(value_type = String, format = Password)]
+    password: SecretString,
+    /// The code that the app shows, or a recovery code.
+    #[schema(value_type = String, example = "123456")]
+    code: SecretString,
+}
+
+impl Validate for DisableMfaBody {}
+
+/// How one's second factor stands.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct MfaBody {
+    /// Whether a sign-in asks for a code.
+    enabled: bool,
+    /// How many recovery codes are left.
+    recovery_codes_left: usize,
+}
+
+impl From<MfaStatus> for MfaBody {
+    fn from(status: MfaStatus) -> Self {
+        Self { enabled: status.is_on, recovery_codes_left: status.recovery_codes_left }
+    }
+}
+
+/// What goes into an authenticator app: one of these.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct EnrolmentBody {
+    /// The secret in base32, to be typed in.
+    secret: String,
+    /// The same as a URI.
+    #[schema(example = "otpauth://totp/Finitech:amina%40example.com?secret=…")]
+    uri: String,
+    /// The URI as a QR code: an SVG document.
+    qr_code_svg: String,
+    /// The same as a PNG, in base64.
+    #[schema(format = Byte)]
+    qr_code_png: String,
+}
+
+/// Codes for whoever lost the device. They are shown this once.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct RecoveryCodesBody {
+    /// Ten; each counts once.
+    #[schema(example = json!(["04K7Q-XMB2W"]))]
+    recovery_codes: Vec<String>,
+}
+
+/// Sign in with a second factor, after the password.
+#[utoipa::path(
+    post,
+    path = "/api/v1/auth/login/mfa",
+    operation_id = "completeLogIn",
+    tag = "Identity",
+    request_body = CompleteLogInBody,
+    responses(
+        (status = 200, description = "The tokens of a new session.", body = TokenPairBody),
+        (status = 401, description = "`invalid_mfa_token`: begin again with the password; or \
+            `invalid_mfa_code`."),
+        (status = 503, description = "`too_many_sign_ins`, or the service cannot answer now; \
+            see `Retry-After`."),
+    ),
+)]
+async fn complete_log_in(
+    State(identity): State<Identity>,
+    FromDevice(device): FromDevice,
+    Json(body): Json<CompleteLogInBody>,
+) -> Result<Json<TokenPairBody>, Problem> {
+    let pair = identity.sessions().complete(&body.mfa_token, &body.code, &device).await;
+    Ok(Json(pair.map_err(error::not_logged_in)?.into()))
+}
+
+/// How one's second factor stands.
+#[utoipa::path(
+    get,
+    path = "/api/v1/me/mfa",
+    operation_id = "getMfa",
+    tag = "Identity",
+    security(("bearer" = [])),
+    responses((status = 200, description = "The second factor.", body = MfaBody)),
+)]
+async fn get_mfa(
+    State(identity): State<Identity>,
+    caller: Authorized<AnyUser>,
+) -> Result<Json<MfaBody>, Problem> {
+    let status = identity.mfa().status(caller.actor.user_id).await;
+    Ok(Json(status.map_err(|error| error::failed(error.into()))?.into()))
+}
+
+/// Make a secret for an authenticator app. Nothing changes until a code of the app confirms it.
+#[utoipa::path(
+    post,
+    path = "/api/v1/me/mfa/totp",
+    operation_id = "beginTotp",
+    tag = "Identity",
+    security(("bearer" = [])),
+    request_body = BeginTotpBody,
+    responses(
+        (status = 201, description = "The secret, shown this once.", body = EnrolmentBody),
+        (status = 409, description = "`mfa_already_on`."),
+        (status = 422, description = "`wrong_password`."),
+        (status = 503, description = "`too_many_sign_ins`, or the service cannot answer now; \
+            see `Retry-After`."),
+    ),
+)]
+async fn begin_totp(
+    State(identity): State<Identity>,
+    caller: Authorized<AnyUser>,
+    Json(body): Json<BeginTotpBody>,
+) -> Result<(StatusCode, Json<EnrolmentBody>), Problem> {
+    let begun = identity.mfa().begin(&caller.actor, &body.password).await;
+    let Enrolment { secret, uri } = begun.map_err(error::mfa_not_changed)?;
+    let picture = qr::picture(uri.expose_secret()).map_err(|error| Problem::internal(&error))?;
+    let body = EnrolmentBody {
+        secret: secret.expose_secret().to_owned(),
+        uri: uri.expose_secret().to_owned(),
+        qr_code_svg: picture.svg,
+        qr_code_png: picture.png_base64,
+    };
+    Ok((StatusCode::CREATED, Json(body)))
+}
+
+/// Switch the second factor on with a code of the app.
+#[utoipa::path(
+    post,
+    path = "/api/v1/me/mfa/totp/confirm",
+    operation_id = "confirmTotp",
+    tag = "Identity",
+    security(("bearer" = [])),
+    request_body = ConfirmTotpBody,
+    responses(
+        (status = 200, description = "From now on a sign-in asks for a code. The recovery codes \
+            are shown this once.", body = RecoveryCodesBody),
+        (status = 409, description = "`mfa_already_on`."),
+        (status = 422, description = "`wrong_mfa_code`, or `mfa_not_there`."),
+        (status = 503, description = "`too_many_sign_ins`, or the service cannot answer now; \
+            see `Retry-After`."),
+    ),
+)]
+async fn confirm_totp(
+    State(identity): State<Identity>,
+    caller: Authorized<AnyUser>,
+    Json(body): Json<ConfirmTotpBody>,
+) -> Result<Json<RecoveryCodesBody>, Problem> {
+    let codes = identity.mfa().confirm(&caller.actor, &body.code).await;
+    let codes = codes.map_err(error::mfa_not_changed)?;
+    let recovery_codes = codes.iter().map(|code| code.expose_secret().to_owned()).collect();
+    Ok(Json(RecoveryCodesBody { recovery_codes }))
+}
+
+/// Switch the second factor off. The recovery codes count no more.
+#[utoipa::path(
+    post,
+    path = "/api/v1/me/mfa/disable",
+    operation_id = "disableMfa",
+    tag = "Identity",
+    security(("bearer" = [])),
+    request_body = DisableMfaBody,
+    responses(
+        (status = 204, description = "A sign-in asks for the password alone."),
+        (status = 422, description = "`wrong_password`, `wrong_mfa_code` or `mfa_not_there`."),
+        (status = 503, description = "`too_many_sign_ins`, or the service cannot answer now; \
+            see `Retry-After`."),
+    ),
+)]
+async fn disable_mfa(
+    State(identity): State<Identity>,
+    caller: Authorized<AnyUser>,
+    Json(body): Json<DisableMfaBody>,
+) -> Result<StatusCode, Problem> {
+    let disabled = identity.mfa().disable(&caller.actor, &body.password, &body.code).await;
+    disabled.map_err(error::mfa_not_changed)?;
+    Ok(StatusCode::NO_CONTENT)
+}

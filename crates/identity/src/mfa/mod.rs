@@ -1,0 +1,272 @@
+//! The second factor: codes of an authenticator app, and ten recovery codes for whoever lost it. It
+//! counts once the user has shown that the app works. Wrong codes are counted as wrong passwords are.
+
+mod recovery;
+mod repo;
+mod totp;
+
+use crate::passwords::{HashingError, PasswordError, Passwords, Verdict};
+use crate::secrets::{DataKeys, Purpose, SealError};
+use crate::users::{Users, VerifyError};
+use crate::{Error, events, lock_out};
+use kernel::{Actor, Clock, UserId};
+use secrecy::{ExposeSecret, SecretString};
+use std::sync::Arc;
+use store::{Store, StoreError, WriteTx, outbox};
+
+/// What a user puts into an authenticator app. Does not print.
+pub struct Enrolment {
+    /// The shared secret in base32, to be typed in.
+    pub secret: SecretString,
+    /// The same as an `otpauth://` URI, for a QR code.
+    pub uri: SecretString,
+}
+
+/// How somebody's second factor stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MfaStatus {
+    /// Whether a sign-in asks for a code.
+    pub is_on: bool,
+    /// How many recovery codes are left.
+    pub recovery_codes_left: usize,
+}
+
+/// Why the second factor was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum MfaError {
+    /// The present password is wrong, or too many wrong ones came.
+    #[error("the present password is wrong")]
+    WrongPassword,
+    /// The code is wrong, too old or was used before.
+    #[error("the code is wrong, too old or was used before")]
+    WrongCode,
+    /// There is one.
+    #[error("the second factor is on; switch it off first")]
+    AlreadyOn,
+    /// There is none, or none that waits for its confirmation.
+    #[error("there is no second factor to do this with; begin with a new one")]
+    NotThere,
+    /// Too many passwords and codes are being checked.
+    #[error("too many sign-ins at once; try again in a moment")]
+    Busy,
+    /// The server failed.
+    #[error(transparent)]
+    Failed(#[from] Error),
+}
+
+impl From<StoreError> for MfaError {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl From<SealError> for MfaError {
+    fn from(error: SealError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl From<HashingError> for MfaError {
+    fn from(error: HashingError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl From<PasswordError> for MfaError {
+    fn from(error: PasswordError) -> Self {
+        match error {
+            PasswordError::Busy => Self::Busy,
+            PasswordError::Hashing(error) => error.into(),
+        }
+    }
+}
+
+impl From<VerifyError> for MfaError {
+    fn from(error: VerifyError) -> Self {
+        match error {
+            VerifyError::Password(error) => error.into(),
+            VerifyError::Store(error) => error.into(),
+        }
+    }
+}
+
+/// A code that was found right, to be used up in the transaction that it allows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Proof {
+    Totp { step: i64 },
+    RecoveryCode { position: i64, code_hash: String },
+}
+
+/// Second factors of all users.
+pub(crate) struct Mfa {
+    pub(crate) store: Store,
+    pub(crate) users: Arc<Users>,
+    pub(crate) passwords: Arc<Passwords>,
+    pub(crate) data_keys: DataKeys,
+    pub(crate) issuer: String,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl Mfa {
+    pub(crate) async fn status(&self, user_id: UserId) -> Result<MfaStatus, StoreError> {
+        Ok(MfaStatus {
+            is_on: self.is_on(user_id).await?,
+            recovery_codes_left: repo::codes_left(&self.store, user_id).await?,
+        })
+    }
+
+    /// Whether a sign-in of this user needs a code.
+    pub(crate) async fn is_on(&self, user_id: UserId) -> Result<bool, StoreError> {
+        let factor = repo::find(&self.store, user_id).await?;
+        Ok(factor.is_some_and(|factor| factor.confirmed_at.is_some()))
+    }
+
+    /// Makes a secret for the actor's app. It replaces one that was never confirmed.
+    pub(crate) async fn begin(
+        &self,
+        actor: &Actor,
+        password: &SecretString,
+    ) -> Result<Enrolment, MfaError> {
+        let user_id = actor.user_id;
+        let user = self.users.verify_own(user_id, password).await?;
+        let user = user.ok_or(MfaError::WrongPassword)?;
+        let mut secret = [0; totp::SECRET_BYTES];
+        aws_lc_rs::rand::fill(&mut secret).map_err(|_| HashingError::Randomness)?;
+        let now = self.clock.now();
+        let tx = self.store.begin().await?;
+        let place = (Purpose::Totp, user_id.0);
+        let sealed = self.data_keys.seal_in_tx(&self.store, &tx, place, &secret, now).await?;
+        if !repo::replace_unconfirmed_in_tx(&self.store, &tx, user_id, sealed, now).await? {
+            return Err(MfaError::AlreadyOn);
+        }
+        lock_out::forget_in_tx(&self.store, &tx, user_id).await?;
+        tx.commit().await.map_err(StoreError::from)?;
+        Ok(Enrolment {
+            secret: totp::base32(&secret).into(),
+            uri: totp::uri(&self.issuer, &user.email, &secret).into(),
+        })
+    }
+
+    /// Switches the second factor on if this is a code of the app, and gives out recovery codes.
+    pub(crate) async fn confirm(
+        &self,
+        actor: &Actor,
+        code: &SecretString,
+    ) -> Result<Vec<SecretString>, MfaError> {
+        let user_id = actor.user_id;
+        let factor = repo::find(&self.store, user_id).await?.ok_or(MfaError::NotThere)?;
+        if factor.confirmed_at.is_some() {
+            return Err(MfaError::AlreadyOn);
+        }
+        let now = self.clock.now();
+        let secret = self.data_keys.open(Purpose::Totp, user_id.0, &factor.sealed_secret)?;
+        let step = totp::matching_step(&secret, code.expose_secret(), now, factor.last_used_step);
+        let step = step.ok_or(MfaError::WrongCode)?;
+        let mut codes = Vec::new();
+        let mut hashes = Vec::new();
+        for position in 0..recovery::COUNT {
+            let code = recovery::generate(position)?;
+            hashes.push(self.passwords.hash(&code).await?);
+            codes.push(code);
+        }
+        let tx = self.store.begin().await?;
+        if !repo::confirm_in_tx(&self.store, &tx, user_id, &factor, step, now).await? {
+            return Err(MfaError::NotThere);
+        }
+        for (position, hash) in (0..).zip(&hashes) {
+            repo::insert_code_in_tx(&self.store, &tx, user_id, position, hash).await?;
+        }
+        let event = events::mfa_switched(user_id, true, now);
+        outbox::append_in_tx(&self.store, &tx, event).await?;
+        tx.commit().await.map_err(StoreError::from)?;
+        Ok(codes)
+    }
+
+    /// Switches the second factor off.
+    pub(crate) async fn disable(
+        &self,
+        actor: &Actor,
+        password: &SecretString,
+        code: &SecretString,
+    ) -> Result<(), MfaError> {
+        let user_id = actor.user_id;
+        if !self.is_on(user_id).await? {
+            return Err(MfaError::NotThere);
+        }
+        if self.users.verify_own(user_id, password).await?.is_none() {
+            return Err(MfaError::WrongPassword);
+        }
+        let proof = self.check(user_id, code).await?.ok_or(MfaError::WrongCode)?;
+        let now = self.clock.now();
+        let tx = self.store.begin().await?;
+        if !self.spend_in_tx(&tx, user_id, &proof).await? {
+            return Err(MfaError::WrongCode);
+        }
+        repo::delete_in_tx(&self.store, &tx, user_id).await?;
+        lock_out::forget_in_tx(&self.store, &tx, user_id).await?;
+        let event = events::mfa_switched(user_id, false, now);
+        outbox::append_in_tx(&self.store, &tx, event).await?;
+        Ok(tx.commit().await.map_err(StoreError::from)?)
+    }
+
+    /// Whether this is a code of the user's app or one of their recovery codes; a wrong one is
+    /// counted. None is right while the user is locked out.
+    pub(crate) async fn check(
+        &self,
+        user_id: UserId,
+        code: &SecretString,
+    ) -> Result<Option<Proof>, MfaError> {
+        let proof = match recovery::parse(code.expose_secret()) {
+            Some((position, code)) => self.check_recovery_code(user_id, position, &code).await?,
+            None => self.check_totp(user_id, code).await?,
+        };
+        let (subject, now) = (lock_out::Subject::user(user_id), self.clock.now());
+        let failures = lock_out::failures(&self.store, subject).await?;
+        if failures.is_some_and(|failures| failures.locked_until(now).is_some()) {
+            return Ok(None);
+        }
+        if proof.is_none() {
+            lock_out::count(&self.store, subject, now).await?;
+        }
+        Ok(proof)
+    }
+
+    /// Uses a proof up; `false` if it was used meanwhile.
+    pub(crate) async fn spend_in_tx(
+        &self,
+        tx: &WriteTx,
+        user_id: UserId,
+        proof: &Proof,
+    ) -> Result<bool, StoreError> {
+        repo::spend_in_tx(&self.store, tx, user_id, proof).await
+    }
+
+    async fn check_totp(
+        &self,
+        user_id: UserId,
+        code: &SecretString,
+    ) -> Result<Option<Proof>, MfaError> {
+        let factor = repo::find(&self.store, user_id).await?;
+        let Some(factor) = factor.filter(|factor| factor.confirmed_at.is_some()) else {
+            return Ok(None);
+        };
+        let secret = self.data_keys.open(Purpose::Totp, user_id.0, &factor.sealed_secret)?;
+        let (typed, now) = (code.expose_secret().trim(), self.clock.now());
+        let step = totp::matching_step(&secret, typed, now, factor.last_used_step);
+        Ok(step.map(|step| Proof::Totp { step }))
+    }
+
+    async fn check_recovery_code(
+        &self,
+        user_id: UserId,
+        position: i64,
+        code: &SecretString,
+    ) -> Result<Option<Proof>, MfaError> {
+        let Some(code_hash) = repo::code_hash(&self.store, user_id, position).await? else {
+            return Ok(None);
+        };
+        let verdict = self.passwords.verify(code, Some(&code_hash)).await?;
+        let is_right = verdict != Verdict::Wrong;
+        Ok(is_right.then_some(Proof::RecoveryCode { position, code_hash }))
+    }
+}

@@ -1,0 +1,182 @@
+//! Verification: a code goes to the e-mail address or phone number of somebody who is signed in, and
+//! whoever types it in has shown that they read what is sent there. Until then the contact is what
+//! somebody claimed.
+
+mod entity;
+mod repo;
+
+pub use entity::Contact;
+
+use crate::messages::{Channel, Messages};
+use crate::passwords::{HashingError, PasswordError, Passwords, Verdict};
+use crate::users::Users;
+use crate::users::entity::Model as User;
+use crate::{Error, events};
+use entity::Sendings;
+use kernel::{Clock, UserId};
+use ports::MessageError;
+use repo::NewCode;
+use secrecy::{ExposeSecret, SecretString};
+use std::sync::Arc;
+use std::time::Duration;
+use store::{Store, StoreError, outbox};
+
+/// Why a contact was not verified, or no code sent.
+#[derive(Debug, thiserror::Error)]
+pub enum VerificationError {
+    /// Nothing is left to do.
+    #[error("this contact is verified")]
+    AlreadyVerified,
+    /// Another code was sent a moment ago, or too many were.
+    #[error("too many codes were sent; wait before you ask for another one")]
+    TooManyCodes {
+        /// How long.
+        retry_after: Duration,
+    },
+    /// The code is wrong; there are attempts left.
+    #[error("the code is wrong")]
+    WrongCode {
+        /// How many.
+        attempts_left: i64,
+    },
+    /// There is no code, or its time is over, or it was tried too often.
+    #[error("no code counts now; ask for another one")]
+    NoCode,
+    /// The message was not taken.
+    #[error("the message cannot be sent now; try again later")]
+    NotSent(#[source] MessageError),
+    /// Too many passwords and codes are being checked.
+    #[error("too many sign-ins at once; try again in a moment")]
+    Busy,
+    /// The server failed.
+    #[error(transparent)]
+    Failed(#[from] Error),
+}
+
+impl From<StoreError> for VerificationError {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl From<HashingError> for VerificationError {
+    fn from(error: HashingError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl From<PasswordError> for VerificationError {
+    fn from(error: PasswordError) -> Self {
+        match error {
+            PasswordError::Busy => Self::Busy,
+            PasswordError::Hashing(error) => Self::Failed(error.into()),
+        }
+    }
+}
+
+/// Verifies contacts.
+pub(crate) struct Verifications {
+    pub(crate) store: Store,
+    pub(crate) users: Arc<Users>,
+    pub(crate) passwords: Arc<Passwords>,
+    pub(crate) messages: Messages,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+/// How long a code counts.
+const LIFETIME: Duration = Duration::from_mins(10);
+/// How often a code may be tried.
+const ATTEMPTS: i64 = 5;
+
+impl Verifications {
+    /// Sends a code to a contact of the user. An earlier one counts no more.
+    pub(crate) async fn send_code(
+        &self,
+        user_id: UserId,
+        contact: Contact,
+    ) -> Result<(), VerificationError> {
+        let user = self.unverified(user_id, contact).await?;
+        let earlier = repo::sendings(&self.store, user_id, contact).await?;
+        let now = self.clock.now();
+        let sendings = Sendings::and_one_more(earlier, now)
+            .map_err(|retry_after| VerificationError::TooManyCodes { retry_after })?;
+        let code = six_digits()?;
+        let row = NewCode {
+            user_id,
+            contact,
+            code_hash: self.passwords.hash(&code).await?,
+            attempts: ATTEMPTS,
+            expires_at: now.plus(LIFETIME),
+            sendings,
+        };
+        if !repo::replace(&self.store, row).await? {
+            return Err(VerificationError::TooManyCodes { retry_after: entity::INTERVAL });
+        }
+        let channel = match contact {
+            Contact::Email => Channel::Email(user.email),
+            Contact::Phone => Channel::Sms(user.phone_number),
+        };
+        let text = format!(
+            "{} is your Finitech code for the next 10 minutes. Give it to nobody.",
+            code.expose_secret()
+        );
+        let sent = self.messages.send(channel, "Your code", text.into()).await;
+        sent.map_err(VerificationError::NotSent)
+    }
+
+    /// Marks the contact as the user's if this is the code that was sent there.
+    pub(crate) async fn confirm(
+        &self,
+        user_id: UserId,
+        contact: Contact,
+        code: &SecretString,
+    ) -> Result<(), VerificationError> {
+        self.unverified(user_id, contact).await?;
+        let now = self.clock.now();
+        // Taken before the comparison: of many guesses at once none is free.
+        let (code_hash, attempts_left) = repo::take_attempt(&self.store, user_id, contact, now)
+            .await?
+            .ok_or(VerificationError::NoCode)?;
+        if self.passwords.verify(code, Some(&code_hash)).await? == Verdict::Wrong {
+            return Err(VerificationError::WrongCode { attempts_left });
+        }
+        let tx = self.store.begin().await?;
+        if !repo::verify_in_tx(&self.store, &tx, user_id, contact, &code_hash, now).await? {
+            return Err(VerificationError::NoCode);
+        }
+        let event = events::contact_verified(user_id, contact, now);
+        outbox::append_in_tx(&self.store, &tx, event).await?;
+        Ok(tx.commit().await.map_err(StoreError::from)?)
+    }
+
+    async fn unverified(
+        &self,
+        user_id: UserId,
+        contact: Contact,
+    ) -> Result<User, VerificationError> {
+        let user = self.users.find(user_id).await?;
+        let user = user.ok_or_else(|| StoreError::inconsistent("users", "id", user_id.0))?;
+        let verified_at = match contact {
+            Contact::Email => user.email_verified_at,
+            Contact::Phone => user.phone_verified_at,
+        };
+        match verified_at {
+            Some(_) => Err(VerificationError::AlreadyVerified),
+            None => Ok(user),
+        }
+    }
+}
+
+/// Every code is as likely as any other: numbers that would favour some are thrown away.
+fn six_digits() -> Result<SecretString, HashingError> {
+    const CODES: u32 = 1_000_000;
+    const FAIR_BELOW: u32 = u32::MAX.div_euclid(CODES).saturating_mul(CODES);
+    loop {
+        let mut bytes = [0; 4];
+        aws_lc_rs::rand::fill(&mut bytes).map_err(|_| HashingError::Randomness)?;
+        let number = u32::from_be_bytes(bytes);
+        if number < FAIR_BELOW {
+            return Ok(format!("{:06}", number.rem_euclid(CODES)).into());
+        }
+    }
+}
