@@ -136,7 +136,7 @@ impl Validate for BatchBody {
         }
         if self.transactions.last().is_some_and(PostTransactionBody::is_linked) {
             let last = self.transactions.len().saturating_sub(1);
-            errors.add(&format!("/transactions/{last}/linked"), "the last one has no next");
+            errors.add(format!("/transactions/{last}/linked"), "the last one has no next");
         }
     }
 }

@@ -411,8 +411,8 @@ pub(super) const LEGS_SQL: &str = "select e.entry_key, a.id as account_id, s.cur
 /// A page of an account's entries, newest first, after the one with the key `$2`: each names the one
 /// before it, so a page costs the same wherever it is in the list.
 pub(super) const ENTRIES_SQL: &str = "with recursive page \
-     (entry_key, account_sequence, amount, balance_after, previous, place) as (\
-         select e.entry_key, e.account_sequence, e.amount, e.balance_after, e.previous, \
+     (entry_key, currency_code, amount, balance_after, previous, place) as (\
+         select e.entry_key, s.currency_code, e.amount, e.balance_after, e.previous, \
                 cast(1 as bigint) \
          from accounts a join account_states s on s.account_sequence = a.sequence \
          join entries e on e.entry_key = case when cast($2 as bigint) is null then s.last_entry \
@@ -420,13 +420,11 @@ pub(super) const ENTRIES_SQL: &str = "with recursive page \
                    where c.entry_key = cast($2 as bigint) and c.account_sequence = a.sequence) end \
          where a.id = $1 \
          union all \
-         select e.entry_key, e.account_sequence, e.amount, e.balance_after, e.previous, \
-                p.place + 1 \
+         select e.entry_key, p.currency_code, e.amount, e.balance_after, e.previous, p.place + 1 \
          from page p join entries e on e.entry_key = p.previous where p.place < $3) \
-     select p.entry_key, p.amount, p.balance_after, s.currency_code, t.id, t.kind, t.description, \
+     select p.entry_key, p.amount, p.balance_after, p.currency_code, t.id, t.kind, t.description, \
             t.reference, t.effective_at, t.recorded_at \
-     from page p join account_states s on s.account_sequence = p.account_sequence \
-     join transactions t on t.sequence = p.entry_key / 1024 order by p.place";
+     from page p join transactions t on t.sequence = p.entry_key / 1024 order by p.place";
 
 /// Pending holds whose time is over.
 pub(super) const OVER_TIME_SQL: &str = "select h.id from hold_states s \

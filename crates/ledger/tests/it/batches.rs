@@ -183,6 +183,8 @@ async fn a_damaged_account_costs_only_the_batch_that_uses_it(database: TestDatab
     let world = World::new(&database).await.with_customers(4, 0).await;
     let damage = "update account_states set currency_code = 'ZZZ' where account_sequence = 3";
     world.tamper(damage).await.unwrap();
+    // An engine that has not seen the account yet.
+    let world = world.restarted(&database).await;
     let held = world.hold_the_journal().await;
     let tasks: Vec<_> = (0..8_u128)
         .map(|task| {

@@ -242,9 +242,9 @@ async fn write_transactions(tx: &mut PgConnection, set: &WorkingSet) -> Result<(
 async fn write_metadata(tx: &mut PgConnection, set: &WorkingSet) -> Result<(), Error> {
     let (mut names, mut values, mut sequences) = (Vec::new(), Vec::new(), Vec::new());
     for transaction in &set.new_transactions {
-        for (name, value) in &transaction.metadata {
-            names.push(name.as_str());
-            values.push(value.as_str());
+        for (name, value) in encode::searchable(&transaction.metadata) {
+            names.push(name);
+            values.push(value);
             sequences.push(transaction.sequence);
         }
     }

@@ -165,7 +165,7 @@ fn write_transactions(tx: &Connection, set: &WorkingSet) -> Result<(), Error> {
             new.reverses.map(|original| original.0),
             new.captures.map(|hold| hold.0),
         ])?;
-        for (name, value) in &new.metadata {
+        for (name, value) in encode::searchable(&new.metadata) {
             metadata.execute(params![name, value, new.sequence])?;
         }
     }

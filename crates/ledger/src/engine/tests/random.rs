@@ -2,7 +2,7 @@
 #![expect(clippy::arithmetic_side_effects, reason = "an overflow fails the test")]
 
 use super::*;
-use crate::engine::decide::{NewChange, NewEntry};
+use crate::engine::decide::NewChange;
 use ledger_api::{NewReversal, StatusChange};
 use proptest::prelude::*;
 use std::collections::HashMap;
@@ -13,7 +13,7 @@ struct Memory {
     head: Option<Head>,
     states: HashMap<AccountId, AccountState>,
     accounts: HashMap<AccountId, Account>,
-    transactions: HashMap<TransactionId, Transaction>,
+    transactions: HashMap<TransactionId, Arc<Transaction>>,
     /// In the order of the journal.
     entries: Vec<NewEntry>,
     changes: Vec<NewChange>,
@@ -48,7 +48,7 @@ impl Memory {
 
     fn write(&mut self, set: &WorkingSet) {
         self.head = Some(set.head);
-        for new in set.transactions_to_write() {
+        for new in &set.new_transactions {
             self.transactions.insert(new.id, new.clone());
         }
         self.entries.extend(&set.new_entries);
@@ -57,10 +57,10 @@ impl Memory {
             self.accounts.insert(new.id, new.clone());
         }
         for (id, state) in &set.accounts {
-            let state = AccountState { changed: false, ..state.clone() };
+            let state = state.clone().settled();
             // As a read of both tables would join them.
             if let Some(account) = self.accounts.get_mut(id) {
-                account.balances = state.balances;
+                account.balances = state.standing.balances;
                 account.status = state.status;
             }
             self.states.insert(*id, state);
@@ -68,7 +68,7 @@ impl Memory {
     }
 
     fn reversals(&self) -> impl Iterator<Item = (TransactionId, &Transaction)> {
-        self.transactions.values().filter_map(|one| Some((one.reverses?, one)))
+        self.transactions.values().filter_map(|one| Some((one.reverses?, one.as_ref())))
     }
 
     /// Everything that the ledger promises.
@@ -102,8 +102,8 @@ impl Memory {
             assert_eq!(balances.posted(side), entry.balance_after);
         }
         for state in self.states.values() {
-            assert_eq!(folded.remove(&state.sequence).unwrap_or_default(), state.balances);
-            let available = state.balances.available(state.normal_side);
+            assert_eq!(folded.remove(&state.sequence).unwrap_or_default(), state.standing.balances);
+            let available = state.standing.balances.available(state.normal_side);
             assert!(state.lowest_available.is_none_or(|lowest| available >= lowest), "{state:?}");
         }
         assert!(folded.is_empty(), "entries on no account");
@@ -118,14 +118,14 @@ impl Memory {
         };
         for state in self.states.values() {
             assert_eq!(before(state.sequence, i64::MAX), state.status);
-            assert!(state.status != AccountStatus::Closed || state.balances.is_empty());
+            assert!(state.status != AccountStatus::Closed || state.standing.balances.is_empty());
         }
         for change in &self.changes {
             let from = before(change.account_sequence, change.sequence);
             assert!(from != change.status && from != AccountStatus::Closed, "{change:?}");
         }
         for entry in &self.entries {
-            let status = before(entry.account_sequence, entry.transaction_sequence);
+            let status = before(entry.account_sequence, transaction_of(entry));
             assert_eq!(status, AccountStatus::Open, "{entry:?}");
         }
     }
@@ -169,6 +169,8 @@ fn content(outcome: Outcome) -> Vec<String> {
             let (balances, status) = (Balances::default(), AccountStatus::Open);
             vec![format!("{:?}", Account { balances, status, ..record })]
         }
+        Outcome::Limits(limits) => vec![format!("{limits:?}")],
+        Outcome::Held(held) => vec![format!("{:?}", held.record)],
         Outcome::Posted(posted) => vec![format!("{:?}", posted.record)],
         Outcome::PostedAll(posted) => {
             posted.iter().map(|one| format!("{:?}", one.record)).collect()
@@ -185,10 +187,17 @@ fn content(outcome: Outcome) -> Vec<String> {
 fn done_part(command: Command, decided: Decided) -> Option<(Command, Decided)> {
     match (command, decided.ok()?) {
         (Command::DryRun(_) | Command::ChangeStatus(_), _) => None,
-        (Command::PostEach(batch), Outcome::PostedEach(outcomes)) => {
-            let done = batch.into_iter().zip(outcomes).filter(|(_, one)| one.is_ok());
-            let (batch, outcomes) = done.unzip();
-            Some((Command::PostEach(batch), Ok(Outcome::PostedEach(outcomes))))
+        (Command::PostEach(chains), Outcome::PostedEach(outcomes)) => {
+            let (mut done, mut posted) = (Vec::new(), Vec::new());
+            let mut outcomes = outcomes.into_iter();
+            for chain in chains {
+                let chain_outcomes: Vec<_> = outcomes.by_ref().take(chain.len()).collect();
+                if chain_outcomes.iter().all(Result::is_ok) {
+                    done.push(chain);
+                    posted.extend(chain_outcomes);
+                }
+            }
+            Some((Command::PostEach(done), Ok(Outcome::PostedEach(posted))))
         }
         (command, outcome) => Some((command, Ok(outcome))),
     }
@@ -270,7 +279,8 @@ fn any_command() -> impl Strategy<Value = Command> {
         5 => any_reversal(),
         3 => any_change(),
         3 => batch().prop_map(Command::PostAll),
-        2 => batch().prop_map(Command::PostEach),
+        2 => prop::collection::vec(prop::collection::vec(any_transaction(), 1..4), 0..4)
+            .prop_map(Command::PostEach),
     ];
     let dry_run = |command| Command::DryRun(Box::new(command));
     // One in five is only tried; of those, some twice over.
