@@ -1,7 +1,11 @@
 //! What is decided, without a store: one row for each case.
 
 mod batches;
+mod chains;
+mod commands;
 mod groups;
+mod holds;
+mod limits;
 mod random;
 mod reversals;
 mod statuses;

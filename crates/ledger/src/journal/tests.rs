@@ -86,7 +86,7 @@ async fn fill(store: &Store) {
         ),
         format!("insert into limit_changes {numbers} select n, n, '{{}}', 0 from numbers"),
         format!(
-            "insert into limit_usages {numbers} select n, 'outgoing day', 0, 1, 1 from numbers"
+            "insert into limit_usages {numbers} select n, 'outgoing day', 0, 1, 1, 0 from numbers"
         ),
         format!(
             "insert into holds {numbers} \
