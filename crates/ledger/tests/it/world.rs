@@ -74,7 +74,15 @@ impl World {
     /// How many rows there are in each table of the journal, and where it ends.
     pub(crate) async fn rows(&self) -> Vec<i64> {
         let mut rows = vec![self.number("select last_sequence from journal_head").await];
-        for table in ["accounts", "account_changes", "transactions", "entries"] {
+        for table in [
+            "accounts",
+            "account_changes",
+            "limit_changes",
+            "holds",
+            "hold_changes",
+            "transactions",
+            "entries",
+        ] {
             rows.push(self.number(&format!("select count(*) from {table}")).await);
         }
         rows
