@@ -174,10 +174,14 @@ async fn holds_and_limits_are_events_in_their_places(database: TestDatabase) {
     assert_eq!(payload(1)["captures"], json!(hold_id(1).0));
     let limited = json!({
         "id": account_id(2).0,
-        "limits": {
-            "timeZone": "UTC",
-            "limits": [{ "direction": "outgoing", "period": "day", "minorUnits": 500 }],
-        },
+        "timeZone": "UTC",
+        "limits": [{
+            "direction": "outgoing",
+            "kind": null,
+            "period": "day",
+            "amountMinorUnits": 500,
+            "count": null,
+        }],
         "changedAt": noon(),
     });
     assert_eq!((events[2].aggregate_id, payload(2)), (account_id(2).0, limited));
@@ -190,7 +194,7 @@ async fn holds_and_limits_are_events_in_their_places(database: TestDatabase) {
     assert_eq!((events[4].aggregate_id, payload(4)), (hold_id(2).0, ended));
     assert_eq!((&payload(7)["status"], &payload(7)["reason"]), (&json!("expired"), &Value::Null));
     assert_eq!(events[7].occurred_at, noon().plus(Duration::from_secs(5)));
-    assert_eq!(payload(8)["limits"]["limits"], json!([]));
+    assert_eq!(payload(8)["limits"], json!([]));
 }
 
 /// Accounts, their changes and transactions are three tables: what is committed between reading the

@@ -77,6 +77,10 @@ impl Client {
         self.send(request("POST", path, Some(STAFF)).body(body.to_string().into()).unwrap()).await
     }
 
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Answer {
+        self.send(request("PUT", path, Some(STAFF)).body(body.to_string().into()).unwrap()).await
+    }
+
     pub(crate) async fn post_to(&self, path: &str, token: &str, key: &str, body: &Value) -> Answer {
         let request = request("POST", path, Some(token)).header("Idempotency-Key", key);
         self.send(request.body(body.to_string().into()).unwrap()).await

@@ -13,6 +13,8 @@ mod events;
 mod holds;
 mod http;
 mod http_batches;
+mod http_holds;
+mod http_limits;
 mod http_refusals;
 mod http_reversals;
 mod http_statuses;
