@@ -16,9 +16,11 @@ const PUBLIC: [&str; 6] = [
 ];
 
 /// What each other operation asks for; empty for anyone who is signed in.
-const PROTECTED: [(&str, &str); 19] = [
+const PROTECTED: [(&str, &str); 25] = [
     ("GET /api/v1/ledger/accounts/{id}", "ledger:read"),
     ("GET /api/v1/ledger/accounts/{id}/entries", "ledger:read"),
+    ("GET /api/v1/ledger/accounts/{id}/limits", "ledger:read"),
+    ("GET /api/v1/ledger/holds/{id}", "ledger:read"),
     ("GET /api/v1/ledger/transactions/{id}", "ledger:read"),
     ("GET /api/v1/ledger/trial-balance", "ledger:read"),
     ("GET /api/v1/me", ""),
@@ -30,12 +32,16 @@ const PROTECTED: [(&str, &str); 19] = [
     ("POST /api/v1/ledger/accounts/{id}/close", "ledger:write"),
     ("POST /api/v1/ledger/accounts/{id}/freeze", "ledger:write"),
     ("POST /api/v1/ledger/accounts/{id}/unfreeze", "ledger:write"),
+    ("POST /api/v1/ledger/holds", "ledger:write"),
+    ("POST /api/v1/ledger/holds/{id}/capture", "ledger:write"),
+    ("POST /api/v1/ledger/holds/{id}/void", "ledger:write"),
     ("POST /api/v1/ledger/transactions", "ledger:write"),
     ("POST /api/v1/ledger/transactions/bulk", "ledger:write"),
     ("POST /api/v1/ledger/transactions/{id}/reversals", "ledger:write"),
     ("POST /api/v1/wallets", "wallet:write"),
     ("POST /api/v1/wallets/{id}/top-ups", "wallet:write"),
     ("POST /api/v1/wallets/{id}/transfers", "wallet:write"),
+    ("PUT /api/v1/ledger/accounts/{id}/limits", "ledger:write"),
 ];
 
 #[tokio::test]
@@ -82,7 +88,7 @@ async fn call(client: &Client, operation: &str) -> (u16, Value) {
     let (method, path) = operation.split_once(' ').unwrap();
     let path = path.replace("{id}", "0199c0de-0000-7000-8000-000000000000");
     let body = json!({});
-    let body = (method == "POST").then_some(&body);
+    let body = (method != "GET").then_some(&body);
     let method = Method::from_bytes(method.as_bytes()).unwrap();
     let answer = client.send(method, &path, &[("idempotency-key", "k")], body).await.unwrap();
     (answer.status, answer.body["code"].clone())
