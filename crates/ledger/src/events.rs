@@ -5,6 +5,7 @@ use crate::engine::Tail;
 use crate::http::bodies::{
     HoldBody, HoldReleasedBody, LimitsChangedBody, OpenedBody, StatusChangedBody, TransactionBody,
 };
+use crate::journal::limits::limits_from;
 use crate::journal::repo::Journal;
 use async_trait::async_trait;
 use kernel::{Event, Timestamp};
@@ -54,8 +55,9 @@ impl EventSource for JournalEvents {
         for row in self.journal.limit_changes_after(position, limit_rows).await? {
             let changed_at = Timestamp::from_micros(row.changed_at);
             let (sequence, id) = (row.sequence, row.id);
-            let limits = serde_json::from_str(&row.limits).unwrap_or_default();
-            let body = LimitsChangedBody { id, limits, changed_at };
+            let changed = limits_from(&row.limits, sequence)?;
+            let limits = changed.limits.iter().map(Into::into).collect();
+            let body = LimitsChangedBody { id, time_zone: changed.time_zone, limits, changed_at };
             events.push(event(sequence, "ledger.account_limits_changed", id, changed_at, &body));
         }
         for hold in self.journal.holds_after(position, limit_rows).await? {

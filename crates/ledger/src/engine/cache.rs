@@ -11,16 +11,16 @@ const ACCOUNTS_MAX: usize = 131_072;
 /// he left it knows that nothing has changed since.
 #[derive(Debug, Default)]
 pub(super) struct AccountCache {
-    as_of: i64,
+    as_of: Option<Head>,
     accounts: IdMap<AccountId, AccountState>,
 }
 
 impl AccountCache {
     /// Forgets everything if the journal has gone on without this engine.
     pub(super) fn check(&mut self, head: Head) {
-        if head.last_sequence != self.as_of {
+        if self.as_of != Some(head) {
             self.accounts.clear();
-            self.as_of = head.last_sequence;
+            self.as_of = Some(head);
         }
     }
 
@@ -39,7 +39,7 @@ impl AccountCache {
 
     /// Keeps what a group has left behind; once it is durable, or when it has changed nothing.
     pub(super) fn keep(&mut self, set: WorkingSet) {
-        self.as_of = set.head.last_sequence;
+        self.as_of = Some(set.head);
         if self.accounts.len().saturating_add(set.accounts.len()) > ACCOUNTS_MAX {
             // Whoever is busy is back at once.
             self.accounts.clear();

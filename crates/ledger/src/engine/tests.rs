@@ -1,19 +1,24 @@
 //! What is decided, without a store: one row for each case.
 
 mod batches;
+mod chains;
+mod commands;
 mod groups;
+mod holds;
+mod limits;
 mod random;
 mod reversals;
 mod statuses;
 
-use super::decide::{AccountState, Head, WorkingSet};
+use super::decide::{AccountState, Head, NewEntry, Standing, WorkingSet};
 use super::{Command, Outcome};
 use kernel::{Currency, Money, Timestamp};
 use ledger_api::{
-    Account, AccountId, AccountStatus, Balances, Constraint, LEGS_MAX, Leg, NewAccount,
+    Account, AccountId, AccountStatus, Balances, Constraint, EntryKey, LEGS_MAX, Leg, NewAccount,
     NewTransaction, Recorded, Refusal, Side, Transaction, TransactionId,
 };
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -77,8 +82,8 @@ fn world() -> WorkingSet {
                 _ => AccountStatus::Open,
             },
             lowest_available,
-            balances,
-            changed: false,
+            standing: Standing { balances, ..Standing::default() },
+            limited: None,
         };
         set.existing_accounts.insert(account(number), loaded(number, &state));
         set.accounts.insert(account(number), state);
@@ -96,7 +101,7 @@ fn loaded(number: u128, state: &AccountState) -> Account {
         constraint: Constraint::from_lowest_available(state.lowest_available),
         status: state.status,
         opened_at: noon(),
-        balances: state.balances,
+        balances: state.standing.balances,
     }
 }
 
@@ -132,9 +137,25 @@ fn transaction(id: u128, legs: &[Leg]) -> NewTransaction {
 
 fn post(set: &mut WorkingSet, new: &NewTransaction) -> Result<Recorded<Transaction>, Refusal> {
     match set.decide(&Command::Post(new.clone()))? {
-        Outcome::Posted(posted) => Ok(posted),
+        Outcome::Posted(posted) => Ok(unshared(posted)),
         other => panic!("{other:?}"),
     }
+}
+
+/// What was posted, by itself.
+fn unshared(posted: Recorded<Arc<Transaction>>) -> Recorded<Transaction> {
+    Recorded { record: posted.record.as_ref().clone(), replayed: posted.replayed }
+}
+
+/// The place of an entry's leg, its account, amount and the balance after it.
+fn leg_of(entry: &NewEntry) -> (i64, i64, i64, i64) {
+    let (_, leg_no) = EntryKey(entry.entry_key).parts();
+    (leg_no, entry.account_sequence, entry.amount, entry.balance_after)
+}
+
+/// The number of an entry's transaction.
+fn transaction_of(entry: &NewEntry) -> i64 {
+    EntryKey(entry.entry_key).parts().0
 }
 
 fn open(set: &mut WorkingSet, new: &NewAccount) -> Result<Recorded<Account>, Refusal> {
@@ -180,8 +201,10 @@ fn all_of(set: &WorkingSet) -> String {
     let transactions: BTreeMap<_, _> = set.existing_transactions.iter().collect();
     // That nothing was taken back is known with and without an entry.
     let reversed: BTreeMap<_, _> = set.reversed.iter().filter(|(_, taken)| **taken != 0).collect();
+    let holds: BTreeMap<_, _> = set.holds.iter().collect();
     let new = (&set.new_accounts, &set.new_changes, &set.new_transactions, &set.new_entries);
-    format!("{:#?}", (set.head, states, accounts, transactions, reversed, new))
+    let rest = (&set.new_limit_changes, &set.new_holds, &set.new_hold_changes, &set.new_shifts);
+    format!("{:#?}", (set.head, states, accounts, transactions, reversed, holds, new, rest))
 }
 
 fn not_found(leg: usize) -> Result<(), Refusal> {
@@ -321,11 +344,7 @@ fn running_balances_follow_the_legs() {
     let mut set = world();
     let legs = [dr(RICH, 60), cr(POOR, 100), dr(RICH, 60), cr(RICH, 20), cr(CASH, 5), dr(CASH, 5)];
     post(&mut set, &transaction(1, &legs)).unwrap();
-    let after: Vec<_> = set
-        .new_entries
-        .iter()
-        .map(|entry| (entry.leg_no, entry.account_sequence, entry.amount, entry.balance_after))
-        .collect();
+    let after: Vec<_> = set.new_entries.iter().map(leg_of).collect();
     let expected = [
         (0, 1, 60, 40),
         (1, 2, -100, 100),
@@ -335,9 +354,9 @@ fn running_balances_follow_the_legs() {
         (5, 11, 5, 100),
     ];
     assert_eq!(after, expected);
-    assert!(set.new_entries.iter().all(|entry| entry.transaction_sequence == 21));
-    assert_eq!(set.accounts[&account(RICH)].balances.posted(Side::Credit), 0);
-    let mut changed: Vec<_> = set.changed_accounts().map(|state| state.sequence).collect();
+    assert!(set.new_entries.iter().all(|entry| transaction_of(entry) == 21));
+    assert_eq!(set.accounts[&account(RICH)].standing.balances.posted(Side::Credit), 0);
+    let mut changed: Vec<_> = set.changed_accounts().iter().map(|state| state.sequence).collect();
     changed.sort_unstable();
     assert_eq!(changed, [1, 2, 11]);
 }

@@ -1,5 +1,6 @@
 //! The JSON shapes of the ledger's routes and events.
 
+use super::limits::LimitBody;
 use kernel::{Currency, Money, Timestamp};
 use ledger_api::{
     Account, AccountId, AccountStatus, Constraint, DESCRIPTION_CHARS_MAX, Entry, Hold, HoldStatus,
@@ -228,7 +229,8 @@ pub(crate) struct HoldReleasedBody {
 #[serde(rename_all = "camelCase")]
 pub(crate) struct LimitsChangedBody {
     pub(crate) id: Uuid,
-    pub(crate) limits: serde_json::Value,
+    pub(crate) time_zone: kernel::TimeZone,
+    pub(crate) limits: Vec<LimitBody>,
     pub(crate) changed_at: Timestamp,
 }
 

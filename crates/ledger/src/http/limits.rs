@@ -21,7 +21,7 @@ pub(super) fn router() -> OpenApiRouter<Ledger> {
 /// Which way the money goes.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(super) enum DirectionBody {
+pub(crate) enum DirectionBody {
     Incoming,
     Outgoing,
 }
@@ -29,7 +29,7 @@ pub(super) enum DirectionBody {
 /// The time over which a limit sums up; a day and a month begin at midnight in the account's time zone.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(super) enum PeriodBody {
+pub(crate) enum PeriodBody {
     Transaction,
     Day,
     Month,
@@ -38,7 +38,7 @@ pub(super) enum PeriodBody {
 /// One limit: how much, and how often, in a period.
 #[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct LimitBody {
+pub(crate) struct LimitBody {
     direction: DirectionBody,
     /// Only transactions of this kind; any when left out.
     #[schema(min_length = 1, max_length = 64, example = "wallet.transfer")]

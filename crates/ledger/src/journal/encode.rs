@@ -70,6 +70,16 @@ pub(crate) fn metadata_text(metadata: &BTreeMap<String, String>) -> Option<Strin
     (!metadata.is_empty()).then(|| serde_json::to_string(metadata).unwrap_or_default())
 }
 
+/// The metadata that a transaction is found by. What no index of every store can hold (U+0000, or more
+/// than the routes take) is kept with the transaction all the same.
+pub(crate) fn searchable(
+    metadata: &BTreeMap<String, String>,
+) -> impl Iterator<Item = (&str, &str)> {
+    let fits = |text: &str, max| text.chars().count() <= max && !text.contains('\0');
+    let members = metadata.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+    members.filter(move |(name, value)| fits(name, 64) && fits(value, 500))
+}
+
 pub(crate) fn metadata_from(
     text: Option<&str>,
     row: Uuid,

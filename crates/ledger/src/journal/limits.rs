@@ -95,10 +95,10 @@ pub(crate) fn counter_text(usage: &Usage) -> String {
     }
 }
 
-/// A stored usage: the counter, when its period began, minor units and uses.
+/// A stored usage: the counter, when its period began, minor units, uses and from where it counts.
 pub(crate) fn usage_from(
     counter: &str,
-    (period_start, minor_units, uses): (i64, i64, i64),
+    (period_start, minor_units, uses, counts_from): (i64, i64, i64, i64),
     account_sequence: i64,
 ) -> Result<Usage, StoreError> {
     let mut words = counter.splitn(3, ' ');
@@ -119,6 +119,7 @@ pub(crate) fn usage_from(
         period_start: kernel::Timestamp::from_micros(period_start),
         minor_units,
         uses,
+        counts_from,
         changed: false,
     })
 }

@@ -319,6 +319,7 @@ impl Journal {
             period_start: Option<i64>,
             minor_units: Option<i64>,
             uses: Option<i64>,
+            counts_from: Option<i64>,
         }
         let rows = self.all::<Row>(LIMITS_SQL, [account.0.into()]).await?;
         let Some(first) = rows.first() else { return Ok(None) };
@@ -328,10 +329,10 @@ impl Journal {
         let limits = limits_from(text, first.sequence)?;
         let mut usages = Vec::new();
         for row in &rows {
-            if let (Some(counter), Some(start), Some(minor_units), Some(uses)) =
-                (&row.counter, row.period_start, row.minor_units, row.uses)
+            if let (Some(counter), Some(start), Some(minor_units), Some(uses), Some(from)) =
+                (&row.counter, row.period_start, row.minor_units, row.uses, row.counts_from)
             {
-                usages.push(usage_from(counter, (start, minor_units, uses), row.sequence)?);
+                usages.push(usage_from(counter, (start, minor_units, uses, from), row.sequence)?);
             }
         }
         Ok(Some(LimitedAccount { limits, usages }.in_use(now)))
@@ -447,7 +448,7 @@ pub(super) const OVER_TIME_SQL: &str = "select h.id from hold_states s \
 
 /// The limits of an account and what is used of them.
 pub(super) const LIMITS_SQL: &str = "select a.sequence, s.limits, u.counter, u.period_start, \
-     u.minor_units, u.uses \
+     u.minor_units, u.uses, u.counts_from \
      from accounts a join account_states s on s.account_sequence = a.sequence \
      left join limit_usages u on u.account_sequence = a.sequence where a.id = $1";
 

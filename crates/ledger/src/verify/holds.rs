@@ -2,8 +2,9 @@
 
 use super::Finding;
 use super::repo::{CaptureRow, HoldChangeRow, HoldLegRow, HoldRow};
+use kernel::Currency;
 use ledger_api::Balances;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// A hold while what happens to it is folded.
 struct Folded {
@@ -19,7 +20,12 @@ pub(super) struct Holds {
 }
 
 impl Holds {
-    pub(super) fn add(&mut self, holds: Vec<HoldRow>, legs: &[HoldLegRow]) -> Vec<Finding> {
+    pub(super) fn add(
+        &mut self,
+        holds: Vec<HoldRow>,
+        legs: &[HoldLegRow],
+        currency_of: impl Fn(i64) -> Option<Currency>,
+    ) -> Vec<Finding> {
         let mut findings = Vec::new();
         for stored in holds {
             let sequence = stored.sequence;
@@ -28,6 +34,21 @@ impl Holds {
             let own: Vec<_> = own.map(|leg| (leg.account_sequence, leg.amount)).collect();
             if own.len() < 2 {
                 findings.push(finding(sequence, "a hold of fewer than two legs"));
+            }
+            if stored.expires_at != stored.state_expires_at {
+                findings.push(finding(sequence, "the hold and its state expire at two instants"));
+            }
+            let mut sums: BTreeMap<Option<Currency>, i128> = BTreeMap::new();
+            for (account, amount) in &own {
+                let sum = sums.entry(currency_of(*account)).or_default();
+                *sum = sum.saturating_add(i128::from(*amount));
+            }
+            if sums.contains_key(&None) {
+                findings
+                    .push(finding(sequence, "a hold on an account that is not opened before it"));
+            }
+            if sums.values().any(|sum| *sum != 0) {
+                findings.push(finding(sequence, "debits and credits of the hold differ"));
             }
             self.pending.insert(sequence, Folded { stored, legs: own, captured: 0 });
         }

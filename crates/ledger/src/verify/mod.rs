@@ -11,7 +11,7 @@
 //!    final.
 //! 5. Every reversal has the legs of an earlier transaction, which is none itself, with the sides
 //!    exchanged; all reversals of a transaction together are no more than it was.
-//! 6. Every hold stands where its captures and its end put it, with no more captured than it and its
+//! 6. Every hold sums to zero in each currency and stands where its captures and its end put it, with no more captured than it and its
 //!    tolerance allow.
 
 mod holds;
@@ -124,7 +124,9 @@ pub(crate) async fn verify(
         verification.check_transactions(&transactions, &entries);
         verification.check_reversals(snapshot.reversals(first, end).await?);
         let legs = snapshot.hold_legs(first, end).await?;
-        let found = verification.holds.add(holds, &legs);
+        let accounts = &verification.accounts;
+        let currency_of = |account| accounts.get(&account).map(|account| account.currency);
+        let found = verification.holds.add(holds, &legs, currency_of);
         verification.find_all(found);
         let captures = snapshot.captures(first, end).await?;
         let found = verification.holds.change(captures, hold_changes);

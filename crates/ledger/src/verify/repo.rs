@@ -51,10 +51,13 @@ pub(super) struct LimitChangeRow {
 pub(super) struct HoldRow {
     pub(super) sequence: i64,
     pub(super) tolerance: i64,
+    pub(super) expires_at: Option<i64>,
     pub(super) created_at: i64,
     pub(super) status: String,
     pub(super) captured: i64,
     pub(super) ended_by: Option<i64>,
+    /// As the state says, by which it is found when its time is over.
+    pub(super) state_expires_at: Option<i64>,
 }
 
 #[derive(Debug, FromQueryResult)]
@@ -252,8 +255,8 @@ impl Snapshot {
 
     /// The holds of a range, in order. One without a state shows by its absence.
     pub(super) async fn holds(&self, first: i64, last: i64) -> Result<Vec<HoldRow>, StoreError> {
-        let sql = "select h.sequence, h.tolerance, h.created_at, s.status, s.captured, s.ended_by \
-                   from holds h join hold_states s on s.hold_sequence = h.sequence \
+        let sql = "select h.sequence, h.tolerance, h.expires_at, h.created_at, s.status, s.captured, \
+                   s.ended_by, s.expires_at as state_expires_at from holds h join hold_states s on s.hold_sequence = h.sequence \
                    where h.sequence between $1 and $2 order by h.sequence";
         self.all(sql, [first.into(), last.into()]).await
     }

@@ -206,6 +206,8 @@ async fn a_damaged_account_costs_only_those_who_use_it(database: TestDatabase) {
     let world = World::new(&database).await.with_customers(4, 0).await;
     let damage = "update account_states set currency_code = 'ZZZ' where account_sequence = 3";
     world.tamper(damage).await.unwrap();
+    // An engine that has not seen the account yet.
+    let world = world.restarted(&database).await;
     let held = world.hold_the_journal().await;
     let mut sound = vec![queue(&world.ledger, transfer(1, 1, 2, 1)).await.ok().unwrap()];
     let mut damaged = Vec::new();

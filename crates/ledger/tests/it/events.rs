@@ -2,7 +2,7 @@
 
 use crate::world::*;
 use kernel::Event;
-use ledger_api::{AccountStatus, Ledger as _};
+use ledger_api::{AccountStatus, Ledger as _, NewCapture, NewHold};
 use serde_json::{Value, json};
 use std::time::Duration;
 use store::testing::TestDatabase;
@@ -10,6 +10,7 @@ use store::testing::TestDatabase;
 store::on_every_store! {
     every_record_is_one_event_in_order,
     changes_batches_and_reversals_are_events_in_their_places,
+    holds_and_limits_are_events_in_their_places,
     a_reader_beside_a_busy_ledger_misses_nothing,
 }
 
@@ -101,7 +102,11 @@ async fn changes_batches_and_reversals_are_events_in_their_places(database: Test
     assert_eq!(reversed["reverses"], json!(transaction_id(13).0));
     assert_eq!(reversed["kind"], "reversal");
     assert_eq!(reversed["description"], "charged twice");
-    // In pages, whichever table the records of a page are in.
+    assert_no_gaps(&world, 11).await;
+}
+
+/// In pages, whichever table the records of a page are in.
+async fn assert_no_gaps(world: &World, last: i64) {
     for limit in 1..=9 {
         let mut position = 0;
         loop {
@@ -114,8 +119,82 @@ async fn changes_batches_and_reversals_are_events_in_their_places(database: Test
                 break;
             }
         }
-        assert_eq!(position, 11, "{limit}");
+        assert_eq!(position, last, "{limit}");
     }
+}
+
+async fn holds_and_limits_are_events_in_their_places(database: TestDatabase) {
+    let world = World::new(&database).await.with_customers(3, 100).await;
+    let ledger = &world.ledger;
+    let expires_at = Some(noon().plus(Duration::from_secs(5)));
+    ledger.hold(NewHold { expires_at, tolerance: 2, ..hold(1, 2, 3, 40) }).await.unwrap();
+    // Again, and refused: neither is an event.
+    ledger.hold(NewHold { expires_at, tolerance: 2, ..hold(1, 2, 3, 40) }).await.unwrap();
+    refusal(ledger.hold(hold(2, 2, 3, 61)).await);
+    ledger.capture(capture(7, 1, Some(15))).await.unwrap();
+    refusal(ledger.capture(capture(8, 1, Some(28))).await);
+    ledger.set_limits(limits(2, &[daily(500)])).await.unwrap();
+    ledger.set_limits(limits(2, &[daily(500)])).await.unwrap();
+    ledger.hold(hold(2, 2, 3, 20)).await.unwrap();
+    ledger.release(voided(2)).await.unwrap();
+    ledger.release(voided(2)).await.unwrap();
+    ledger.hold(hold(3, 2, 3, 20)).await.unwrap();
+    let last = NewCapture { is_final: true, ..capture(9, 3, Some(1)) };
+    ledger.capture(last).await.unwrap();
+    world.clock.advance(Duration::from_secs(5));
+    ledger.expire_holds(10).await.unwrap();
+    ledger.set_limits(limits(2, &[])).await.unwrap();
+
+    let events = ledger.events().after(5, 100).await.unwrap();
+    let seen: Vec<_> =
+        events.iter().map(|event| (event.position, event.event_type.as_str())).collect();
+    let types = [
+        "ledger.hold_created",
+        "ledger.transaction_posted",
+        "ledger.account_limits_changed",
+        "ledger.hold_created",
+        "ledger.hold_voided",
+        "ledger.hold_created",
+        "ledger.transaction_posted",
+        "ledger.hold_expired",
+        "ledger.account_limits_changed",
+    ];
+    assert_eq!(seen, (6..).zip(types).collect::<Vec<_>>());
+    assert_no_gaps(&world, 14).await;
+    let payload = |at: usize| serde_json::from_str::<Value>(&events[at].payload).unwrap();
+    // As it was made, whatever has come of it.
+    let made = payload(0);
+    assert_eq!(events[0].aggregate_id, hold_id(1).0);
+    assert_eq!((&made["status"], &made["capturedMinorUnits"]), (&json!("pending"), &json!(0)));
+    assert_eq!(
+        (&made["remainingMinorUnits"], &made["toleranceMinorUnits"]),
+        (&json!(40), &json!(2))
+    );
+    assert_eq!(made["expiresAt"], json!(noon().plus(Duration::from_secs(5))));
+    assert_eq!(payload(1)["captures"], json!(hold_id(1).0));
+    let limited = json!({
+        "id": account_id(2).0,
+        "timeZone": "UTC",
+        "limits": [{
+            "direction": "outgoing",
+            "kind": null,
+            "period": "day",
+            "amountMinorUnits": 500,
+            "count": null,
+        }],
+        "changedAt": noon(),
+    });
+    assert_eq!((events[2].aggregate_id, payload(2)), (account_id(2).0, limited));
+    let ended = json!({
+        "id": hold_id(2).0,
+        "status": "voided",
+        "reason": "cancelled",
+        "releasedAt": noon(),
+    });
+    assert_eq!((events[4].aggregate_id, payload(4)), (hold_id(2).0, ended));
+    assert_eq!((&payload(7)["status"], &payload(7)["reason"]), (&json!("expired"), &Value::Null));
+    assert_eq!(events[7].occurred_at, noon().plus(Duration::from_secs(5)));
+    assert_eq!(payload(8)["limits"], json!([]));
 }
 
 /// Accounts, their changes and transactions are three tables: what is committed between reading the

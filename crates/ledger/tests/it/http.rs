@@ -77,6 +77,10 @@ impl Client {
         self.send(request("POST", path, Some(STAFF)).body(body.to_string().into()).unwrap()).await
     }
 
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Answer {
+        self.send(request("PUT", path, Some(STAFF)).body(body.to_string().into()).unwrap()).await
+    }
+
     pub(crate) async fn post_to(&self, path: &str, token: &str, key: &str, body: &Value) -> Answer {
         let request = request("POST", path, Some(token)).header("Idempotency-Key", key);
         self.send(request.body(body.to_string().into()).unwrap()).await
@@ -175,6 +179,7 @@ async fn a_transaction_is_posted_read_and_listed(database: TestDatabase) {
     assert_eq!(posted.headers.get("idempotency-replayed"), None);
     let mut expected = body.clone();
     expected["reverses"] = Value::Null;
+    expected["captures"] = Value::Null;
     expected["sequence"] = json!(3);
     expected["effectiveAt"] = json!("2026-11-20T00:00:00Z");
     expected["recordedAt"] = json!("2026-11-23T12:00:00.000001Z");
@@ -298,7 +303,7 @@ async fn every_route_asks_for_its_permission(database: TestDatabase) {
     let (_, api) = world.ledger.router().split_for_parts();
     let document = serde_json::to_value(api).unwrap();
     let operations = web::openapi::operations(&document);
-    assert_eq!(operations.len(), 11);
+    assert_eq!(operations.len(), 17);
     for (method, path, operation) in operations {
         let path = path.replace("{id}", &uuid(2));
         let needed = operation["security"][0]["bearer"][0].as_str().unwrap();
@@ -312,6 +317,12 @@ async fn every_route_asks_for_its_permission(database: TestDatabase) {
             ("POST", "accounts") => {
                 json!({ "id": uuid(8), "name": "x", "currencyCode": "MAD", "normalSide": "debit" })
             }
+            ("POST", "holds") => {
+                let legs = transfer_body(7, 1, 2, &json!(1))["legs"].take();
+                json!({ "id": uuid(11), "kind": "x", "legs": legs })
+            }
+            ("POST", "capture") => json!({ "id": uuid(12) }),
+            ("PUT", "limits") => json!({ "limits": [] }),
             ("POST", _) => json!({ "reason": "x" }),
             _ => Value::Null,
         };

@@ -62,6 +62,7 @@ async fn a_reversal_is_posted_read_and_replayed(database: TestDatabase) {
         "metadata": {},
         "legs": [leg(2, "credit"), leg(3, "debit")],
         "reverses": uuid(7),
+        "captures": null,
     });
     assert_eq!(reversed.body, expected);
     assert_eq!(client.get(&path).await.body, expected);

@@ -2,13 +2,15 @@
 
 use crate::world::*;
 use ledger::Finding;
-use ledger_api::{AccountStatus, Ledger as _};
+use ledger_api::{AccountStatus, Ledger as _, NewHold};
+use std::time::Duration;
 use store::testing::TestDatabase;
 
 store::on_every_store! {
     a_sound_ledger_has_no_findings,
     every_kind_of_tampering_is_found_where_it_is,
     tampered_statuses_and_reversals_are_found,
+    tampered_holds_limits_and_lists_are_found,
     progress_reaches_the_end,
 }
 
@@ -43,40 +45,37 @@ async fn a_sound_ledger_has_no_findings(database: TestDatabase) {
 
 /// SQL that a tamperer runs, and the sequence numbers that must be named.
 const TAMPERINGS: &[(&str, &[i64])] = &[
-    ("update entries set amount = 31 where transaction_sequence = 6 and leg_no = 0", &[2, 6, 7]),
-    ("update entries set amount = -amount where transaction_sequence = 6", &[2, 4, 6]),
+    ("update entries set amount = 31 where entry_key = 6 * 1024 + 0", &[2, 6, 7]),
+    ("update entries set amount = -amount where entry_key / 1024 = 6", &[2, 4, 6]),
     // Both legs, so that the sum still is zero.
-    ("update entries set amount = amount * 2 where transaction_sequence = 6", &[2, 4, 6]),
-    ("update entries set balance_after = 71 where transaction_sequence = 6 and leg_no = 0", &[6]),
-    ("update entries set account_sequence = 4 where transaction_sequence = 6", &[2, 4, 6]),
-    (
-        "update entries set account_sequence = 99 where transaction_sequence = 6 and leg_no = 0",
-        &[6],
-    ),
-    ("delete from entries where transaction_sequence = 6 and leg_no = 0", &[2, 6]),
-    ("delete from entries where transaction_sequence = 6 and leg_no = 1", &[4, 6]),
-    ("delete from entries where transaction_sequence = 6", &[2, 4, 6]),
-    ("update entries set leg_no = 5 where transaction_sequence = 6 and leg_no = 1", &[6]),
+    ("update entries set amount = amount * 2 where entry_key / 1024 = 6", &[2, 4, 6]),
+    ("update entries set balance_after = 71 where entry_key = 6 * 1024 + 0", &[6]),
+    ("update entries set account_sequence = 4 where entry_key / 1024 = 6", &[2, 4, 6]),
+    ("update entries set account_sequence = 99 where entry_key = 6 * 1024 + 0", &[6]),
+    ("delete from entries where entry_key = 6 * 1024 + 0", &[2, 6]),
+    ("delete from entries where entry_key = 6 * 1024 + 1", &[4, 6]),
+    ("delete from entries where entry_key / 1024 = 6", &[2, 4, 6]),
+    ("update entries set entry_key = 6 * 1024 + 5 where entry_key = 6 * 1024 + 1", &[6]),
     ("delete from transactions where sequence = 6", &[6]),
     (
         "delete from transactions where sequence = 7; \
-      delete from entries where transaction_sequence = 7",
+      delete from entries where entry_key / 1024 = 7",
         &[2, 4, 7],
     ),
     ("delete from accounts where sequence = 4", &[4]),
     ("delete from account_states where account_sequence = 4", &[4]),
-    ("insert into entries values (6, 2, 1, 5, 205)", &[1, 6]),
-    ("insert into entries values (6, 2, 1, 5, 205), (6, 3, 1, -5, 200)", &[1]),
-    ("insert into entries values (2, 0, 1, 5, 205), (2, 1, 1, -5, 200)", &[2]),
-    ("insert into entries values (8, 0, 1, 5, 205), (8, 1, 1, -5, 200)", &[8]),
-    ("insert into entries values (0, 0, 1, 5, 5)", &[0]),
+    ("insert into entries values (6146, 1, 5, 205, null)", &[1, 6]),
+    ("insert into entries values (6146, 1, 5, 205, null), (6147, 1, -5, 200, null)", &[1]),
+    ("insert into entries values (2048, 1, 5, 205, null), (2049, 1, -5, 200, null)", &[2]),
+    ("insert into entries values (8192, 1, 5, 205, null), (8193, 1, -5, 200, null)", &[8]),
+    ("insert into entries values (0, 1, 5, 5, null)", &[0]),
     (
-        "insert into transactions select 8, accounts.id, 'gift', null, null, null, null, 0, 0 \
+        "insert into transactions select 8, accounts.id, 'gift', null, null, null, null, 0, 0, null \
       from accounts where sequence = 1",
         &[8],
     ),
     (
-        "insert into transactions select 2, accounts.id, 'gift', null, null, null, null, 0, 0 \
+        "insert into transactions select 2, accounts.id, 'gift', null, null, null, null, 0, 0, null \
       from accounts where sequence = 1",
         &[2],
     ),
@@ -162,6 +161,123 @@ const LATER_TAMPERINGS: &[(&str, &[i64])] = &[
     ),
 ];
 
+/// Accounts are numbers 1, 2 and 4. The hold at 6 is pending with 15 of 40 captured at 7; the one at 8 was
+/// captured at 9, the one at 10 voided at 11, the one at 14 expired at 15. 12 and 13 set the limits
+/// of account 2; 16 to 79 are transfers from account 1.
+async fn held_world(database: &TestDatabase) -> World {
+    let world = World::new(database).await.with_customers(3, 100).await;
+    let ledger = &world.ledger;
+    ledger.hold(NewHold { tolerance: 5, ..hold(1, 2, 3, 40) }).await.unwrap();
+    ledger.capture(capture(21, 1, Some(15))).await.unwrap();
+    ledger.hold(hold(2, 2, 1, 20)).await.unwrap();
+    ledger.capture(capture(22, 2, None)).await.unwrap();
+    ledger.hold(hold(3, 2, 1, 10)).await.unwrap();
+    ledger.release(voided(3)).await.unwrap();
+    ledger.set_limits(limits(2, &[daily(1_000)])).await.unwrap();
+    ledger.set_limits(limits(2, &[daily(2_000)])).await.unwrap();
+    let expires_at = Some(noon().plus(Duration::from_secs(1)));
+    ledger.hold(NewHold { expires_at, ..hold(4, 2, 3, 5) }).await.unwrap();
+    world.clock.advance(Duration::from_secs(1));
+    assert_eq!(ledger.expire_holds(10).await.unwrap(), 1);
+    ledger.post_all((100..164).map(|id| transfer(id, 1, 3, 1)).collect()).await.unwrap();
+    world
+}
+
+/// The same for holds, limits and the lists of entries.
+const HOLD_TAMPERINGS: &[(&str, &[i64])] = &[
+    ("delete from holds where sequence = 6", &[6, 7]),
+    ("delete from holds where sequence = 10", &[10, 11]),
+    (
+        "update holds set id = (select id from transactions where sequence = 16) where sequence = 6",
+        &[7],
+    ),
+    ("update holds set tolerance = 0, sequence = 99 where sequence = 14", &[14, 15, 99]),
+    ("update holds set created_at = created_at + 1 where sequence = 8", &[8]),
+    ("update holds set expires_at = expires_at + 1 where sequence = 14", &[14]),
+    ("update holds set expires_at = 5 where sequence = 6", &[6]),
+    ("delete from hold_legs where hold_sequence = 6 and leg_no = 1", &[4, 6]),
+    ("delete from hold_legs where hold_sequence = 8", &[8, 9]),
+    ("update hold_legs set amount = amount + 1 where hold_sequence = 10 and leg_no = 0", &[10]),
+    ("update hold_legs set amount = amount * 2 where hold_sequence = 6", &[2, 4]),
+    ("update hold_legs set amount = -amount where hold_sequence = 8", &[9]),
+    ("update hold_legs set amount = amount / 2 where hold_sequence = 8", &[9]),
+    ("update hold_legs set account_sequence = 1 where hold_sequence = 6 and leg_no = 1", &[4, 7]),
+    ("update hold_legs set account_sequence = 99 where hold_sequence = 10 and leg_no = 1", &[10]),
+    ("update hold_legs set hold_sequence = 77 where hold_sequence = 10", &[10, 77]),
+    ("insert into hold_legs values (6, 2, 2, 5)", &[6]),
+    ("insert into hold_legs values (77, 0, 2, 5)", &[77]),
+    ("delete from hold_states where hold_sequence = 6", &[6]),
+    ("insert into hold_states values (77, 'pending', 0, null, null)", &[77]),
+    ("update hold_states set captured = 14 where hold_sequence = 6", &[6]),
+    ("update hold_states set captured = 1 where hold_sequence = 10", &[10]),
+    ("update hold_states set status = 'captured', ended_by = 7 where hold_sequence = 6", &[2, 4]),
+    ("update hold_states set status = 'voided', ended_by = 11 where hold_sequence = 6", &[6]),
+    ("update hold_states set status = 'pending', ended_by = null where hold_sequence = 8", &[9]),
+    ("update hold_states set status = 'pending', ended_by = null where hold_sequence = 10", &[10]),
+    ("update hold_states set status = 'expired' where hold_sequence = 10", &[10]),
+    ("update hold_states set ended_by = 10 where hold_sequence = 10", &[10]),
+    ("update hold_states set expires_at = null where hold_sequence = 14", &[14]),
+    ("delete from hold_changes where sequence = 11", &[10, 11]),
+    ("update hold_changes set status = 'voided' where sequence = 15", &[14]),
+    ("update hold_changes set hold_sequence = 6 where sequence = 11", &[6, 10]),
+    ("update hold_changes set hold_sequence = 99 where sequence = 11", &[10, 11]),
+    ("update hold_changes set changed_at = 0 where sequence = 11", &[11]),
+    ("update hold_changes set sequence = 80 where sequence = 15", &[14, 15, 80]),
+    ("insert into hold_changes values (80, 6, 'voided', null, 0)", &[80]),
+    ("update transactions set captures = null where sequence = 9", &[8]),
+    ("update transactions set captures = id where sequence = 7", &[6, 7]),
+    (
+        "update transactions set captures = h.id from holds h \
+      where transactions.sequence = 20 and h.sequence = 6",
+        &[6, 20],
+    ),
+    (
+        "update transactions set captures = h.id from holds h \
+      where transactions.sequence = 7 and h.sequence = 8",
+        &[6, 7],
+    ),
+    // A hold is not captured before it is made.
+    (
+        "update transactions set captures = h.id from holds h \
+      where transactions.sequence = 7 and h.sequence = 10",
+        &[6, 7],
+    ),
+    ("delete from limit_changes where sequence = 13", &[2, 13]),
+    ("delete from limit_changes", &[2, 12]),
+    ("update limit_changes set limits = '{}' where sequence = 13", &[2]),
+    ("update limit_changes set account_sequence = 4 where sequence = 13", &[2, 4]),
+    ("update limit_changes set account_sequence = 99 where sequence = 13", &[2, 13]),
+    ("update limit_changes set changed_at = changed_at + 1 where sequence = 12", &[12]),
+    ("update limit_changes set sequence = 80 where sequence = 12", &[12, 80]),
+    ("update account_states set limits = null where account_sequence = 2", &[2]),
+    ("update account_states set limits = '{}' where account_sequence = 4", &[4]),
+    ("update account_states set last_entry = null where account_sequence = 2", &[2]),
+    ("update account_states set last_entry = last_entry + 1 where account_sequence = 4", &[4]),
+    ("update account_states set entry_count = entry_count + 1 where account_sequence = 1", &[1]),
+    ("update account_states set pending_debits = 24 where account_sequence = 2", &[2]),
+    ("update account_states set pending_credits = 0 where account_sequence = 4", &[4]),
+    ("delete from entry_marks where account_sequence = 1", &[1]),
+    ("update entry_marks set entry_key = entry_key + 1024 where account_sequence = 1", &[1]),
+    ("update entry_marks set account_sequence = 2 where account_sequence = 1", &[1, 2]),
+    ("insert into entry_marks values (4, 5120)", &[4]),
+    ("insert into entry_marks values (99, 5120)", &[99]),
+    ("update entries set previous = null where entry_key = 7 * 1024", &[7]),
+    ("update entries set previous = 1024 where entry_key = 3 * 1024", &[3]),
+    ("update entries set previous = previous - 1024 where entry_key = 79 * 1024", &[79]),
+    ("delete from journal_groups where last_sequence = 14", &[14]),
+    ("delete from journal_groups", &[1, 79]),
+    ("update journal_groups set recorded_at = recorded_at + 1 where last_sequence = 79", &[16, 79]),
+    ("update journal_groups set last_sequence = 20 where last_sequence = 79", &[21, 79]),
+    ("insert into journal_groups values (80, 0)", &[80]),
+    ("insert into journal_groups values (30, 0)", &[16, 30]),
+];
+
+async fn tampered_holds_limits_and_lists_are_found(database: TestDatabase) {
+    let world = held_world(&database).await;
+    world.verify_clean().await;
+    tampered(&database, world, HOLD_TAMPERINGS).await;
+}
+
 async fn every_kind_of_tampering_is_found_where_it_is(database: TestDatabase) {
     let world = small_world(&database).await;
     tampered(&database, world, TAMPERINGS).await;
@@ -173,43 +289,38 @@ async fn tampered_statuses_and_reversals_are_found(database: TestDatabase) {
     tampered(&database, world, LATER_TAMPERINGS).await;
 }
 
+/// Tables that triggers keep as they are.
+const APPEND_ONLY: &[&str] = &[
+    "accounts",
+    "account_changes",
+    "limit_changes",
+    "holds",
+    "hold_legs",
+    "hold_changes",
+    "transactions",
+    "transaction_metadata",
+    "entries",
+    "entry_marks",
+    "shifted_entries",
+    "journal_groups",
+];
+
+/// Tables whose rows change with the journal.
+const CHANGING: &[&str] =
+    &["account_states", "hold_states", "limit_usages", "shifted_days", "journal_head"];
+
 async fn tampered(database: &TestDatabase, world: World, tamperings: &[(&str, &[i64])]) {
-    let triggers: &[&str] = if database.postgres_url().is_some() {
-        &[
-            "alter table accounts disable trigger all",
-            "alter table account_changes disable trigger all",
-            "alter table transactions disable trigger all",
-            "alter table entries disable trigger all",
-        ]
-    } else {
-        &[
-            "drop trigger accounts_refuse_update",
-            "drop trigger accounts_refuse_delete",
-            "drop trigger account_changes_refuse_update",
-            "drop trigger account_changes_refuse_delete",
-            "drop trigger account_changes_refuse_replace",
-            "drop trigger transactions_refuse_update",
-            "drop trigger transactions_refuse_delete",
-            "drop trigger entries_refuse_update",
-            "drop trigger entries_refuse_delete",
-            // Not every version of the schema has these.
-            "drop trigger if exists accounts_refuse_replace",
-            "drop trigger if exists transactions_refuse_replace",
-            "drop trigger if exists entries_refuse_replace",
-        ]
-    };
-    let tables = [
-        "accounts",
-        "account_states",
-        "account_changes",
-        "transactions",
-        "entries",
-        "journal_head",
-    ];
-    for sql in triggers {
-        world.tamper(sql).await.unwrap();
+    for table in APPEND_ONLY {
+        if database.postgres_url().is_some() {
+            world.tamper(&format!("alter table {table} disable trigger all")).await.unwrap();
+        } else {
+            for kind in ["update", "delete"] {
+                world.tamper(&format!("drop trigger {table}_refuse_{kind}")).await.unwrap();
+            }
+        }
     }
-    for table in tables {
+    let tables: Vec<_> = APPEND_ONLY.iter().chain(CHANGING).copied().collect();
+    for table in &tables {
         world.tamper(&format!("create table kept_{table} as select * from {table}")).await.unwrap();
     }
     for (sql, expected) in tamperings {
@@ -219,7 +330,7 @@ async fn tampered(database: &TestDatabase, world: World, tamperings: &[(&str, &[
             assert!(names(&report.findings, *sequence), "{sql}: {:?}", report.findings);
         }
         assert_eq!(report.findings_total, report.findings.len() as u64);
-        for table in tables {
+        for table in &tables {
             let restore =
                 format!("delete from {table}; insert into {table} select * from kept_{table}");
             world.tamper(&restore).await.unwrap();

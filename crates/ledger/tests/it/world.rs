@@ -3,8 +3,10 @@
 use kernel::{Clock, Currency, ManualClock, Money, Timestamp};
 use ledger::{EngineConfig, Ledger, MIGRATIONS};
 use ledger_api::{
-    Account, AccountId, AccountStatus, Constraint, Ledger as _, LedgerError, Leg, NewAccount,
-    NewReversal, NewTransaction, Recorded, Refusal, Side, StatusChange, Transaction, TransactionId,
+    Account, AccountId, AccountStatus, Constraint, Direction, HoldId, HoldRelease, Ledger as _,
+    LedgerError, Leg, Limit, LimitChange, Limits, NewAccount, NewCapture, NewHold, NewReversal,
+    NewTransaction, Period, Recorded, Refusal, ReleaseCause, Side, StatusChange, Transaction,
+    TransactionId,
 };
 use ports::SystemIds;
 use std::collections::BTreeMap;
@@ -72,7 +74,15 @@ impl World {
     /// How many rows there are in each table of the journal, and where it ends.
     pub(crate) async fn rows(&self) -> Vec<i64> {
         let mut rows = vec![self.number("select last_sequence from journal_head").await];
-        for table in ["accounts", "account_changes", "transactions", "entries"] {
+        for table in [
+            "accounts",
+            "account_changes",
+            "limit_changes",
+            "holds",
+            "hold_changes",
+            "transactions",
+            "entries",
+        ] {
             rows.push(self.number(&format!("select count(*) from {table}")).await);
         }
         rows
@@ -191,6 +201,48 @@ pub(crate) fn reversal(id: u128, original: u128, minor_units: Option<i64>) -> Ne
 
 pub(crate) fn change(account: u128, to: AccountStatus, reason: &str) -> StatusChange {
     StatusChange { account: account_id(account), to, reason: reason.into() }
+}
+
+pub(crate) fn hold_id(number: u128) -> HoldId {
+    HoldId(Uuid::from_u128(number))
+}
+
+/// Dirhams set aside on one account for another.
+pub(crate) fn hold(id: u128, from: u128, to: u128, amount: i64) -> NewHold {
+    NewHold {
+        id: hold_id(id),
+        kind: "card".into(),
+        description: None,
+        reference: None,
+        metadata: BTreeMap::new(),
+        legs: transfer(id, from, to, amount).legs,
+        expires_at: None,
+        tolerance: 0,
+    }
+}
+
+pub(crate) fn capture(id: u128, hold: u128, minor_units: Option<i64>) -> NewCapture {
+    NewCapture { id: transaction_id(id), hold: hold_id(hold), minor_units, is_final: false }
+}
+
+pub(crate) fn voided(hold: u128) -> HoldRelease {
+    HoldRelease { hold: hold_id(hold), cause: ReleaseCause::Voided(Some("cancelled".into())) }
+}
+
+/// So much may leave an account in a day, in UTC.
+pub(crate) fn daily(minor_units: i64) -> Limit {
+    Limit {
+        direction: Direction::Outgoing,
+        kind: None,
+        period: Period::Day,
+        minor_units: Some(minor_units),
+        count: None,
+    }
+}
+
+pub(crate) fn limits(account: u128, limits: &[Limit]) -> LimitChange {
+    let limits = Limits { limits: limits.to_vec(), ..Limits::default() };
+    LimitChange { account: account_id(account), limits }
 }
 
 #[track_caller]

@@ -119,18 +119,17 @@ impl WorkingSet {
     pub(super) fn set_limits(&mut self, change: &LimitChange) -> Result<LimitsInUse, Refusal> {
         check_limits(&change.limits)?;
         let (account, now) = (change.account, self.recorded_at);
-        let state = self.accounts.get_mut(&account).ok_or(Refusal::AccountUnknown { account })?;
+        let state = self.accounts.get(&account).ok_or(Refusal::AccountUnknown { account })?;
         if let Some(limited) = &state.limited
             && limited.limits == change.limits
         {
             return Ok(limited.in_use(now));
         }
-        let before = state.limited.clone();
-        let limited = LimitedAccount::changed(before.as_deref(), &change.limits, now);
-        let in_use = limited.in_use(now);
-        state.limited = Some(Box::new(limited));
-        let account_sequence = state.sequence;
+        let (before, account_sequence) = (state.limited.clone(), state.sequence);
         let sequence = self.next_sequence();
+        let limited = LimitedAccount::changed(before.as_deref(), &change.limits, now, sequence);
+        let in_use = limited.in_use(now);
+        self.with_account(account, |state| state.limited = Some(Box::new(limited)));
         let limits = change.limits.clone();
         self.new_limit_changes.push(NewLimitChange {
             sequence,

@@ -132,8 +132,7 @@ impl WorkingSet {
                 }
             })
             .collect();
-        let counted =
-            Counted::SinceHold { kind: &hold.kind, at: hold.created_at, is_unused: false };
+        let counted = Counted::SinceHold { hold: &hold, is_unused: false };
         let after = self.check_movements(&legs, &movements, counted)?;
         let posting = Posting {
             id: new.id,
@@ -177,11 +176,7 @@ impl WorkingSet {
         });
         // Whatever the accounts' status or limits are: what was set aside can always be released.
         let after = self.balances_after(&movements)?;
-        let counted = Counted::SinceHold {
-            kind: &hold.kind,
-            at: hold.created_at,
-            is_unused: hold.captured == 0,
-        };
+        let counted = Counted::SinceHold { hold: &hold, is_unused: hold.captured == 0 };
         self.count(&movements, counted)?;
         self.stand_at(hold.accounts(), &after);
         let sequence = self.next_sequence();

@@ -2,7 +2,7 @@
 
 use kernel::{TimeZone, Timestamp};
 use ledger_api::{
-    AccountId, Direction, Limit, LimitUsage, Limits, LimitsInUse, Measure, Period, Refusal,
+    AccountId, Direction, Hold, Limit, LimitUsage, Limits, LimitsInUse, Measure, Period, Refusal,
 };
 use std::ops::Range;
 
@@ -10,7 +10,7 @@ use std::ops::Range;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct LimitedAccount {
     pub(crate) limits: Limits,
-    /// One for each limit of a day or a month that was used, and perhaps some for earlier limits.
+    /// One for each limit of a day or a month, and perhaps some for earlier limits.
     pub(crate) usages: Vec<Usage>,
 }
 
@@ -23,6 +23,9 @@ pub(crate) struct Usage {
     pub(crate) period_start: Timestamp,
     pub(crate) minor_units: i64,
     pub(crate) uses: i64,
+    /// The journal's number of the change of limits from which it counts: what was held before was not
+    /// counted, and is not given back.
+    pub(crate) counts_from: i64,
     /// Whether this group changed it.
     pub(crate) changed: bool,
 }
@@ -42,11 +45,20 @@ pub(super) struct Use<'a> {
 }
 
 impl LimitedAccount {
-    /// The account with other limits. What was used in the present periods stays used, also
-    /// when they begin at another instant in the new time zone.
-    pub(super) fn changed(before: Option<&Self>, limits: &Limits, now: Timestamp) -> Self {
+    /// The account with other limits by the change with this number. What was used in the present periods
+    /// stays used, also when they begin at another instant in the new time zone.
+    pub(super) fn changed(
+        before: Option<&Self>,
+        limits: &Limits,
+        now: Timestamp,
+        sequence: i64,
+    ) -> Self {
         let mut usages = Vec::new();
+        let mut kept: &[Limit] = &[];
         if let Some(before) = before {
+            if before.limits.time_zone == limits.time_zone {
+                kept = &before.limits.limits;
+            }
             usages.clone_from(&before.usages);
             for usage in &mut usages {
                 let was = bounds(&before.limits.time_zone, usage.period, now);
@@ -60,7 +72,30 @@ impl LimitedAccount {
                 }
             }
         }
-        Self { limits: limits.clone(), usages }
+        let mut changed = Self { limits: limits.clone(), usages };
+        for limit in &limits.limits {
+            let Some(bounds) = bounds(&limits.time_zone, limit.period, now) else { continue };
+            if !kept.iter().any(|one| one.is_about_the_same_as(limit)) {
+                let usage = changed.usage_from(limit, bounds.start);
+                usage.counts_from = sequence;
+                usage.changed = true;
+            }
+        }
+        changed
+    }
+
+    /// The usage of a limit in the period that begins then, none if it was used in another.
+    fn usage_from(&mut self, limit: &Limit, period_start: Timestamp) -> &mut Usage {
+        let at = self.usages.iter().position(|usage| usage.is_of(limit)).unwrap_or_else(|| {
+            self.usages.push(Usage::none(limit, period_start));
+            self.usages.len().saturating_sub(1)
+        });
+        let usage = &mut self.usages[at];
+        if usage.period_start != period_start {
+            let counts_from = usage.counts_from;
+            *usage = Usage { counts_from, ..Usage::none(limit, period_start) };
+        }
+        usage
     }
 
     /// Refused if a limit would be exceeded.
@@ -101,10 +136,10 @@ impl LimitedAccount {
         });
     }
 
-    /// Gives back what was counted at `since`, as far as the period is still the same.
-    pub(super) fn give_back(&mut self, old: Use<'_>, since: Timestamp, now: Timestamp) {
+    /// Gives back what was counted for a hold, as far as it was and the period is still the same.
+    pub(super) fn give_back(&mut self, old: Use<'_>, hold: &Hold, now: Timestamp) {
         self.each_counter(&old, now, |usage, bounds| {
-            if bounds.contains(&since) {
+            if bounds.contains(&hold.created_at) && usage.counts_from < hold.sequence {
                 usage.minor_units = usage.minor_units.saturating_sub(old.minor_units).max(0);
                 usage.uses = usage.uses.saturating_sub(old.uses).max(0);
             }
@@ -117,16 +152,11 @@ impl LimitedAccount {
         now: Timestamp,
         mut change: impl FnMut(&mut Usage, &Range<Timestamp>),
     ) {
-        for limit in self.limits.limits.iter().filter(|limit| limit.is_for(new)) {
-            let Some(bounds) = bounds(&self.limits.time_zone, limit.period, now) else { continue };
-            let at = self.usages.iter().position(|usage| usage.is_of(limit)).unwrap_or_else(|| {
-                self.usages.push(Usage::none(limit, bounds.start));
-                self.usages.len().saturating_sub(1)
-            });
-            let usage = &mut self.usages[at];
-            if usage.period_start != bounds.start {
-                *usage = Usage::none(limit, bounds.start);
-            }
+        let zone = self.limits.time_zone.clone();
+        let limits = self.limits.limits.clone();
+        for limit in limits.iter().filter(|limit| limit.is_for(new)) {
+            let Some(bounds) = bounds(&zone, limit.period, now) else { continue };
+            let usage = self.usage_from(limit, bounds.start);
             change(usage, &bounds);
             usage.changed = true;
         }
@@ -163,6 +193,7 @@ impl Usage {
             period_start,
             minor_units: 0,
             uses: 0,
+            counts_from: 0,
             changed: false,
         }
     }

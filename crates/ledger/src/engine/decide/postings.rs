@@ -5,8 +5,8 @@ use super::limits::Use;
 use super::{AccountState, NewEntry, NewShift, Standing, Undo, WorkingSet};
 use kernel::{Money, Timestamp};
 use ledger_api::{
-    AccountId, AccountStatus, Balances, DESCRIPTION_CHARS_MAX, Direction, EntryKey, HoldId, Leg,
-    NewReversal, NewTransaction, REVERSAL_KIND, Recorded, Refusal, Side, Transaction,
+    AccountId, AccountStatus, Balances, DESCRIPTION_CHARS_MAX, Direction, EntryKey, Hold, HoldId,
+    Leg, NewReversal, NewTransaction, REVERSAL_KIND, Recorded, Refusal, Side, Transaction,
     TransactionId,
 };
 use std::collections::BTreeMap;
@@ -44,8 +44,8 @@ pub(super) struct Movement {
 pub(super) enum Counted<'a> {
     /// A new movement of this kind.
     Anew(&'a str),
-    /// The rest of what was counted at the instant of a hold: more of it, or some of it back.
-    SinceHold { kind: &'a str, at: Timestamp, is_unused: bool },
+    /// The rest of what was counted when the hold was made: more of it, or some of it back.
+    SinceHold { hold: &'a Hold, is_unused: bool },
     /// Nothing does.
     Not,
 }
@@ -266,7 +266,8 @@ impl WorkingSet {
         counted: Counted<'_>,
     ) -> Result<(), Refusal> {
         let kind = match counted {
-            Counted::Anew(kind) | Counted::SinceHold { kind, .. } => kind,
+            Counted::Anew(kind) => kind,
+            Counted::SinceHold { hold, .. } => &hold.kind,
             Counted::Not => return Ok(()),
         };
         let now = self.recorded_at;
@@ -298,8 +299,8 @@ impl WorkingSet {
                 uses: i64::from(anew),
             };
             match counted {
-                Counted::SinceHold { at, is_unused, .. } if !is_more => {
-                    uses.push((Use { uses: i64::from(is_unused), ..new }, Some(at)));
+                Counted::SinceHold { hold, is_unused } if !is_more => {
+                    uses.push((Use { uses: i64::from(is_unused), ..new }, Some(hold)));
                 }
                 _ if size != 0 => {
                     limited.check(new, now)?;
@@ -313,7 +314,7 @@ impl WorkingSet {
             let before = self.undo.is_some().then(|| state.limited.clone());
             if let Some(limited) = &mut state.limited {
                 match since {
-                    Some(at) => limited.give_back(one, at, now),
+                    Some(hold) => limited.give_back(one, hold, now),
                     None => limited.count(one, now),
                 }
             }

@@ -123,11 +123,11 @@ async fn load_usages(
     limited: &mut HashMap<i64, (AccountId, LimitedAccount)>,
 ) -> Result<(), Error> {
     let accounts: Vec<i64> = limited.keys().copied().collect();
-    let sql = "select account_sequence, counter, period_start, minor_units, uses \
-               from limit_usages where account_sequence = any($1)";
+    let sql = "select account_sequence, counter, period_start, minor_units, uses, \
+               counts_from from limit_usages where account_sequence = any($1)";
     for row in sqlx::query(sql).bind(accounts).fetch_all(tx).await? {
         let account: i64 = row.try_get(0)?;
-        let used = (row.try_get(2)?, row.try_get(3)?, row.try_get(4)?);
+        let used = (row.try_get(2)?, row.try_get(3)?, row.try_get(4)?, row.try_get(5)?);
         let usage: Usage = usage_from(row.try_get(1)?, used, account)?;
         if let Some((_, limits)) = limited.get_mut(&account) {
             limits.usages.push(usage);

@@ -242,9 +242,9 @@ async fn write_transactions(tx: &mut PgConnection, set: &WorkingSet) -> Result<(
 async fn write_metadata(tx: &mut PgConnection, set: &WorkingSet) -> Result<(), Error> {
     let (mut names, mut values, mut sequences) = (Vec::new(), Vec::new(), Vec::new());
     for transaction in &set.new_transactions {
-        for (name, value) in &transaction.metadata {
-            names.push(name.as_str());
-            values.push(value.as_str());
+        for (name, value) in encode::searchable(&transaction.metadata) {
+            names.push(name);
+            values.push(value);
             sequences.push(transaction.sequence);
         }
     }
@@ -364,17 +364,20 @@ async fn write_usages(tx: &mut PgConnection, set: &WorkingSet) -> Result<(), Err
         return Ok(());
     }
     sqlx::query(
-        "insert into limit_usages (account_sequence, counter, period_start, minor_units, uses) \
-         select * from unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[]) \
+        "insert into limit_usages \
+         (account_sequence, counter, period_start, minor_units, uses, counts_from) \
+         select * from unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], \
+                              $6::bigint[]) \
          on conflict (account_sequence, counter) do update set \
          period_start = excluded.period_start, minor_units = excluded.minor_units, \
-         uses = excluded.uses",
+         uses = excluded.uses, counts_from = excluded.counts_from",
     )
     .bind(changed.iter().map(|(account, _)| *account).collect::<Vec<_>>())
     .bind(changed.iter().map(|(_, used)| counter_text(used)).collect::<Vec<_>>())
     .bind(changed.iter().map(|(_, used)| used.period_start.as_micros()).collect::<Vec<_>>())
     .bind(changed.iter().map(|(_, used)| used.minor_units).collect::<Vec<_>>())
     .bind(changed.iter().map(|(_, used)| used.uses).collect::<Vec<_>>())
+    .bind(changed.iter().map(|(_, used)| used.counts_from).collect::<Vec<_>>())
     .execute(tx)
     .await?;
     Ok(())

@@ -103,13 +103,13 @@ fn load_limits(
     text: &str,
     account_sequence: i64,
 ) -> Result<Box<LimitedAccount>, Error> {
-    let sql = "select counter, period_start, minor_units, uses from limit_usages \
+    let sql = "select counter, period_start, minor_units, uses, counts_from from limit_usages \
                where account_sequence = ?1";
     let mut statement = tx.prepare_cached(sql)?;
     let mut rows = statement.query([account_sequence])?;
     let mut usages: Vec<Usage> = Vec::new();
     while let Some(row) = rows.next()? {
-        let used = (row.get(1)?, row.get(2)?, row.get(3)?);
+        let used = (row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?);
         usages.push(usage_from(&row.get::<_, String>(0)?, used, account_sequence)?);
     }
     Ok(Box::new(LimitedAccount { limits: limits_from(text, account_sequence)?, usages }))

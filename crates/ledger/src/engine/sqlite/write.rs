@@ -165,7 +165,7 @@ fn write_transactions(tx: &Connection, set: &WorkingSet) -> Result<(), Error> {
             new.reverses.map(|original| original.0),
             new.captures.map(|hold| hold.0),
         ])?;
-        for (name, value) in &new.metadata {
+        for (name, value) in encode::searchable(&new.metadata) {
             metadata.execute(params![name, value, new.sequence])?;
         }
     }
@@ -231,9 +231,10 @@ fn write_standings(tx: &Connection, set: &WorkingSet) -> Result<(), Error> {
 
 fn write_usages(tx: &Connection, set: &WorkingSet) -> Result<(), Error> {
     let mut usage = tx.prepare_cached(
-        "insert into limit_usages (account_sequence, counter, period_start, minor_units, uses) \
-         values (?1, ?2, ?3, ?4, ?5) on conflict (account_sequence, counter) do update set \
-         period_start = ?3, minor_units = ?4, uses = ?5",
+        "insert into limit_usages \
+         (account_sequence, counter, period_start, minor_units, uses, counts_from) \
+         values (?1, ?2, ?3, ?4, ?5, ?6) on conflict (account_sequence, counter) do update set \
+         period_start = ?3, minor_units = ?4, uses = ?5, counts_from = ?6",
     )?;
     for (account_sequence, used) in set.changed_usages() {
         usage.execute(params![
@@ -242,6 +243,7 @@ fn write_usages(tx: &Connection, set: &WorkingSet) -> Result<(), Error> {
             used.period_start.as_micros(),
             used.minor_units,
             used.uses,
+            used.counts_from,
         ])?;
     }
     Ok(())

@@ -11,14 +11,16 @@ type Posted = Recorded<Transaction>;
 
 fn post_all(set: &mut WorkingSet, batch: &[NewTransaction]) -> Result<Vec<Posted>, Refusal> {
     match set.decide(&Command::PostAll(batch.to_vec()))? {
-        Outcome::PostedAll(posted) => Ok(posted),
+        Outcome::PostedAll(posted) => Ok(posted.into_iter().map(unshared).collect()),
         other => panic!("{other:?}"),
     }
 }
 
 fn post_each(set: &mut WorkingSet, batch: &[NewTransaction]) -> Vec<Result<Posted, Refusal>> {
-    match set.decide(&Command::PostEach(batch.to_vec())) {
-        Ok(Outcome::PostedEach(outcomes)) => outcomes,
+    match set.decide(&each(batch)) {
+        Ok(Outcome::PostedEach(outcomes)) => {
+            outcomes.into_iter().map(|one| one.map(unshared)).collect()
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -32,6 +34,11 @@ fn dry_run(set: &mut WorkingSet, command: Command) -> Result<Outcome, Refusal> {
     assert_eq!(all_of(set), before, "a dry run left something");
     assert_eq!(set.is_changed(), changed);
     outcome
+}
+
+/// A batch in which none is linked to another.
+fn each(batch: &[NewTransaction]) -> Command {
+    Command::PostEach(batch.iter().map(|one| vec![one.clone()]).collect())
 }
 
 fn in_batch(index: usize, refusal: Result<(), Refusal>) -> Refusal {
@@ -68,7 +75,7 @@ fn a_batch_is_posted_in_order_and_each_sees_the_ones_before() {
     );
     assert_eq!(set.head.last_sequence, 23);
     assert_eq!((set.new_transactions.len(), set.new_entries.len()), (3, 6));
-    assert_eq!(set.accounts[&account(RICH)].balances.posted(Side::Credit), 150);
+    assert_eq!(set.accounts[&account(RICH)].standing.balances.posted(Side::Credit), 150);
     // One after another and together are the same.
     let mut alone = world();
     for new in &batch {
@@ -203,9 +210,9 @@ fn a_batch_uses_accounts_that_its_group_opened_before_and_not_after() {
     refused.push(transaction(4, &[dr(50, 1), cr(RICH, 1)]));
     assert_eq!(post_all(&mut set, &refused), Err(in_batch(3, insufficient(50, 0, 1))));
     assert_eq!(all_of(&set), before);
-    assert_eq!(set.changed_accounts().count(), 0);
+    assert_eq!(set.changed_accounts().len(), 0);
     assert_eq!(post_all(&mut set, &batch).unwrap().len(), 3);
-    assert!(set.accounts[&account(50)].changed);
+    assert!(set.accounts[&account(50)].standing.changed);
 }
 
 #[test]
@@ -281,7 +288,7 @@ fn a_dry_run_tells_what_would_come_of_it_and_does_nothing() {
         Command::Post(transaction(11, &[dr(RICH, 1_000), cr(POOR, 1_000)])),
         Command::PostAll(batch.clone()),
         Command::PostAll(too_much.clone()),
-        Command::PostEach(too_much),
+        each(&too_much),
         Command::ChangeStatus(frozen(RICH)),
         Command::ChangeStatus(frozen(50)),
         Command::ChangeStatus(frozen(CASH)),
@@ -340,7 +347,7 @@ fn a_group_has_room_for_so_many_transactions() {
     let single = || Command::Post(transaction(1, &[]));
     let many = |count| Command::PostAll(vec![transaction(1, &[]); count]);
     let tried = |command| Command::DryRun(Box::new(command));
-    let each = |count| Command::PostEach(vec![transaction(1, &[]); count]);
+    let each = || Command::PostEach(vec![vec![transaction(1, &[]); 2], vec![transaction(1, &[])]]);
     for (commands, expected) in [
         (vec![], vec![]),
         (vec![single(); 4], vec![4]),
@@ -350,7 +357,7 @@ fn a_group_has_room_for_so_many_transactions() {
         (vec![many(2), many(3), single(), single()], vec![1, 2, 1]),
         (vec![single(), many(9), single(), single()], vec![1, 1, 2]),
         (vec![many(0); 5], vec![4, 1]),
-        (vec![tried(many(4)), each(3), Command::OpenAccount(new_account(50)), single()], {
+        (vec![tried(many(4)), each(), Command::OpenAccount(new_account(50)), single()], {
             vec![1, 2, 1]
         }),
     ] {

@@ -47,7 +47,7 @@ fn the_same_content_is_a_replay_and_any_other_is_refused() {
         assert_eq!(post(&mut set, &other), Err(Refusal::IdReused), "{what}");
     }
     assert_eq!(set.new_transactions.len(), 1);
-    assert_eq!(set.accounts[&account(RICH)].balances.posted(Side::Credit), 90);
+    assert_eq!(set.accounts[&account(RICH)].standing.balances.posted(Side::Credit), 90);
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn without_a_value_date_it_is_the_instant_of_recording_also_in_a_replay() {
     assert_eq!(first.effective_at, first.recorded_at);
     // Later, in another group.
     let mut later = WorkingSet::new(set.head, noon().plus(Duration::from_secs(60)));
-    later.existing_transactions.insert(first.id, first.clone());
+    later.existing_transactions.insert(first.id, Arc::new(first.clone()));
     assert_eq!(post(&mut later, &new), Ok(Recorded { record: first, replayed: true }));
     assert!(!later.is_changed());
 }
@@ -207,7 +207,7 @@ fn a_refused_command_in_a_group_changes_nothing_for_the_next() {
     let expected =
         [Ok((21, false)), Err(refused), Ok((22, false)), Ok((21, true)), Ok((23, false))];
     assert_eq!(decided, expected);
-    let written: Vec<_> = set.transactions_to_write().map(|one| one.sequence).collect();
+    let written: Vec<_> = set.new_transactions.iter().map(|one| one.sequence).collect();
     assert_eq!(written, [21, 22, 23]);
     assert_eq!(set.head.last_sequence, 23);
 }
@@ -247,7 +247,7 @@ fn a_group_of_nothing_but_replays_and_refusals_writes_nothing() {
     let new = transaction(1, &[dr(RICH, 1), cr(POOR, 1)]);
     let posted = post(&mut set, &new).unwrap().record;
     let mut next = world();
-    next.existing_transactions.insert(posted.id, posted);
+    next.existing_transactions.insert(posted.id, Arc::new(posted));
     assert!(post(&mut next, &new).unwrap().replayed);
     assert!(post(&mut next, &transaction(2, &[dr(POOR, 1), cr(RICH, 1)])).is_err());
     assert!(!next.is_changed());

@@ -1,22 +1,27 @@
 //! Random commands in random groups: what must hold for all of them.
 #![expect(clippy::arithmetic_side_effects, reason = "an overflow fails the test")]
 
+use super::commands::{any_commands, any_transaction, busy_commands};
 use super::*;
-use crate::engine::decide::{NewChange, NewEntry};
-use ledger_api::{NewReversal, StatusChange};
+use crate::engine::ENTRIES_PER_MARK;
+use crate::engine::IdMap;
+use crate::engine::decide::{HoldState, NewChange, NewHoldChange, NewLimitChange, Usage};
+use ledger_api::{Direction, Hold, HoldId, HoldStatus, Period};
 use proptest::prelude::*;
-use std::collections::HashMap;
 
 /// A store in memory: what the writers of the engine do, without SQL.
 #[derive(Default)]
 struct Memory {
     head: Option<Head>,
-    states: HashMap<AccountId, AccountState>,
-    accounts: HashMap<AccountId, Account>,
-    transactions: HashMap<TransactionId, Transaction>,
+    states: IdMap<AccountId, AccountState>,
+    accounts: IdMap<AccountId, Account>,
+    transactions: IdMap<TransactionId, Arc<Transaction>>,
     /// In the order of the journal.
     entries: Vec<NewEntry>,
     changes: Vec<NewChange>,
+    limit_changes: Vec<NewLimitChange>,
+    holds: IdMap<HoldId, Hold>,
+    hold_changes: Vec<NewHoldChange>,
 }
 
 type Decided = Result<Outcome, Refusal>;
@@ -40,6 +45,10 @@ impl Memory {
         set.accounts = self.states.clone();
         set.existing_accounts = self.accounts.clone();
         set.existing_transactions = self.transactions.clone();
+        for (id, hold) in &self.holds {
+            let state = HoldState { hold: hold.clone(), is_new: false, changed: false };
+            set.holds.insert(*id, state);
+        }
         for (original, transaction) in self.reversals() {
             *set.reversed.entry(original).or_default() += whole(transaction);
         }
@@ -48,33 +57,56 @@ impl Memory {
 
     fn write(&mut self, set: &WorkingSet) {
         self.head = Some(set.head);
-        for new in set.transactions_to_write() {
+        for new in &set.new_transactions {
             self.transactions.insert(new.id, new.clone());
         }
         self.entries.extend(&set.new_entries);
         self.changes.extend(set.new_changes.iter().cloned());
+        self.limit_changes.extend(set.new_limit_changes.iter().cloned());
+        self.hold_changes.extend(set.new_hold_changes.iter().cloned());
+        for hold in set.holds_to_add().chain(set.changed_holds()) {
+            self.holds.insert(hold.id, hold.clone());
+        }
         for (_, new) in &set.new_accounts {
             self.accounts.insert(new.id, new.clone());
         }
         for (id, state) in &set.accounts {
-            let state = AccountState { changed: false, ..state.clone() };
+            self.check_written(id, state);
+            let state = state.clone().settled();
             // As a read of both tables would join them.
             if let Some(account) = self.accounts.get_mut(id) {
-                account.balances = state.balances;
+                account.balances = state.standing.balances;
                 account.status = state.status;
             }
             self.states.insert(*id, state);
         }
     }
 
+    /// What is not marked as changed is as it was: it would not be written.
+    fn check_written(&self, id: &AccountId, state: &AccountState) {
+        let usages = |state: &AccountState| -> Vec<Usage> {
+            state.limited.iter().flat_map(|limited| limited.usages.clone()).collect()
+        };
+        let before = self.states.get(id);
+        let known = before.map(usages).unwrap_or_default();
+        assert!(usages(state).iter().all(|one| one.changed || known.contains(one)), "{state:?}");
+        let standing = before.map(|before| before.standing).unwrap_or_default();
+        assert!(state.standing.changed || state.standing == standing, "{state:?}");
+    }
+
     fn reversals(&self) -> impl Iterator<Item = (TransactionId, &Transaction)> {
-        self.transactions.values().filter_map(|one| Some((one.reverses?, one)))
+        self.transactions.values().filter_map(|one| Some((one.reverses?, one.as_ref())))
     }
 
     /// Everything that the ledger promises.
     fn check(&self) {
         let last = self.head.map_or(0, |head| head.last_sequence);
-        let records = self.accounts.len() + self.changes.len() + self.transactions.len();
+        let records = self.accounts.len()
+            + self.changes.len()
+            + self.limit_changes.len()
+            + self.holds.len()
+            + self.hold_changes.len()
+            + self.transactions.len();
         assert_eq!(usize::try_from(last), Ok(records), "the sequence has gaps");
         for transaction in self.transactions.values() {
             let mut sums: BTreeMap<Currency, i128> = BTreeMap::new();
@@ -88,22 +120,42 @@ impl Memory {
         self.check_balances();
         self.check_statuses();
         self.check_reversals();
+        self.check_holds();
+        self.check_limits();
     }
 
+    /// The counters are the sums of the entries and of what is left of pending holds.
     fn check_balances(&self) {
-        let mut folded: HashMap<i64, Balances> = HashMap::new();
+        let mut folded: IdMap<i64, Standing> = IdMap::default();
         for entry in &self.entries {
-            let balances = folded.entry(entry.account_sequence).or_default();
+            let standing = folded.entry(entry.account_sequence).or_default();
+            let balances = &mut standing.balances;
             match entry.amount > 0 {
                 true => balances.posted_debits += entry.amount,
                 false => balances.posted_credits -= entry.amount,
             }
             let side = self.state(entry.account_sequence).normal_side;
             assert_eq!(balances.posted(side), entry.balance_after);
+            assert_eq!(standing.last_entry, entry.previous);
+            standing.last_entry = Some(entry.entry_key);
+            standing.entry_count += 1;
+            assert_eq!(entry.is_mark, standing.entry_count % ENTRIES_PER_MARK == 0);
+        }
+        for hold in self.holds.values().filter(|hold| hold.status == HoldStatus::Pending) {
+            for leg in &hold.legs {
+                let whole = hold.captured == 0;
+                let left = if whole { leg.amount.minor_units() } else { hold.remaining() };
+                let account = self.states[&leg.account_id].sequence;
+                let balances = &mut folded.entry(account).or_default().balances;
+                match leg.direction {
+                    Side::Debit => balances.pending_debits += left,
+                    Side::Credit => balances.pending_credits += left,
+                }
+            }
         }
         for state in self.states.values() {
-            assert_eq!(folded.remove(&state.sequence).unwrap_or_default(), state.balances);
-            let available = state.balances.available(state.normal_side);
+            assert_eq!(folded.remove(&state.sequence).unwrap_or_default(), state.standing);
+            let available = state.standing.balances.available(state.normal_side);
             assert!(state.lowest_available.is_none_or(|lowest| available >= lowest), "{state:?}");
         }
         assert!(folded.is_empty(), "entries on no account");
@@ -118,21 +170,21 @@ impl Memory {
         };
         for state in self.states.values() {
             assert_eq!(before(state.sequence, i64::MAX), state.status);
-            assert!(state.status != AccountStatus::Closed || state.balances.is_empty());
+            assert!(state.status != AccountStatus::Closed || state.standing.balances.is_empty());
         }
         for change in &self.changes {
             let from = before(change.account_sequence, change.sequence);
             assert!(from != change.status && from != AccountStatus::Closed, "{change:?}");
         }
         for entry in &self.entries {
-            let status = before(entry.account_sequence, entry.transaction_sequence);
+            let status = before(entry.account_sequence, transaction_of(entry));
             assert_eq!(status, AccountStatus::Open, "{entry:?}");
         }
     }
 
     /// Reversals of a transaction together are never more than it was, and they mirror its legs.
     fn check_reversals(&self) {
-        let mut taken: HashMap<TransactionId, i64> = HashMap::new();
+        let mut taken: IdMap<TransactionId, i64> = IdMap::default();
         for (original, reversal) in self.reversals() {
             let original = &self.transactions[&original];
             assert_eq!(original.reverses, None);
@@ -149,9 +201,100 @@ impl Memory {
         }
     }
 
+    /// A hold stands where its captures and its end put it, and they take no more than it allows.
+    fn check_holds(&self) {
+        for hold in self.holds.values() {
+            let mut captures: Vec<_> =
+                self.transactions.values().filter(|one| one.captures == Some(hold.id)).collect();
+            captures.sort_unstable_by_key(|one| one.sequence);
+            let captured: i64 = captures.iter().map(|one| whole(one)).sum();
+            assert_eq!(captured, hold.captured);
+            assert!(captured - hold.amount() <= hold.tolerance, "{hold:?}");
+            let sides = |legs: &[Leg]| -> Vec<_> {
+                legs.iter().map(|leg| (leg.account_id, leg.direction)).collect()
+            };
+            for capture in &captures {
+                assert!(capture.sequence > hold.sequence && capture.kind == hold.kind);
+                assert_eq!(sides(&capture.legs), sides(&hold.legs));
+            }
+            let ends: Vec<_> =
+                self.hold_changes.iter().filter(|end| end.hold_sequence == hold.sequence).collect();
+            let (status, ended_by) = match (ends.as_slice(), captures.last()) {
+                ([end], _) => (end.status, Some(end.sequence)),
+                ([], Some(last)) if hold.status == HoldStatus::Captured => {
+                    (HoldStatus::Captured, Some(last.sequence))
+                }
+                ([], _) => (HoldStatus::Pending, None),
+                other => panic!("{other:?}"),
+            };
+            assert_eq!((hold.status, hold.ended_by), (status, ended_by));
+            let is_over = captures.last().is_some_and(|last| hold.ended_by < Some(last.sequence));
+            assert!(hold.status == HoldStatus::Pending || !is_over, "captured after its end");
+            assert!(hold.status != HoldStatus::Pending || captured < hold.amount());
+        }
+    }
+
+    /// What is used of the limits that an account was given once is what went through it since, and no more
+    /// than they allow.
+    fn check_limits(&self) {
+        for (id, state) in &self.states {
+            let changes = self.limit_changes.iter();
+            let mut changes = changes.filter(|one| one.account_sequence == state.sequence);
+            let Some(limited) = &state.limited else {
+                assert!(changes.next().is_none());
+                continue;
+            };
+            let (Some(first), None) = (changes.next(), changes.next()) else { continue };
+            for used in limited.in_use(noon()).limits {
+                let (limit, since) = (&used.limit, first.sequence);
+                let (mut minor_units, mut uses) = (0, 0);
+                let mut count = |kind: &str, net: i64, use_count: i64| {
+                    let is_out = limit.direction == Direction::Outgoing;
+                    let of_kind = limit.kind.as_deref().is_none_or(|one| one == kind);
+                    if of_kind && net != 0 && (net < 0) == is_out {
+                        minor_units += net.abs();
+                        uses += use_count;
+                    }
+                };
+                for one in self.transactions.values().filter(|one| one.sequence > since) {
+                    if one.reverses.is_none() && one.captures.is_none() {
+                        count(&one.kind, net(&one.legs, *id, state.normal_side), 1);
+                    }
+                }
+                for hold in self.holds.values() {
+                    let beyond = (hold.captured - hold.amount()).max(0);
+                    let taken = hold.captured + hold.remaining() - beyond;
+                    let unit = net(&hold.legs, *id, state.normal_side).signum();
+                    let of_legs = |taken: i64| match hold.legs.len() {
+                        2 => unit * taken,
+                        _ if taken == 0 => 0,
+                        _ => net(&hold.legs, *id, state.normal_side),
+                    };
+                    if hold.sequence > since {
+                        count(&hold.kind, of_legs(taken), 1);
+                    }
+                    if hold.ended_by > Some(since) && beyond > 0 {
+                        count(&hold.kind, unit * beyond, 0);
+                    }
+                }
+                if limit.period != Period::Transaction {
+                    assert_eq!((used.used_minor_units, used.used_count), (minor_units, uses));
+                    assert!(limit.minor_units.is_none_or(|most| minor_units <= most));
+                    assert!(limit.count.is_none_or(|most| uses <= most));
+                }
+            }
+        }
+    }
+
     fn state(&self, sequence: i64) -> &AccountState {
         self.states.values().find(|state| state.sequence == sequence).unwrap()
     }
+}
+
+/// What legs leave an account with, above zero when it gains.
+fn net(legs: &[Leg], account: AccountId, side: Side) -> i64 {
+    let own = legs.iter().filter(|leg| leg.account_id == account);
+    own.map(|leg| leg.amount.minor_units() * if leg.direction == side { 1 } else { -1 }).sum()
 }
 
 fn whole(transaction: &Transaction) -> i64 {
@@ -169,6 +312,11 @@ fn content(outcome: Outcome) -> Vec<String> {
             let (balances, status) = (Balances::default(), AccountStatus::Open);
             vec![format!("{:?}", Account { balances, status, ..record })]
         }
+        Outcome::Limits(limits) => vec![format!("{limits:?}")],
+        Outcome::Held(held) => {
+            let (status, captured, ended_by) = (HoldStatus::Pending, 0, None);
+            vec![format!("{:?}", Hold { status, captured, ended_by, ..held.record })]
+        }
         Outcome::Posted(posted) => vec![format!("{:?}", posted.record)],
         Outcome::PostedAll(posted) => {
             posted.iter().map(|one| format!("{:?}", one.record)).collect()
@@ -184,107 +332,21 @@ fn content(outcome: Outcome) -> Vec<String> {
 /// was.
 fn done_part(command: Command, decided: Decided) -> Option<(Command, Decided)> {
     match (command, decided.ok()?) {
-        (Command::DryRun(_) | Command::ChangeStatus(_), _) => None,
-        (Command::PostEach(batch), Outcome::PostedEach(outcomes)) => {
-            let done = batch.into_iter().zip(outcomes).filter(|(_, one)| one.is_ok());
-            let (batch, outcomes) = done.unzip();
-            Some((Command::PostEach(batch), Ok(Outcome::PostedEach(outcomes))))
+        (Command::DryRun(_) | Command::ChangeStatus(_) | Command::SetLimits(_), _) => None,
+        (Command::PostEach(chains), Outcome::PostedEach(outcomes)) => {
+            let (mut done, mut posted) = (Vec::new(), Vec::new());
+            let mut outcomes = outcomes.into_iter();
+            for chain in chains {
+                let chain_outcomes: Vec<_> = outcomes.by_ref().take(chain.len()).collect();
+                if chain_outcomes.iter().all(Result::is_ok) {
+                    done.push(chain);
+                    posted.extend(chain_outcomes);
+                }
+            }
+            Some((Command::PostEach(done), Ok(Outcome::PostedEach(posted))))
         }
         (command, outcome) => Some((command, Ok(outcome))),
     }
-}
-
-fn any_account() -> impl Strategy<Value = Command> {
-    let constraint = prop_oneof![
-        Just(Constraint::NonNegative),
-        Just(Constraint::Unlimited),
-        (0..200_i64).prop_map(Constraint::CreditLimit),
-    ];
-    (0..7_u128, any::<bool>(), constraint).prop_map(|(number, debit, constraint)| {
-        Command::OpenAccount(NewAccount {
-            id: account(number),
-            name: "x".into(),
-            // Fixed by the number, so that most transfers meet in one currency.
-            currency: currency(number),
-            normal_side: if debit { Side::Debit } else { Side::Credit },
-            constraint,
-        })
-    })
-}
-
-fn currency(number: u128) -> Currency {
-    if number < 5 { Currency::MAD } else { Currency::EUR }
-}
-
-/// Pairs of a debit and a credit, most of them in the accounts' currency, at times a leg too much.
-fn any_transaction() -> impl Strategy<Value = NewTransaction> {
-    let amount = prop_oneof![20 => 1..100_i64, 1 => -1..1_i64, 1 => Just(i64::MAX)];
-    let pair = (0..7_u128, 0..7_u128, amount).prop_map(|(from, to, amount)| {
-        let leg = |number, direction| Leg {
-            account_id: account(number),
-            direction,
-            amount: Money::new(amount, currency(from)),
-        };
-        vec![leg(from, Side::Debit), leg(to, Side::Credit)]
-    });
-    let pairs =
-        prop_oneof![prop::collection::vec(pair.clone(), 1), { prop::collection::vec(pair, 1..4) }];
-    (0..40_u128, pairs, 0..20_u8).prop_map(|(id, pairs, odd)| {
-        let mut legs = pairs.concat();
-        if odd == 0 {
-            legs.pop();
-        }
-        transaction(id, &legs)
-    })
-}
-
-/// Of ids that transactions have, too.
-fn any_reversal() -> impl Strategy<Value = Command> {
-    let asked = prop::option::of(prop_oneof![8 => 1..60_i64, 1 => -1..1_i64, 1 => Just(i64::MAX)]);
-    (30..60_u128, 0..45_u128, asked).prop_map(|(id, original, minor_units)| {
-        Command::Reverse(NewReversal {
-            id: transaction_id(id),
-            original: transaction_id(original),
-            minor_units,
-            reason: "x".into(),
-        })
-    })
-}
-
-fn any_change() -> impl Strategy<Value = Command> {
-    let to = prop_oneof![
-        2 => Just(AccountStatus::Frozen),
-        5 => Just(AccountStatus::Open),
-        1 => Just(AccountStatus::Closed),
-    ];
-    (0..8_u128, to).prop_map(|(number, to)| {
-        Command::ChangeStatus(StatusChange { account: account(number), to, reason: "x".into() })
-    })
-}
-
-fn any_command() -> impl Strategy<Value = Command> {
-    let batch = || prop::collection::vec(any_transaction(), 0..6);
-    let command = prop_oneof![
-        2 => any_account(),
-        9 => any_transaction().prop_map(Command::Post),
-        5 => any_reversal(),
-        3 => any_change(),
-        3 => batch().prop_map(Command::PostAll),
-        2 => batch().prop_map(Command::PostEach),
-    ];
-    let dry_run = |command| Command::DryRun(Box::new(command));
-    // One in five is only tried; of those, some twice over.
-    (command, 0..20_u8).prop_map(move |(command, dry)| match dry {
-        0 => dry_run(dry_run(command)),
-        1..4 => dry_run(command),
-        _ => command,
-    })
-}
-
-fn any_commands() -> impl Strategy<Value = Vec<Command>> {
-    let first = prop::collection::vec(any_account(), 4..12);
-    let rest = prop::collection::vec(any_command(), 0..80);
-    (first, rest).prop_map(|(first, rest)| [first, rest].concat())
 }
 
 fn is_dry(command: &Command) -> bool {
@@ -292,10 +354,19 @@ fn is_dry(command: &Command) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(200) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(120) })]
 
     #[test]
     fn whatever_comes_the_books_add_up(commands in any_commands(), group_max in 1..20_usize) {
+        let mut memory = Memory::default();
+        memory.carry_out(&commands, group_max);
+        memory.check();
+    }
+
+    #[test]
+    fn limits_count_all_that_goes_to_and_fro(
+        commands in busy_commands(), group_max in 1..20_usize,
+    ) {
         let mut memory = Memory::default();
         memory.carry_out(&commands, group_max);
         memory.check();
@@ -308,6 +379,9 @@ proptest! {
         prop_assert_eq!(contents(&decided), contents(&grouped.carry_out(&commands, group_max)));
         prop_assert_eq!(alone.entries, grouped.entries);
         prop_assert_eq!(alone.changes, grouped.changes);
+        prop_assert_eq!(alone.limit_changes, grouped.limit_changes);
+        prop_assert_eq!(alone.hold_changes, grouped.hold_changes);
+        prop_assert_eq!(alone.holds, grouped.holds);
     }
 
     /// Whoever was told "done" hears the same again, and nothing moves. (Who was refused may now be
@@ -347,6 +421,9 @@ proptest! {
         prop_assert_eq!(with.head, without.head);
         prop_assert_eq!(with.entries, without.entries);
         prop_assert_eq!(with.changes, without.changes);
+        prop_assert_eq!(with.limit_changes, without.limit_changes);
+        prop_assert_eq!(with.hold_changes, without.hold_changes);
+        prop_assert_eq!(with.holds, without.holds);
         prop_assert_eq!(with.transactions, without.transactions);
     }
 

@@ -18,7 +18,7 @@ pub(super) fn reverse(
     new: &NewReversal,
 ) -> Result<Recorded<Transaction>, Refusal> {
     match set.decide(&Command::Reverse(new.clone()))? {
-        Outcome::Posted(posted) => Ok(posted),
+        Outcome::Posted(posted) => Ok(unshared(posted)),
         other => panic!("{other:?}"),
     }
 }
@@ -39,7 +39,7 @@ fn charged_world() -> WorkingSet {
 
 /// The posted balances of the rich and the poor account.
 fn balances(set: &WorkingSet) -> (i64, i64) {
-    let of = |number| set.accounts[&account(number)].balances.posted(Side::Credit);
+    let of = |number| set.accounts[&account(number)].standing.balances.posted(Side::Credit);
     (of(RICH), of(POOR))
 }
 
@@ -62,14 +62,12 @@ fn a_whole_reversal_exchanges_the_sides_and_says_what_it_reverses() {
         metadata: BTreeMap::new(),
         legs: vec![cr(RICH, 80), dr(POOR, 80)],
         reverses: Some(transaction_id(1)),
+        captures: None,
     };
     assert_eq!(reversed, Recorded { record: expected, replayed: false });
     assert_eq!(balances(&set), (100, 0));
     assert_eq!(set.reversed[&transaction_id(1)], 80);
-    let entries: Vec<_> = set.new_entries[2..]
-        .iter()
-        .map(|entry| (entry.leg_no, entry.account_sequence, entry.amount, entry.balance_after))
-        .collect();
+    let entries: Vec<_> = set.new_entries[2..].iter().map(leg_of).collect();
     assert_eq!(entries, [(0, 1, -80, 100), (1, 2, 80, 0)]);
 }
 

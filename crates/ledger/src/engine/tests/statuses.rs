@@ -79,7 +79,7 @@ fn a_change_is_recorded_with_its_reason_and_place() {
     assert!(set.new_changes.iter().all(|one| one.changed_at == noon()));
     assert_eq!(set.head.last_sequence, 22);
     // The counters are as they were and need not be written.
-    assert_eq!(set.changed_accounts().count(), 0);
+    assert_eq!(set.changed_accounts().len(), 0);
     assert!(set.is_changed());
 }
 
@@ -107,7 +107,7 @@ fn only_an_empty_account_is_closed() {
         Balances { pending_credits: 1, ..Balances::default() },
     ] {
         let mut set = world();
-        set.accounts.get_mut(&account(POOR)).unwrap().balances = pending;
+        set.accounts.get_mut(&account(POOR)).unwrap().standing.balances = pending;
         assert_eq!(change(&mut set, POOR, Closed).map(drop), not_empty(0), "{pending:?}");
     }
 }
@@ -135,11 +135,11 @@ fn a_posting_before_a_freeze_goes_through_and_one_after_it_does_not() {
     assert!(post(&mut set, &pay(1)).unwrap().replayed, "what was done stays done");
     change(&mut set, RICH, Open).unwrap();
     post(&mut set, &pay(2)).unwrap();
-    let sequences: Vec<_> = set.transactions_to_write().map(|one| one.sequence).collect();
+    let sequences: Vec<_> = set.new_transactions.iter().map(|one| one.sequence).collect();
     let changes: Vec<_> = set.new_changes.iter().map(|one| one.sequence).collect();
     assert_eq!((sequences, changes), (vec![21, 24], vec![22, 23]));
     // Both postings are on the account that is written in the end.
-    assert_eq!(set.accounts[&account(RICH)].balances.posted(Side::Credit), 80);
+    assert_eq!(set.accounts[&account(RICH)].standing.balances.posted(Side::Credit), 80);
 }
 
 #[test]
