@@ -4,8 +4,9 @@ use async_trait::async_trait;
 use kernel::{Money, Page, PageLimit};
 use ledger::Ledger;
 use ledger_api::{
-    Account, AccountId, Entry, EntryKey, Ledger as LedgerPort, LedgerError, NewAccount,
-    NewReversal, NewTransaction, Recorded, StatusChange, Transaction, TransactionId,
+    Account, AccountId, Entry, EntryKey, Hold, HoldId, HoldRelease, Ledger as LedgerPort,
+    LedgerError, LimitChange, LimitsInUse, NewAccount, NewCapture, NewHold, NewReversal,
+    NewTransaction, Recorded, StatusChange, Transaction, TransactionId,
 };
 use ports::{Charge, ChargeRequest, PaymentGateway, PaymentGatewayError, SandboxPaymentGateway};
 use std::collections::{HashMap, VecDeque};
@@ -124,6 +125,30 @@ impl LedgerPort for FaultyLedger {
 
     async fn reverse(&self, reversal: NewReversal) -> Result<Recorded<Transaction>, LedgerError> {
         self.real.reverse(reversal).await
+    }
+
+    async fn hold(&self, hold: NewHold) -> Result<Recorded<Hold>, LedgerError> {
+        self.real.hold(hold).await
+    }
+
+    async fn capture(&self, capture: NewCapture) -> Result<Recorded<Transaction>, LedgerError> {
+        self.real.capture(capture).await
+    }
+
+    async fn release(&self, release: HoldRelease) -> Result<Recorded<Hold>, LedgerError> {
+        self.real.release(release).await
+    }
+
+    async fn hold_by_id(&self, id: HoldId) -> Result<Option<Hold>, LedgerError> {
+        self.real.hold_by_id(id).await
+    }
+
+    async fn set_limits(&self, change: LimitChange) -> Result<LimitsInUse, LedgerError> {
+        self.real.set_limits(change).await
+    }
+
+    async fn limits(&self, account: AccountId) -> Result<Option<LimitsInUse>, LedgerError> {
+        self.real.limits(account).await
     }
 
     async fn post(
