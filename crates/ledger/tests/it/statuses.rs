@@ -182,7 +182,7 @@ async fn an_account_is_opened_and_changed_in_one_group(database: TestDatabase) {
         assert!(!one.await.unwrap().replayed);
     }
     assert_eq!(status(&world, 50).await, Closed);
-    assert_eq!(world.rows().await, [7, 3, 3, 1, 2]);
+    assert_eq!(world.rows().await, [7, 3, 3, 1, 2, 0, 0, 0]);
     world.verify_clean().await;
 }
 
