@@ -17,7 +17,8 @@ pub struct Limits {
 ///
 /// What counts is what a transaction leaves an account with: the net change of its posted balance. A
 /// hold counts when it is made, its captures count as far as they take more, and what is released
-/// of it within the period is given back. A reversal neither counts nor gives back.
+/// of it within the period is given back, if the limit was there when it was made and the account's time
+/// zone is still the same. A reversal neither counts nor gives back.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Limit {
     /// Which way the money goes.

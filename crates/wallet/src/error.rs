@@ -73,7 +73,7 @@ pub enum Refusal {
         /// What is needed, in minor units.
         required: i64,
     },
-    /// The ledger account is frozen or closed, or cannot count that much.
+    /// The ledger account is frozen or closed, at one of its limits, or cannot count that much.
     #[error("the account takes no such transaction now")]
     AccountUnavailable,
     /// The card or bank account was refused.

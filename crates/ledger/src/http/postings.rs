@@ -178,7 +178,7 @@ impl From<Result<Recorded<Transaction>, Refusal>> for BatchItemBody {
 /// content answers with the first result and moves nothing (`Idempotency-Replayed: true`). Without an id,
 /// send `Idempotency-Key`. Refusals, in the order in which they are looked for:
 /// `idempotency_key_reused`, `transaction_unbalanced`, `account_not_found`, `currency_mismatch`,
-/// `account_not_open`, `balance_overflow`, `insufficient_funds`.
+/// `account_not_open`, `balance_overflow`, `insufficient_funds`, `limit_exceeded`.
 #[utoipa::path(
     post, path = "/api/v1/ledger/transactions", tag = "Ledger",
     operation_id = "postLedgerTransaction",

@@ -17,6 +17,7 @@ store::on_every_store! {
     a_command_that_no_database_takes_costs_only_itself,
     a_damaged_account_costs_only_those_who_use_it,
     a_broken_connection_is_replaced,
+    a_broken_connection_captures_nothing_twice,
     an_engine_of_the_smallest_size_works,
     readers_cannot_keep_the_engine_from_writing,
     a_store_that_fails_is_not_acknowledged,
@@ -253,6 +254,36 @@ async fn a_broken_connection_is_replaced(database: TestDatabase) {
     assert!(world.number(cut).await > 0);
     world.ledger.post(transfer(2, 1, 2, 1)).await.unwrap();
     assert_eq!(world.verify_clean().await.transactions, 2);
+}
+
+/// A group of a hold's whole life is tried again, and what the engine knows of the accounts is still right.
+async fn a_broken_connection_captures_nothing_twice(database: TestDatabase) {
+    if database.postgres_url().is_none() {
+        return;
+    }
+    let world = World::new(&database).await.with_customers(3, 100).await;
+    world.ledger.set_limits(limits(2, &[daily(100)])).await.unwrap();
+    world.ledger.hold(hold(1, 2, 3, 60)).await.unwrap();
+    let held = world.hold_the_journal().await;
+    let ledger = || world.ledger.clone();
+    let (one, two, three) = (ledger(), ledger(), ledger());
+    let part = queued(async move { one.capture(capture(7, 1, Some(20))).await }).await;
+    let ended = queued(async move { two.release(voided(1)).await }).await;
+    let narrow = queued(async move { three.set_limits(limits(2, &[daily(50)])).await }).await;
+    let cut = "select count(pg_terminate_backend(pid)) from pg_stat_activity \
+               where datname = current_database() and wait_event_type = 'Lock'";
+    while world.number(cut).await == 0 {
+        tokio::task::yield_now().await;
+    }
+    drop(held);
+    assert!(!part.await.unwrap().replayed);
+    assert!(!ended.await.unwrap().replayed);
+    assert_eq!(narrow.await.unwrap().limits[0].used_minor_units, 20);
+    let refused = refusal(world.ledger.post(transfer(8, 2, 3, 31)).await);
+    assert!(matches!(refused, ledger_api::Refusal::LimitExceeded { left: 30, .. }), "{refused:?}");
+    world.ledger.post(transfer(8, 2, 3, 30)).await.unwrap();
+    assert_eq!((world.balance(2).await, world.balance(3).await), (50, 150));
+    world.verify_clean().await;
 }
 
 async fn an_engine_of_the_smallest_size_works(database: TestDatabase) {

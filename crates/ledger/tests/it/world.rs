@@ -77,11 +77,11 @@ impl World {
         for table in [
             "accounts",
             "account_changes",
+            "transactions",
+            "entries",
             "limit_changes",
             "holds",
             "hold_changes",
-            "transactions",
-            "entries",
         ] {
             rows.push(self.number(&format!("select count(*) from {table}")).await);
         }

@@ -459,9 +459,9 @@ fn refused(kind: &Kind, refusal: LedgerRefusal) -> Result<Outcome, Error> {
                 required: required.minor_units(),
             }))
         }
-        LedgerRefusal::AccountNotOpen { .. } | LedgerRefusal::BalanceOverflow { .. } => {
-            Ok(Outcome::Rejected(Refusal::AccountUnavailable))
-        }
+        LedgerRefusal::AccountNotOpen { .. }
+        | LedgerRefusal::BalanceOverflow { .. }
+        | LedgerRefusal::LimitExceeded { .. } => Ok(Outcome::Rejected(Refusal::AccountUnavailable)),
         // These would be defects of ours; the operation stays pending and shows up in the log.
         defect => Err(LedgerError::Refused(defect).into()),
     }

@@ -1,7 +1,7 @@
 //! A process dies, or an answer is lost, at each point of an operation.
 
 use crate::faults::{ChargeFault, Fault};
-use crate::world::{Answer, Person, World, mad, tamper, to};
+use crate::world::{Answer, Person, World, mad, to};
 use store::testing::TestDatabase;
 
 store::on_every_store! {
@@ -181,7 +181,7 @@ async fn what_was_charged_is_never_called_rejected(database: TestDatabase) {
     world.gateway.fail([ChargeFault::UnavailableAfter]);
     let answer = world.process.top_up(&amina, "key", &mad(500)).await;
     assert_eq!(answer.problem(), (503, "payment_gateway_unavailable"));
-    tamper(&world.ledger_store, &freeze("open", "frozen")).await;
+    world.tamper_ledger(&freeze("open", "frozen")).await;
     let answer = world.process.top_up(&amina, "key", &mad(500)).await;
     assert_eq!(answer.problem(), (500, "internal_error"));
     assert_eq!(world.gateway.charged(), (100_500, 2));
@@ -191,7 +191,7 @@ async fn what_was_charged_is_never_called_rejected(database: TestDatabase) {
     assert_eq!(answer.problem(), (422, "account_unavailable"));
     assert_eq!(world.gateway.charged(), (100_500, 2));
     // What was charged is credited as soon as it can be.
-    tamper(&world.ledger_store, &freeze("frozen", "open")).await;
+    world.tamper_ledger(&freeze("frozen", "open")).await;
     world.let_leases_end();
     assert_eq!(world.process.sweep().await, 1);
     assert_eq!(world.balance(&amina).await, 100_500);

@@ -127,6 +127,30 @@ impl LedgerPort for FaultyLedger {
         self.real.reverse(reversal).await
     }
 
+    async fn hold(&self, hold: NewHold) -> Result<Recorded<Hold>, LedgerError> {
+        self.real.hold(hold).await
+    }
+
+    async fn capture(&self, capture: NewCapture) -> Result<Recorded<Transaction>, LedgerError> {
+        self.real.capture(capture).await
+    }
+
+    async fn release(&self, release: HoldRelease) -> Result<Recorded<Hold>, LedgerError> {
+        self.real.release(release).await
+    }
+
+    async fn hold_by_id(&self, id: HoldId) -> Result<Option<Hold>, LedgerError> {
+        self.real.hold_by_id(id).await
+    }
+
+    async fn set_limits(&self, change: LimitChange) -> Result<LimitsInUse, LedgerError> {
+        self.real.set_limits(change).await
+    }
+
+    async fn limits(&self, account: AccountId) -> Result<Option<LimitsInUse>, LedgerError> {
+        self.real.limits(account).await
+    }
+
     async fn post(
         &self,
         transaction: NewTransaction,
@@ -163,30 +187,6 @@ impl LedgerPort for FaultyLedger {
                 answer
             }
         }
-    }
-
-    async fn hold(&self, hold: NewHold) -> Result<Recorded<Hold>, LedgerError> {
-        self.real.hold(hold).await
-    }
-
-    async fn capture(&self, capture: NewCapture) -> Result<Recorded<Transaction>, LedgerError> {
-        self.real.capture(capture).await
-    }
-
-    async fn release(&self, release: HoldRelease) -> Result<Recorded<Hold>, LedgerError> {
-        self.real.release(release).await
-    }
-
-    async fn hold_by_id(&self, id: HoldId) -> Result<Option<Hold>, LedgerError> {
-        self.real.hold_by_id(id).await
-    }
-
-    async fn set_limits(&self, change: LimitChange) -> Result<LimitsInUse, LedgerError> {
-        self.real.set_limits(change).await
-    }
-
-    async fn limits(&self, account: AccountId) -> Result<Option<LimitsInUse>, LedgerError> {
-        self.real.limits(account).await
     }
 
     async fn balance_as_of(

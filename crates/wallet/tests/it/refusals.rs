@@ -3,7 +3,9 @@
 use crate::world::{Answer, Person, Process, World, mad, tamper, to};
 use axum::body::Body;
 use axum::http::Request;
+use ledger_api::{AccountId, Direction, Ledger as _, Limit, LimitChange, Limits, Period};
 use serde_json::{Value, json};
+use store::sea_orm::ConnectionTrait;
 use store::testing::TestDatabase;
 use uuid::Uuid;
 
@@ -12,6 +14,7 @@ store::on_every_store! {
     a_top_up_is_refused_and_nothing_moves,
     a_wallet_that_is_not_active_neither_sends_nor_receives,
     more_than_the_ledger_can_count_is_refused,
+    a_limit_of_the_ledger_refuses_for_good,
     somebody_elses_wallet_cannot_be_told_from_none,
     without_a_valid_token_nothing_is_answered,
     without_the_permission_nothing_is_done,
@@ -126,12 +129,38 @@ async fn more_than_the_ledger_can_count_is_refused(database: TestDatabase) {
     let (world, amina, youssef) = World::with_two(&database).await;
     let sql = "update account_states set posted_credits = 9223372036854775807 \
                where posted_credits = 100000";
-    tamper(&world.ledger_store, sql).await;
+    world.tamper_ledger(sql).await;
     world.fund(&youssef, 10).await;
     let before = world.books().await;
     let answer = world.process.transfer(&youssef, "key", &to(&amina, 1)).await;
     assert_eq!(answer.problem(), (422, "account_unavailable"));
     assert_eq!(world.books().await, before);
+}
+
+async fn a_limit_of_the_ledger_refuses_for_good(database: TestDatabase) {
+    let (world, amina, youssef) = World::with_two(&database).await;
+    let sql = "select a.id from accounts a join account_states s on s.account_sequence = a.sequence \
+               where s.posted_credits = 100000 order by a.sequence limit 1";
+    let statement = world.ledger_store.statement(sql, []);
+    let row = world.ledger_store.read().query_one_raw(statement).await.unwrap().unwrap();
+    let limit = Limit {
+        direction: Direction::Outgoing,
+        kind: None,
+        period: Period::Day,
+        minor_units: Some(5),
+        count: None,
+    };
+    let limits = Limits { limits: vec![limit], ..Limits::default() };
+    let account = AccountId(row.try_get("", "id").unwrap());
+    world.ledger.set_limits(LimitChange { account, limits }).await.unwrap();
+    let before = world.books().await;
+    for _ in 0..2 {
+        let answer = world.process.transfer(&amina, "key", &to(&youssef, 6)).await;
+        assert_eq!(answer.problem(), (422, "account_unavailable"));
+    }
+    assert_eq!(world.books().await, before);
+    let answer = world.process.transfer(&amina, &world.key(), &to(&youssef, 5)).await;
+    assert_eq!(answer.status, 201, "{}", answer.body);
 }
 
 /// Every route of the wallet `id` with a body that would be good.

@@ -42,7 +42,7 @@ async fn a_balance_is_what_the_ledger_says(database: TestDatabase) {
     let (world, amina, _) = World::with_two(&database).await;
     // Money on hold is there and cannot be spent.
     let sql = "update account_states set pending_debits = 30000 where posted_credits = 100000";
-    tamper(&world.ledger_store, sql).await;
+    world.tamper_ledger(sql).await;
     let answer = world.process.get(&amina, &amina.wallet_path("")).await;
     let balance = json!({
         "currencyCode": "MAD", "balanceMinorUnits": 100_000, "availableMinorUnits": 70_000,

@@ -11,7 +11,7 @@ use identity::{Identity, NewUser, PasswordHashConfig};
 use identity_api::{Holdings, HoldingsError};
 use kernel::{ManualClock, Timestamp, UserId};
 use ledger::{EngineConfig, Ledger};
-use ledger_api::{Ledger as _, TransactionId};
+use ledger_api::{AccountId, Constraint, Ledger as _, NewAccount, Side, TransactionId};
 use ports::{DisabledMessages, SystemIds};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -183,6 +183,23 @@ impl World {
     pub(crate) async fn fund(&self, person: &Person, amount: i64) {
         let answer = self.process.top_up(person, &self.key(), &mad(amount)).await;
         assert_eq!(answer.status, 201, "{}", answer.body);
+    }
+
+    /// Runs SQL on the ledger. Its engine knows the accounts as it left them, until another one writes.
+    pub(crate) async fn tamper_ledger(&self, sql: &str) {
+        tamper(&self.ledger_store, sql).await;
+        let (store, clock) = (self.ledger_store.clone(), self.clock.clone());
+        let other =
+            Ledger::init(store, EngineConfig::default(), clock, Arc::new(SystemIds)).unwrap();
+        let new = NewAccount {
+            id: AccountId(kernel::IdSource::next(&SystemIds)),
+            name: "Other".into(),
+            currency: kernel::Currency::MAD,
+            normal_side: Side::Credit,
+            constraint: Constraint::NonNegative,
+        };
+        other.open_account(new).await.unwrap();
+        other.shut_down().await;
     }
 
     /// A key that was not used before.
