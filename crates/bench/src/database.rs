@@ -74,9 +74,16 @@ impl Place {
 
     fn sqlite_bytes(&self) -> anyhow::Result<Bytes> {
         let connection = self.sqlite_file()?;
-        let busy: i64 =
-            connection.query_row("pragma wal_checkpoint(truncate)", [], |row| row.get(0))?;
-        anyhow::ensure!(busy == 0, "the write-ahead log could not be emptied");
+        // A reader of the server may be in the way for a moment.
+        for attempt in 1.. {
+            let busy: i64 =
+                connection.query_row("pragma wal_checkpoint(truncate)", [], |row| row.get(0))?;
+            if busy == 0 {
+                break;
+            }
+            anyhow::ensure!(attempt < 20, "the write-ahead log could not be emptied");
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
         let all = std::fs::metadata(self.data_dir().join("ledger.db"))?.len();
         let journal: i64 = connection.query_row(
             "select coalesce(sum(pgsize), 0) from dbstat where name in \

@@ -1,7 +1,7 @@
 //! The journal as a stream of events. There is no table of events beside it: each sequence number is one
 //! account, one change of an account or one transaction, and that is the event.
 
-use crate::engine::Tail;
+use crate::engine::{Tail, Told};
 use crate::http::bodies::{
     HoldBody, HoldReleasedBody, LimitsChangedBody, OpenedBody, StatusChangedBody, TransactionBody,
 };
@@ -9,7 +9,7 @@ use crate::journal::limits::limits_from;
 use crate::journal::repo::Journal;
 use async_trait::async_trait;
 use kernel::{Event, Timestamp};
-use ledger_api::Transaction;
+use ledger_api::{Hold, Transaction};
 use serde::Serialize;
 use std::sync::Arc;
 use store::outbox::EventSource;
@@ -30,7 +30,11 @@ impl EventSource for JournalEvents {
     async fn after(&self, position: i64, limit: u32) -> Result<Vec<Event>, StoreError> {
         let limit_most = usize::try_from(limit).unwrap_or(usize::MAX);
         if let Some(newest) = self.tail.after(position, limit_most) {
-            return Ok(newest.iter().map(|transaction| posted(transaction)).collect());
+            let told = |record: &Told| match record {
+                Told::Posted(transaction) => posted(transaction),
+                Told::Held(hold) => held(hold),
+            };
+            return Ok(newest.iter().map(told).collect());
         }
         // The kinds of records are read one after the other. What is committed in between must not
         // make a hole: only numbers that had been given out before count.
@@ -61,9 +65,7 @@ impl EventSource for JournalEvents {
             events.push(event(sequence, "ledger.account_limits_changed", id, changed_at, &body));
         }
         for hold in self.journal.holds_after(position, limit_rows).await? {
-            let (sequence, created_at, id) = (hold.sequence, hold.created_at, hold.id.0);
-            let body = HoldBody::from(hold);
-            events.push(event(sequence, "ledger.hold_created", id, created_at, &body));
+            events.push(held(&hold));
         }
         for row in self.journal.hold_changes_after(position, limit_rows).await? {
             let released_at = Timestamp::from_micros(row.changed_at);
@@ -84,6 +86,11 @@ impl EventSource for JournalEvents {
     fn progress(&self) -> Option<watch::Receiver<i64>> {
         Some(self.tail.progress())
     }
+}
+
+fn held(hold: &Hold) -> Event {
+    let body = HoldBody::from(hold.clone());
+    event(hold.sequence, "ledger.hold_created", hold.id.0, hold.created_at, &body)
 }
 
 fn posted(transaction: &Transaction) -> Event {

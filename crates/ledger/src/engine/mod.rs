@@ -21,7 +21,7 @@ mod tail;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use tail::Tail;
+pub(crate) use tail::{Tail, Told};
 
 pub(crate) use decide::{ENTRIES_PER_MARK, LimitedAccount, Usage};
 

@@ -116,7 +116,7 @@ impl Writer {
         if set.is_changed() {
             write::write(&mut tx, &set).await?;
             tx.commit().await?;
-            self.tail.push(std::mem::take(&mut set.new_transactions), set.head.last_sequence);
+            self.tail.push(&mut set);
         }
         cache.keep(set);
         Ok(decisions)

@@ -86,7 +86,7 @@ impl Writer {
         if set.is_changed() {
             write::write(&tx, &set)?;
             tx.commit()?;
-            self.tail.push(std::mem::take(&mut set.new_transactions), set.head.last_sequence);
+            self.tail.push(&mut set);
         }
         self.cache.keep(set);
         Ok(decisions)
