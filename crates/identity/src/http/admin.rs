@@ -44,7 +44,7 @@ impl Validate for SearchUsersBody {}
 /// Why something is done, for whoever looks at it later.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct ReasonBody {
+struct StaffReasonBody {
     /// In the words of staff; the user does not see it.
     #[schema(min_length = 1, max_length = 500, example = "The phone was stolen.")]
     reason: String,
@@ -52,7 +52,7 @@ struct ReasonBody {
 
 const REASON_LENGTH_MAX: usize = 500;
 
-impl Validate for ReasonBody {
+impl Validate for StaffReasonBody {
     fn validate(&self, errors: &mut FieldErrors) {
         errors.require_text(self.reason.trim(), 1, REASON_LENGTH_MAX, "/reason");
     }
@@ -66,7 +66,7 @@ struct StaffUserBody {
     #[serde(flatten)]
     user: UserBody,
     /// Whether the user may sign in.
-    status: StatusBody,
+    status: UserStatusBody,
     /// Why staff or the user changed the status last.
     status_reason: Option<String>,
     /// When that was.
@@ -85,7 +85,7 @@ struct StaffUserBody {
 /// Whether a user may sign in.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-enum StatusBody {
+enum UserStatusBody {
     /// Yes.
     Active,
     /// Staff keep the user out.
@@ -99,9 +99,9 @@ impl From<StaffView> for StaffUserBody {
         Self {
             user: view.user.into(),
             status: match view.status {
-                UserStatus::Active => StatusBody::Active,
-                UserStatus::Locked => StatusBody::Locked,
-                UserStatus::Closed => StatusBody::Closed,
+                UserStatus::Active => UserStatusBody::Active,
+                UserStatus::Locked => UserStatusBody::Locked,
+                UserStatus::Closed => UserStatusBody::Closed,
             },
             status_reason: view.status_reason,
             status_changed_at: view.status_changed_at,
@@ -169,7 +169,7 @@ async fn get_user(
     tag = "Users",
     params(("id" = Uuid, Path, description = "The user's id.")),
     security(("bearer" = ["users:write"])),
-    request_body = ReasonBody,
+    request_body = StaffReasonBody,
     responses(
         (status = 200, description = "The user is locked.", body = StaffUserBody),
         (status = 404, description = "`not_found`: there is no such user."),
@@ -180,7 +180,7 @@ async fn lock_user(
     State(identity): State<Identity>,
     caller: Authorized<Write>,
     Path(id): Path<Uuid>,
-    Json(body): Json<ReasonBody>,
+    Json(body): Json<StaffReasonBody>,
 ) -> Result<Json<StaffUserBody>, Problem> {
     let locked = identity.accounts().lock(&caller.actor, UserId(id), body.reason.trim()).await;
     Ok(Json(locked.map_err(error::refused_to_staff)?.into()))
@@ -194,7 +194,7 @@ async fn lock_user(
     tag = "Users",
     params(("id" = Uuid, Path, description = "The user's id.")),
     security(("bearer" = ["users:write"])),
-    request_body = ReasonBody,
+    request_body = StaffReasonBody,
     responses(
         (status = 200, description = "The user may sign in.", body = StaffUserBody),
         (status = 404, description = "`not_found`: there is no such user."),
@@ -205,7 +205,7 @@ async fn unlock_user(
     State(identity): State<Identity>,
     caller: Authorized<Write>,
     Path(id): Path<Uuid>,
-    Json(body): Json<ReasonBody>,
+    Json(body): Json<StaffReasonBody>,
 ) -> Result<Json<StaffUserBody>, Problem> {
     let unlocked = identity.accounts().unlock(&caller.actor, UserId(id), body.reason.trim()).await;
     Ok(Json(unlocked.map_err(error::refused_to_staff)?.into()))

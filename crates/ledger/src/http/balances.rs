@@ -85,7 +85,7 @@ struct EntriesQuery {
 /// The balance of an account as of an instant.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-struct BalanceBody {
+struct BalanceAsOfBody {
     account_id: Uuid,
     #[schema(value_type = String, format = DateTime)]
     at: Timestamp,
@@ -139,7 +139,7 @@ struct StatementBody {
     security(("bearer" = ["ledger:read"])),
     params(("id" = Uuid, Path, description = "The account"), BalanceQuery),
     responses(
-        (status = 200, description = "The balance.", body = BalanceBody),
+        (status = 200, description = "The balance.", body = BalanceAsOfBody),
         (status = 404, description = "There is no such account."),
     ),
 )]
@@ -148,7 +148,7 @@ async fn get_balance(
     _: Authorized<Read>,
     Path(id): Path<Uuid>,
     Query(query): Query<BalanceQuery>,
-) -> Result<Json<BalanceBody>, Problem> {
+) -> Result<Json<BalanceAsOfBody>, Problem> {
     let basis = query.basis.map_or(Basis::Effective, Into::into);
     let balance = ledger.balance_as_of(AccountId(id), query.at, basis).await.map_err(problem)?;
     balance.map(|balance| Json(balance.into())).ok_or_else(|| Problem::not_found("account"))
@@ -255,7 +255,7 @@ impl From<Basis> for BasisBody {
     }
 }
 
-impl From<BalanceAsOf> for BalanceBody {
+impl From<BalanceAsOf> for BalanceAsOfBody {
     fn from(balance: BalanceAsOf) -> Self {
         Self {
             account_id: balance.account.0,

@@ -24,7 +24,7 @@ pub(crate) enum SideBody {
 /// Whether an account takes part in transactions.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-pub(crate) enum StatusBody {
+pub(crate) enum AccountStatusBody {
     Open,
     Frozen,
     Closed,
@@ -77,7 +77,7 @@ pub(crate) struct AccountBody {
     currency_code: Currency,
     normal_side: SideBody,
     constraint: ConstraintBody,
-    status: StatusBody,
+    status: AccountStatusBody,
     /// Posted, positive on the normal side.
     balance_minor_units: i64,
     /// What may be taken out: posted less what is on hold.
@@ -390,7 +390,7 @@ impl From<Side> for SideBody {
     }
 }
 
-impl From<AccountStatus> for StatusBody {
+impl From<AccountStatus> for AccountStatusBody {
     fn from(status: AccountStatus) -> Self {
         match status {
             AccountStatus::Open => Self::Open,

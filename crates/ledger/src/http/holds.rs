@@ -154,6 +154,7 @@ impl Validate for VoidBody {
     responses(
         (status = 201, description = "The money is set aside.", body = HoldBody),
         (status = 200, description = "It would be (dry run).", body = HoldBody),
+        (status = 409, description = "`hold_expired`: its expiry is in the past."),
     ),
 )]
 async fn create_hold(

@@ -104,7 +104,8 @@ async fn fill(store: &Store) {
     }
 }
 
-async fn explain(store: &Store, sql: &str, binds: Vec<Value>) -> String {
+/// What the database would do.
+pub(super) async fn explain(store: &Store, sql: &str, binds: Vec<Value>) -> String {
     let (explain, column) = match store.backend() {
         DbBackend::Sqlite => ("explain query plan", "detail"),
         _ => ("explain", "QUERY PLAN"),

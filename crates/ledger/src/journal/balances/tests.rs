@@ -9,6 +9,7 @@ use crate::journal::search::repo::{
     Step, holds_sql, numbered_legs_sql, numbered_transactions_sql, transactions_sql,
 };
 use crate::journal::search::{HoldFilter, TransactionFilter};
+use crate::journal::tests::explain;
 use ledger_api::HoldStatus;
 use store::Store;
 use store::sea_orm::{ConnectionTrait, DbBackend, Value};
@@ -164,15 +165,4 @@ async fn fill(store: &Store) {
         tx.execute_unprepared(&sql).await.unwrap();
         tx.commit().await.unwrap();
     }
-}
-
-async fn explain(store: &Store, sql: &str, binds: Vec<Value>) -> String {
-    let (explain, column) = match store.backend() {
-        DbBackend::Sqlite => ("explain query plan", "detail"),
-        _ => ("explain", "QUERY PLAN"),
-    };
-    let statement = store.statement(&format!("{explain} {sql}"), binds);
-    let rows = store.read().query_all_raw(statement).await.unwrap();
-    let lines: Vec<String> = rows.iter().map(|row| row.try_get("", column).unwrap()).collect();
-    lines.join("\n")
 }
