@@ -1,11 +1,11 @@
 //! What runs beside the requests: delivering events, releasing holds over time, finishing what dead
 //! processes left.
 
-use kernel::{Clock, IdSource, Timestamp};
+use kernel::{Clock, IdSource};
 use ledger::Ledger;
 use ports::EventBus;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use store::outbox::{self, EventSource};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -80,9 +80,8 @@ struct Cursor {
     position: i64,
     /// Up to where the database knows that. Whoever takes over delivers the rest once more.
     saved: i64,
-    saved_at: Timestamp,
-    /// Until when nobody else delivers.
-    lease_until: Timestamp,
+    /// When the database was last asked: by a clock that does not jump.
+    saved_at: Instant,
 }
 
 async fn deliver(mut delivery: Delivery, mut stopped: watch::Receiver<bool>) {
@@ -98,17 +97,18 @@ async fn deliver(mut delivery: Delivery, mut stopped: watch::Receiver<bool>) {
             }
         }
         match &mut progress {
-            Some(progress) => {
+            // While another process delivers, there is no hurry to ask again.
+            Some(progress) if delivery.cursor.is_some() => {
                 tokio::select! {
                     () = pause(IDLE, &mut stopped) => {}
                     // The engine may end before this does.
                     Ok(()) = progress.changed() => pause(GATHER, &mut stopped).await,
                 }
             }
-            None => pause(IDLE, &mut stopped).await,
+            _ => pause(IDLE, &mut stopped).await,
         }
     }
-    if let Err(error) = delivery.save(delivery.clock.now()).await {
+    if let Err(error) = delivery.save().await {
         tracing::warn!(module, %error, "what was delivered last will be delivered again");
     }
 }
@@ -116,45 +116,38 @@ async fn deliver(mut delivery: Delivery, mut stopped: watch::Receiver<bool>) {
 impl Delivery {
     /// Delivers one batch; false if there was nothing to deliver or another process does it.
     async fn step(&mut self) -> anyhow::Result<bool> {
-        let now = self.clock.now();
-        let Some(cursor) = self.leased(now).await? else { return Ok(false) };
+        let Some(cursor) = self.leased().await? else { return Ok(false) };
         let events = self.source.after(cursor.position, EVENTS_PER_DELIVERY).await?;
         let last = events.last().map(|event| event.position);
         if let Some(position) = last {
             self.bus.publish(self.source.store().module(), &events).await?;
             self.cursor = Some(Cursor { position, ..cursor });
         }
-        if now >= cursor.saved_at.plus(SAVE_EVERY) {
-            self.save(now).await?;
+        if cursor.saved_at.elapsed() >= SAVE_EVERY {
+            self.save().await?;
         }
         Ok(last.is_some())
     }
 
-    async fn leased(&mut self, now: Timestamp) -> anyhow::Result<Option<Cursor>> {
-        if self.cursor.is_none_or(|cursor| now >= cursor.lease_until) {
+    async fn leased(&mut self) -> anyhow::Result<Option<Cursor>> {
+        if self.cursor.is_none_or(|cursor| cursor.saved_at.elapsed() >= LEASE_KNOWN) {
+            let (saved_at, now) = (Instant::now(), self.clock.now());
             let store = self.source.store();
             let leased = outbox::lease_cursor(store, BUS, self.holder, now, DELIVERY_LEASE).await?;
-            self.cursor = leased.map(|position| Cursor {
-                position,
-                saved: position,
-                saved_at: now,
-                lease_until: now.plus(LEASE_KNOWN),
-            });
+            self.cursor = leased.map(|position| Cursor { position, saved: position, saved_at });
         }
         Ok(self.cursor)
     }
 
     /// Writes down what is delivered, and forgets the cursor if another process has it by now.
-    async fn save(&mut self, now: Timestamp) -> anyhow::Result<()> {
+    async fn save(&mut self) -> anyhow::Result<()> {
         let Some(cursor) = self.cursor.filter(|cursor| cursor.position > cursor.saved) else {
             return Ok(());
         };
+        let (saved_at, until) = (Instant::now(), self.clock.now().plus(DELIVERY_LEASE));
         let (store, position) = (self.source.store(), cursor.position);
-        let until = now.plus(DELIVERY_LEASE);
         let still = outbox::advance_cursor(store, BUS, self.holder, position, until).await?;
-        let lease_until = now.plus(LEASE_KNOWN);
-        self.cursor =
-            still.then_some(Cursor { saved: position, saved_at: now, lease_until, ..cursor });
+        self.cursor = still.then_some(Cursor { position, saved: position, saved_at });
         Ok(())
     }
 }

@@ -12,6 +12,7 @@ store::on_every_store! {
     changes_batches_and_reversals_are_events_in_their_places,
     holds_and_limits_are_events_in_their_places,
     a_reader_beside_a_busy_ledger_misses_nothing,
+    what_is_told_from_memory_is_what_is_read_back,
 }
 
 async fn every_record_is_one_event_in_order(database: TestDatabase) {
@@ -227,4 +228,25 @@ async fn a_reader_beside_a_busy_ledger_misses_nothing(database: TestDatabase) {
         }
     }
     writing.await.unwrap();
+}
+
+/// Only the process that wrote a record tells it from memory; after a restart it is read.
+async fn what_is_told_from_memory_is_what_is_read_back(database: TestDatabase) {
+    let world = World::new(&database).await.with_customers(3, 100).await;
+    let start = world.number("select last_sequence from journal_head").await;
+    let mut rich = transfer(1, 2, 3, 30);
+    rich.description = Some("lunch".into());
+    rich.reference = Some("A-1".into());
+    rich.effective_at = Some(noon().minus(Duration::from_secs(1_000)));
+    rich.metadata.insert("order".into(), "7".into());
+    world.ledger.post(rich).await.unwrap();
+    world.ledger.hold(hold(2, 2, 3, 20)).await.unwrap();
+    let (id, held) = (transaction_id(3), ledger_api::HoldId(transaction_id(2).0));
+    let capture = NewCapture { id, hold: held, minor_units: Some(5), is_final: true };
+    world.ledger.capture(capture).await.unwrap();
+    world.ledger.reverse(reversal(4, 1, Some(10))).await.unwrap();
+    let told = world.ledger.events().after(start, 10).await.unwrap();
+    assert_eq!(told.len(), 4);
+    let world = world.restarted(&database).await;
+    assert_eq!(world.ledger.events().after(start, 10).await.unwrap(), told);
 }

@@ -100,7 +100,7 @@ impl LimitedAccount {
 
     /// Refused if a limit would be exceeded.
     pub(super) fn check(&self, new: Use<'_>, now: Timestamp) -> Result<(), Refusal> {
-        for limit in self.limits.limits.iter().filter(|limit| limit.is_for(&new)) {
+        for limit in self.limits.limits.iter().filter(|limit| new.is_under(limit)) {
             let bounds = bounds(&self.limits.time_zone, limit.period, now);
             let used = bounds.as_ref().and_then(|bounds| self.usage(limit, bounds.start));
             let (minor_units, uses) = used.map_or((0, 0), |used| (used.minor_units, used.uses));
@@ -152,14 +152,15 @@ impl LimitedAccount {
         now: Timestamp,
         mut change: impl FnMut(&mut Usage, &Range<Timestamp>),
     ) {
-        let zone = self.limits.time_zone.clone();
-        let limits = self.limits.limits.clone();
-        for limit in limits.iter().filter(|limit| limit.is_for(new)) {
-            let Some(bounds) = bounds(&zone, limit.period, now) else { continue };
+        // Out of the way of the usages that are changed meanwhile.
+        let limits = std::mem::take(&mut self.limits);
+        for limit in limits.limits.iter().filter(|limit| new.is_under(limit)) {
+            let Some(bounds) = bounds(&limits.time_zone, limit.period, now) else { continue };
             let usage = self.usage_from(limit, bounds.start);
             change(usage, &bounds);
             usage.changed = true;
         }
+        self.limits = limits;
     }
 
     fn usage(&self, limit: &Limit, period_start: Timestamp) -> Option<&Usage> {
@@ -203,13 +204,10 @@ impl Usage {
     }
 }
 
-trait Applies {
-    fn is_for(&self, new: &Use<'_>) -> bool;
-}
-
-impl Applies for Limit {
-    fn is_for(&self, new: &Use<'_>) -> bool {
-        self.direction == new.direction && self.kind.as_deref().is_none_or(|kind| kind == new.kind)
+impl Use<'_> {
+    fn is_under(&self, limit: &Limit) -> bool {
+        limit.direction == self.direction
+            && limit.kind.as_deref().is_none_or(|kind| kind == self.kind)
     }
 }
 
