@@ -3,7 +3,9 @@
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac::{HMAC_SHA1_FOR_LEGACY_USE_ONLY, Key, sign};
+use data_encoding::BASE32_NOPAD;
 use kernel::Timestamp;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, PercentEncode, utf8_percent_encode};
 
 /// RFC 4226 section 4 recommends 160 bits.
 pub(super) const SECRET_BYTES: usize = 20;
@@ -48,19 +50,7 @@ fn code_at(secret: &[u8], step: i64, digits: usize) -> String {
 
 /// RFC 4648 section 6, without padding, as apps take it.
 pub(super) fn base32(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
-    let mut text = String::new();
-    for chunk in bytes.chunks(5) {
-        let padded = chunk.iter().chain(std::iter::repeat(&0)).take(5);
-        let bits = padded.fold(0_u64, |bits, byte| (bits << 8) | u64::from(*byte));
-        let characters = chunk.len().saturating_mul(8).div_ceil(5);
-        for at in 0..characters {
-            let shift = 35_usize.saturating_sub(at.saturating_mul(5));
-            let index = usize::try_from((bits >> shift) & 31).unwrap_or_default();
-            text.push(char::from(ALPHABET[index]));
-        }
-    }
-    text
+    BASE32_NOPAD.encode(bytes)
 }
 
 /// What an authenticator app reads from the QR code.
@@ -73,15 +63,11 @@ pub(super) fn uri(issuer: &str, account: &str, secret: &[u8]) -> String {
     )
 }
 
-/// RFC 3986 section 2.1.
-fn percent(text: &str) -> String {
-    let each = text.bytes().map(|byte| match byte {
-        b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-            char::from(byte).to_string()
-        }
-        other => format!("%{other:02X}"),
-    });
-    each.collect()
+/// RFC 3986 section 2.1: everything but the unreserved characters of section 2.3.
+fn percent(text: &str) -> PercentEncode<'_> {
+    const RESERVED: &AsciiSet =
+        &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+    utf8_percent_encode(text, RESERVED)
 }
 
 #[cfg(test)]
