@@ -27,7 +27,7 @@ pub(crate) async fn measure(args: &Args, report: &mut Report) -> anyhow::Result<
     }
     bare.remove().await?;
     let store = place.ledger_store().await?;
-    let verified = ledger::verify(&store, |_, _| {}).await?;
+    let verified = ledger::verify(&store, &ledger::Verification::default(), |_, _| {}).await?;
     if verified.findings_total > 0 {
         report.problem(format!("engine: {:?}", verified.findings.first()));
     }

@@ -3,7 +3,7 @@
 use crate::database::Place;
 use crate::reads::History;
 use kernel::{Currency, IdSource as _, Money};
-use ledger::{EngineConfig, Ledger};
+use ledger::{CheckpointSigner, EngineConfig, Ledger};
 use ledger_api::{
     AccountId, Constraint, LEGS_MAX, Ledger as _, Leg, NewAccount, NewTransaction, Side,
     TransactionId,
@@ -28,7 +28,9 @@ pub(crate) const ENGINE: EngineConfig = EngineConfig { queue_max: 16_384, group_
 const AT_ONCE: usize = 8_000;
 
 pub(crate) fn start_ledger(store: &Store, config: EngineConfig) -> anyhow::Result<Ledger> {
-    Ok(Ledger::init(store.clone(), config, Arc::new(SystemClock), Arc::new(SystemIds))?)
+    let signer = Arc::new(CheckpointSigner::try_new("bench/ledger", &[7; 32])?);
+    let (clock, ids) = (Arc::new(SystemClock), Arc::new(SystemIds));
+    Ok(Ledger::init(store.clone(), config, signer, clock, ids)?)
 }
 
 /// Makes the accounts in an empty ledger, with funds. None may go below zero.

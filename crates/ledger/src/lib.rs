@@ -2,15 +2,20 @@
 
 mod engine;
 mod events;
+mod history;
 mod http;
 mod journal;
 mod verify;
 
 pub use engine::EngineConfig;
-pub use verify::{Finding, Report};
+pub use history::checkpoint::{CheckpointSigner, NotAName, NotAVerifierKey, VerifierKey};
+pub use history::proof::{ProofError, Proven, verify_proof};
+pub use history::prover::CheckpointPolicy;
+pub use verify::{Finding, Report, Verification};
 
 use async_trait::async_trait;
 use engine::{Command, Engine, Outcome};
+use history::prover::Prover;
 use journal::repo::Journal;
 use kernel::{Clock, IdSource, Page, PageLimit, Timestamp};
 use ledger_api::{
@@ -56,6 +61,12 @@ pub const MIGRATIONS: &[SqlMigration] = &[
         sqlite: include_str!("migrations/m0005_search_sqlite.sql"),
         postgres: include_str!("migrations/m0005_search_postgres.sql"),
     },
+    SqlMigration {
+        name: "m0006_history",
+        sql: include_str!("migrations/m0006_history.sql"),
+        sqlite: include_str!("migrations/m0006_history_sqlite.sql"),
+        postgres: include_str!("migrations/m0006_history_postgres.sql"),
+    },
 ];
 
 /// The permissions of the ledger's routes.
@@ -73,6 +84,7 @@ pub mod permissions {
 pub struct Ledger {
     journal: Journal,
     engine: Engine,
+    prover: Prover,
     clock: Arc<dyn Clock>,
     ids: Arc<dyn IdSource>,
 }
@@ -82,12 +94,14 @@ impl Ledger {
     pub fn init(
         store: Store,
         config: EngineConfig,
+        signer: Arc<CheckpointSigner>,
         clock: Arc<dyn Clock>,
         ids: Arc<dyn IdSource>,
     ) -> Result<Self, LedgerError> {
         let journal = Journal::new(store.clone());
         let engine = Engine::start(&store, config, clock.clone())?;
-        Ok(Self { journal, engine, clock, ids })
+        let prover = Prover::new(store, signer, clock.clone());
+        Ok(Self { journal, engine, prover, clock, ids })
     }
 
     /// The ledger's routes.
@@ -161,19 +175,32 @@ impl Ledger {
         Ok(expired)
     }
 
+    /// Signs a checkpoint of all that is committed if one is due. Several processes that look for it sign
+    /// one.
+    pub async fn sign_checkpoint(&self, policy: CheckpointPolicy) -> Result<(), LedgerError> {
+        self.prover.sign_if_due(policy).await.map_err(unavailable)
+    }
+
     /// Finishes what is queued, refuses what comes after, and returns once the last group is durable.
     pub async fn shut_down(&self) {
         self.engine.shut_down().await;
     }
 }
 
+/// Makes the history of records from before there was one. A ledger starts on a store whose history is
+/// whole; on any but an old one there is nothing to do.
+pub async fn catch_up(store: &Store) -> Result<(), StoreError> {
+    history::repo::catch_up(store).await
+}
+
 /// Re-derives everything in the ledger of `store` from its journal: sequence, sums, balances,
-/// constraints. `progress` is called now and then with the sequence reached and the last one.
+/// constraints, history. `progress` is called now and then with the sequence reached and the last one.
 pub async fn verify(
     store: &Store,
+    verification: &Verification,
     progress: impl FnMut(i64, i64) + Send,
 ) -> Result<Report, StoreError> {
-    verify::verify(store, progress).await
+    verify::verify(store, verification, progress).await
 }
 
 #[async_trait]

@@ -3,6 +3,7 @@
 mod event_bus;
 mod messages;
 mod payment_gateway;
+mod private_file;
 mod system;
 
 pub use event_bus::{EventBus, EventBusError, LoggingEventBus};
@@ -13,4 +14,5 @@ pub use payment_gateway::{
     Charge, ChargeRequest, DisabledPaymentGateway, PaymentGateway, PaymentGatewayError,
     SandboxPaymentGateway,
 };
+pub use private_file::{PrivateFileError, create_private_file, read_private_file};
 pub use system::{SystemClock, SystemIds};

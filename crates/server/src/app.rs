@@ -4,7 +4,7 @@ use crate::config::{Config, EmailProvider, Environment, PaymentGatewayProvider, 
 use crate::holdings::WalletHoldings;
 use crate::stores::Stores;
 use crate::workers::Workers;
-use crate::{documentation, health};
+use crate::{checkpoint_key, documentation, health};
 use adapters::SmtpSender;
 use anyhow::Context;
 use axum::Router;
@@ -39,8 +39,17 @@ impl App {
         let identity = start_identity(config, &stores, &clock, &ids).await?;
         let engine =
             EngineConfig { queue_max: config.ledger.queue_max, group_max: config.ledger.group_max };
-        let ledger = Ledger::init(stores.ledger.clone(), engine, clock.clone(), ids.clone())
-            .context("cannot start the ledger")?;
+        let signer =
+            checkpoint_key::load_or_create(&config.keys_dir(), &config.ledger.name, ids.as_ref())?;
+        ledger::catch_up(&stores.ledger).await.context("cannot make the ledger's history")?;
+        let ledger = Ledger::init(
+            stores.ledger.clone(),
+            engine,
+            Arc::new(signer),
+            clock.clone(),
+            ids.clone(),
+        )
+        .context("cannot start the ledger")?;
         let wallets = Wallets::new(
             wallet::Dependencies {
                 store: stores.wallet.clone(),
@@ -74,6 +83,7 @@ impl App {
             Arc::new(LoggingEventBus),
             ledger.clone(),
             wallets.clone(),
+            config.ledger.checkpoint_policy(),
             clock,
             ids.as_ref(),
         );

@@ -5,10 +5,12 @@ use crate::serve::serve;
 use crate::stores::Stores;
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
+use indicatif::{ProgressBar, ProgressStyle};
 use kernel::Clock;
+use ledger::{Proven, Verification, VerifierKey};
 use ports::{SystemClock, SystemIds};
 use std::io::{IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use tracing_subscriber::EnvFilter;
 
@@ -73,8 +75,29 @@ enum KeysCommand {
 
 #[derive(Debug, Subcommand)]
 enum LedgerCommand {
-    /// Derive every sum and balance again from the journal and compare. Exit code 1 if anything is wrong.
-    Verify,
+    /// Derive every sum, balance and hash again from the journal and compare. Exit code 1 if anything is
+    /// wrong.
+    Verify(VerifyArgs),
+    /// Check a proof that the API gave, offline: that a transaction is part of the history, or that two
+    /// checkpoints are of one. Exit code 1 if it is not so.
+    VerifyProof {
+        /// The JSON of the proof; `-` for standard input.
+        proof: PathBuf,
+        /// A key of the ledger (/api/v1/ledger/checkpoints/keys), from somebody you trust.
+        #[arg(long = "key", value_name = "KEY", required = true)]
+        keys: Vec<VerifierKey>,
+    },
+}
+
+#[derive(Debug, Args)]
+struct VerifyArgs {
+    /// Trust only checkpoints signed with this key; without any, all keys that the ledger lists.
+    #[arg(long = "key", value_name = "KEY")]
+    keys: Vec<VerifierKey>,
+    /// Read only what came after the checkpoint in this file, which the history must continue; then put
+    /// the newest one there. Everything is read when the file does not exist yet.
+    #[arg(long, value_name = "FILE")]
+    since: Option<PathBuf>,
 }
 
 /// Runs the program.
@@ -90,7 +113,8 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Migrate { status: true } => migration_status(&config).await,
         Command::User(UserCommand::Grant { user, role }) => grant(&config, &user, &role).await,
         Command::Keys(KeysCommand::Rotate) => rotate_keys(&config).await,
-        Command::Ledger(LedgerCommand::Verify) => verify(&config).await,
+        Command::Ledger(LedgerCommand::Verify(args)) => verify(&config, &args).await,
+        Command::Ledger(LedgerCommand::VerifyProof { proof, keys }) => verify_proof(&proof, &keys),
     }
 }
 
@@ -148,13 +172,18 @@ async fn rotate_keys(config: &Config) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn verify(config: &Config) -> anyhow::Result<ExitCode> {
+async fn verify(config: &Config, args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     let stores = Stores::open(config).await?;
     stores.require_migrated().await?;
-    let report = ledger::verify(&stores.ledger, |done, last| {
-        tracing::debug!(done, last, "verifying");
+    let bar = ProgressBar::new(0).with_style(progress_style()?);
+    let since = args.since.as_deref().map(read_checkpoint).transpose()?.flatten();
+    let verification = Verification { keys: args.keys.clone(), since };
+    let report = ledger::verify(&stores.ledger, &verification, |done, last| {
+        bar.set_length(last.cast_unsigned());
+        bar.set_position(done.cast_unsigned());
     })
     .await?;
+    bar.finish_and_clear();
     let mut out = std::io::stdout().lock();
     for finding in &report.findings {
         writeln!(out, "record {}: {}", finding.sequence, finding.what)?;
@@ -171,5 +200,54 @@ async fn verify(config: &Config) -> anyhow::Result<ExitCode> {
             format!("{} thing(s) are wrong", report.findings_total)
         }
     )?;
-    Ok(if report.findings_total == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    if report.findings_total > 0 {
+        return Ok(ExitCode::FAILURE);
+    }
+    if let (Some(path), Some(note)) = (&args.since, &report.checkpoint) {
+        std::fs::write(path, note).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The note in a file; none when there is no file yet.
+fn read_checkpoint(path: &Path) -> anyhow::Result<Option<String>> {
+    match std::fs::read_to_string(path) {
+        Ok(note) => Ok(Some(note)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
+    }
+}
+
+/// Shown on a terminal only.
+fn progress_style() -> anyhow::Result<ProgressStyle> {
+    let template = "{wide_bar} {human_pos} of {human_len} records, {per_sec}, {eta} left";
+    ProgressStyle::with_template(template).context("the progress bar's template")
+}
+
+fn verify_proof(proof: &Path, keys: &[VerifierKey]) -> anyhow::Result<ExitCode> {
+    let json = if proof == Path::new("-") {
+        std::io::read_to_string(std::io::stdin()).context("cannot read standard input")?
+    } else {
+        std::fs::read_to_string(proof)
+            .with_context(|| format!("cannot read {}", proof.display()))?
+    };
+    let mut out = std::io::stdout().lock();
+    match ledger::verify_proof(&json, keys) {
+        Ok(Proven::Inclusion { transaction, sequence, tree_size, origin }) => {
+            writeln!(
+                out,
+                "proven: transaction {transaction} is record {sequence} of the {tree_size} that \
+                 {origin} signed"
+            )?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Ok(Proven::Consistency { from, to, origin }) => {
+            writeln!(out, "proven: the first {from} of the {to} records of {origin} are the same")?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Err(error) => {
+            writeln!(out, "not proven: {error}")?;
+            Ok(ExitCode::FAILURE)
+        }
+    }
 }

@@ -6,6 +6,7 @@ mod messages;
 pub(crate) use messages::{EmailProvider, SmsProvider};
 
 use anyhow::Context;
+use ledger::CheckpointPolicy;
 use messages::{EmailSettings, SmsSettings, Smtp, SmtpSecurity};
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -119,6 +120,13 @@ pub(crate) struct LedgerEngine {
     pub(crate) queue_max: usize,
     /// The most commands of one commit.
     pub(crate) group_max: usize,
+    /// What the ledger is called in its checkpoints: your domain and a path, such as
+    /// `bank.example/ledger`, and for ever the same.
+    pub(crate) name: String,
+    /// A checkpoint of the history is signed when this much time has passed since the last one …
+    pub(crate) checkpoint_seconds: u64,
+    /// … or when this many records came after it.
+    pub(crate) checkpoint_records: i64,
 }
 
 /// Where top-ups come from.
@@ -200,6 +208,16 @@ const PROBES: &[&str] = &["/health/live", "/health/ready"];
 
 /// The file that is read when none is named.
 const DEFAULT_FILE: &str = "finitech.toml";
+
+impl LedgerEngine {
+    /// When a checkpoint is due.
+    pub(crate) fn checkpoint_policy(&self) -> CheckpointPolicy {
+        CheckpointPolicy {
+            every: Duration::from_secs(self.checkpoint_seconds),
+            records: self.checkpoint_records,
+        }
+    }
+}
 
 impl Config {
     /// Reads the settings of this process: the named file, or `finitech.toml` if it exists, then the
@@ -500,7 +518,13 @@ impl Default for Jwt {
 impl Default for LedgerEngine {
     fn default() -> Self {
         let ledger::EngineConfig { queue_max, group_max } = ledger::EngineConfig::default();
-        Self { queue_max, group_max }
+        Self {
+            queue_max,
+            group_max,
+            name: "finitech/ledger".to_owned(),
+            checkpoint_seconds: 60,
+            checkpoint_records: 100_000,
+        }
     }
 }
 

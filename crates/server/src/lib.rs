@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod app;
+mod checkpoint_key;
 pub mod cli;
 mod config;
 mod demo;

@@ -48,6 +48,7 @@ impl Stores {
                 applied.push((module, name));
             }
         }
+        ledger::catch_up(&self.ledger).await.context("cannot make the ledger's history")?;
         Ok(applied)
     }
 

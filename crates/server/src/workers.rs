@@ -1,8 +1,8 @@
-//! What runs beside the requests: delivering events, releasing holds over time, finishing what dead
-//! processes left.
+//! What runs beside the requests: delivering events, signing checkpoints, releasing holds over time,
+//! finishing what dead processes left.
 
 use kernel::{Clock, IdSource};
-use ledger::Ledger;
+use ledger::{CheckpointPolicy, Ledger};
 use ports::EventBus;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,6 +18,7 @@ const SWEEP_EVERY: Duration = Duration::from_secs(5);
 const SWEEP_OPERATIONS_MAX: u32 = 100;
 const EXPIRE_EVERY: Duration = Duration::from_secs(5);
 const EXPIRE_HOLDS_MAX: u32 = 1_000;
+const LOOK_FOR_CHECKPOINT_EVERY: Duration = Duration::from_secs(5);
 /// How long a process keeps the right to deliver a stream without renewing it.
 const DELIVERY_LEASE: Duration = Duration::from_secs(30);
 /// How long it relies on that without asking again; the rest is for clocks that differ.
@@ -43,6 +44,7 @@ impl Workers {
         bus: Arc<dyn EventBus>,
         ledger: Ledger,
         wallets: Wallets,
+        checkpoints: CheckpointPolicy,
         clock: Arc<dyn Clock>,
         ids: &dyn IdSource,
     ) -> Self {
@@ -53,6 +55,7 @@ impl Workers {
             let delivery = Delivery { source, bus, clock, holder: ids.next(), cursor: None };
             tasks.spawn(deliver(delivery, stopped.clone()));
         }
+        tasks.spawn(sign(ledger.clone(), checkpoints, stopped.clone()));
         tasks.spawn(expire(ledger, stopped.clone()));
         tasks.spawn(sweep(wallets, stopped));
         Self { stop, tasks }
@@ -149,6 +152,15 @@ impl Delivery {
         let still = outbox::advance_cursor(store, BUS, self.holder, position, until).await?;
         self.cursor = still.then_some(Cursor { position, saved: position, saved_at });
         Ok(())
+    }
+}
+
+async fn sign(ledger: Ledger, policy: CheckpointPolicy, mut stopped: watch::Receiver<bool>) {
+    while !*stopped.borrow() {
+        if let Err(error) = ledger.sign_checkpoint(policy).await {
+            tracing::warn!(%error, "no checkpoint of the ledger was signed");
+        }
+        pause(LOOK_FOR_CHECKPOINT_EVERY, &mut stopped).await;
     }
 }
 

@@ -2,9 +2,9 @@
 
 use super::KEY_BYTES;
 use crate::keys::KeyFileError;
-use crate::keys::file::{create_private, read_private};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use ports::{create_private_file, read_private_file};
 use std::path::{Path, PathBuf};
 use uuid::Uuid;
 
@@ -20,12 +20,12 @@ pub(super) fn load_or_create(
     unique: Uuid,
 ) -> Result<Vec<[u8; KEY_BYTES]>, KeyFileError> {
     let path = path(folder);
-    create_private(&path, unique, || {
+    create_private_file(&path, unique, || {
         let mut key = [0; KEY_BYTES];
         aws_lc_rs::rand::fill(&mut key).map_err(|_| KeyFileError::Generation)?;
-        Ok(format!("{}\n", STANDARD.encode(key)))
+        Ok::<_, KeyFileError>(format!("{}\n", STANDARD.encode(key)))
     })?;
-    let bytes = read_private(&path)?;
+    let bytes = read_private_file(&path)?;
     let keys = std::str::from_utf8(&bytes).ok().and_then(parse);
     keys.ok_or(KeyFileError::NotDataKeys { path })
 }

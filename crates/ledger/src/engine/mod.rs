@@ -16,6 +16,7 @@ mod decide;
 mod group;
 mod needs;
 mod postgres;
+mod seal;
 mod sqlite;
 mod tail;
 #[cfg(test)]
@@ -268,7 +269,7 @@ where
 
 /// A map by ids. They are random or made in sequence, and a group looks up thousands: a keyed hash that is
 /// quick on short keys will do.
-type IdMap<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
+pub(crate) type IdMap<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 
 /// The result of each command of a group, in order.
 type Decisions = Vec<Result<Outcome, Refusal>>;

@@ -3,9 +3,9 @@
 use super::limits::LimitBody;
 use kernel::{Currency, Money, Timestamp};
 use ledger_api::{
-    Account, AccountId, AccountStatus, Constraint, DESCRIPTION_CHARS_MAX, Entry, Hold, HoldStatus,
-    KIND_CHARS_MAX, LEGS_MAX, Leg, NAME_CHARS_MAX, NewAccount, NewTransaction, REFERENCE_CHARS_MAX,
-    Side, Transaction, TransactionId,
+    Account, AccountId, AccountStatus, Constraint, DESCRIPTION_CHARS_MAX, Entry, Hold, HoldId,
+    HoldStatus, KIND_CHARS_MAX, LEGS_MAX, Leg, NAME_CHARS_MAX, NewAccount, NewTransaction,
+    REFERENCE_CHARS_MAX, Side, Transaction, TransactionId,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -155,8 +155,8 @@ pub(crate) struct PostTransactionBody {
 }
 
 /// A posted transaction.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
+#[derive(Clone, Debug, Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct TransactionBody {
     id: Uuid,
     /// Its place in the journal.
@@ -489,6 +489,25 @@ impl From<Transaction> for TransactionBody {
             legs: transaction.legs.into_iter().map(Into::into).collect(),
             reverses: transaction.reverses.map(|original| original.0),
             captures: transaction.captures.map(|hold| hold.0),
+        }
+    }
+}
+
+impl TransactionBody {
+    /// The transaction again.
+    pub(crate) fn into_transaction(self) -> Transaction {
+        Transaction {
+            id: TransactionId(self.id),
+            sequence: self.sequence,
+            kind: self.kind,
+            description: self.description,
+            reference: self.reference,
+            effective_at: self.effective_at,
+            recorded_at: self.recorded_at,
+            metadata: self.metadata,
+            legs: self.legs.into_iter().map(Leg::from).collect(),
+            reverses: self.reverses.map(TransactionId),
+            captures: self.captures.map(HoldId),
         }
     }
 }

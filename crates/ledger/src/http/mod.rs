@@ -6,6 +6,8 @@ mod holds;
 mod limits;
 mod postings;
 mod problems;
+pub(crate) mod proof_bodies;
+mod proofs;
 mod routes;
 mod search;
 mod statuses;

@@ -2,7 +2,7 @@ use super::bodies::{
     AccountBody, OpenAccountBody, TransactionBody, TrialBalanceBody, TrialBalanceLineBody,
 };
 use super::problems::problem;
-use super::{balances, holds, limits, postings, search, statuses, streams};
+use super::{balances, holds, limits, postings, proofs, search, statuses, streams};
 use crate::{Ledger, permissions};
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -32,6 +32,7 @@ pub(crate) fn router(ledger: Ledger) -> OpenApiRouter {
         .merge(holds::router())
         .merge(limits::router())
         .merge(postings::router())
+        .merge(proofs::router())
         .merge(search::router())
         .merge(statuses::router())
         .merge(streams::router())

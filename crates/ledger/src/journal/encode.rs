@@ -92,15 +92,23 @@ pub(crate) fn metadata_from(
 
 /// A leg from an entry's signed amount.
 pub(crate) fn leg_from(account: Uuid, amount: i64, currency: &str) -> Result<Leg, StoreError> {
-    let inconsistent = || StoreError::inconsistent("entries", "amount", account);
+    leg_of(AccountId(account), amount, currency_from(currency, account)?)
+}
+
+/// Likewise.
+pub(crate) fn leg_of(
+    account_id: AccountId,
+    amount: i64,
+    currency: Currency,
+) -> Result<Leg, StoreError> {
+    let inconsistent = || StoreError::inconsistent("entries", "amount", account_id.0);
     let direction = if amount > 0 { Side::Debit } else { Side::Credit };
     let minor_units = amount.checked_abs().filter(|&amount| amount > 0).ok_or_else(inconsistent)?;
-    let amount = Money::new(minor_units, currency_from(currency, account)?);
-    Ok(Leg { account_id: AccountId(account), direction, amount })
+    Ok(Leg { account_id, direction, amount: Money::new(minor_units, currency) })
 }
 
 /// An account with its state: the columns of [`ACCOUNT_COLUMNS`].
-#[derive(Debug, FromQueryResult)]
+#[derive(Clone, Debug, FromQueryResult)]
 pub(crate) struct AccountRow {
     pub(crate) sequence: i64,
     pub(crate) id: Uuid,
@@ -143,7 +151,7 @@ impl AccountRow {
 }
 
 /// A hold with its state: the columns of [`HOLD_COLUMNS`].
-#[derive(Debug, FromQueryResult)]
+#[derive(Clone, Debug, FromQueryResult)]
 pub(crate) struct HoldRow {
     pub(crate) sequence: i64,
     pub(crate) id: Uuid,

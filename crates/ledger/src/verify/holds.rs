@@ -1,7 +1,9 @@
 //! Every hold is what its making, its captures and its end say.
 
 use super::Finding;
-use super::repo::{CaptureRow, HoldChangeRow, HoldLegRow, HoldRow};
+use super::repo::CaptureRow;
+use crate::journal::chunk::{HoldEndRow, HoldLegRow, StoredHold};
+use crate::journal::encode::HoldRow;
 use kernel::Currency;
 use ledger_api::Balances;
 use std::collections::{BTreeMap, HashMap};
@@ -22,12 +24,12 @@ pub(super) struct Holds {
 impl Holds {
     pub(super) fn add(
         &mut self,
-        holds: Vec<HoldRow>,
+        holds: &[StoredHold],
         legs: &[HoldLegRow],
         currency_of: impl Fn(i64) -> Option<Currency>,
     ) -> Vec<Finding> {
         let mut findings = Vec::new();
-        for stored in holds {
+        for StoredHold { hold: stored, state_expires_at } in holds {
             let sequence = stored.sequence;
             let first = legs.partition_point(|leg| leg.hold_sequence < sequence);
             let own = legs[first..].iter().take_while(|leg| leg.hold_sequence == sequence);
@@ -35,7 +37,7 @@ impl Holds {
             if own.len() < 2 {
                 findings.push(finding(sequence, "a hold of fewer than two legs"));
             }
-            if stored.expires_at != stored.state_expires_at {
+            if stored.expires_at != *state_expires_at {
                 findings.push(finding(sequence, "the hold and its state expire at two instants"));
             }
             let mut sums: BTreeMap<Option<Currency>, i128> = BTreeMap::new();
@@ -50,7 +52,8 @@ impl Holds {
             if sums.values().any(|sum| *sum != 0) {
                 findings.push(finding(sequence, "debits and credits of the hold differ"));
             }
-            self.pending.insert(sequence, Folded { stored, legs: own, captured: 0 });
+            let folded = Folded { stored: stored.clone(), legs: own, captured: 0 };
+            self.pending.insert(sequence, folded);
         }
         findings
     }
@@ -59,12 +62,12 @@ impl Holds {
     pub(super) fn change(
         &mut self,
         captures: Vec<CaptureRow>,
-        changes: Vec<HoldChangeRow>,
+        ends: &[HoldEndRow],
     ) -> Vec<Finding> {
         let mut findings = Vec::new();
         let captured = captures.into_iter().map(|row| (row.sequence, Event::Capture(row)));
-        let changed = changes.into_iter().map(|row| (row.sequence, Event::End(row)));
-        let mut events: Vec<_> = captured.chain(changed).collect();
+        let ended = ends.iter().map(|row| (row.sequence, Event::End(row)));
+        let mut events: Vec<_> = captured.chain(ended).collect();
         events.sort_by_key(|(sequence, _)| *sequence);
         for (sequence, event) in events {
             let hold_sequence = match &event {
@@ -83,11 +86,11 @@ impl Holds {
                     // The last capture is the one that the hold says ended it.
                     (hold.stored.ended_by == Some(sequence)).then(|| "captured".to_owned())
                 }
-                Event::End(row) => Some(row.status),
+                Event::End(row) => Some(row.status.clone()),
             };
             if let Some(status) = status {
                 findings.extend(hold.stands(&status, Some(sequence)));
-                self.pending.retain(|hold, _| Some(*hold) != hold_sequence);
+                hold_sequence.map(|hold| self.pending.remove(&hold));
             }
         }
         findings
@@ -116,9 +119,9 @@ impl Holds {
     }
 }
 
-enum Event {
+enum Event<'a> {
     Capture(CaptureRow),
-    End(HoldChangeRow),
+    End(&'a HoldEndRow),
 }
 
 impl Folded {

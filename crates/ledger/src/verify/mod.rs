@@ -11,22 +11,32 @@
 //!    final.
 //! 5. Every reversal has the legs of an earlier transaction, which is none itself, with the sides
 //!    exchanged; all reversals of a transaction together are no more than it was.
-//! 6. Every hold sums to zero in each currency and stands where its captures and its end put it, with no more captured than it and its
-//!    tolerance allow.
+//! 6. Every hold sums to zero in each currency and stands where its captures and its end put it, with no
+//!    more captured than it and its tolerance allow.
+//! 7. What is stored to find things by (metadata, value dates) is what the transactions say.
+//! 8. The tree over the records, the chain over the groups and every signed checkpoint are those of these
+//!    records: nothing was changed, removed, added or put elsewhere since it was committed.
 
+mod derived;
+mod history;
 mod holds;
 mod repo;
+mod since;
 
-use crate::engine::ENTRIES_PER_MARK;
+use crate::engine::{ENTRIES_PER_MARK, IdMap};
+use crate::history::checkpoint::VerifierKey;
+use crate::history::repo::{checkpoint_keys, latest_checkpoint};
+use crate::history::tree::{Hash, NO_HASH, Tree};
+use crate::journal::chunk::{ChangeRow, Chunk, EntryRow, LimitChangeRow, Named, TransactionRow};
 use crate::journal::encode::{AccountRow, status_word};
+use crate::journal::scan::Scan;
+use derived::Derived;
+use history::HistoryCheck;
 use holds::Holds;
 use kernel::Currency;
-use ledger_api::{AccountStatus, Balances, EntryKey, Side};
-use repo::{
-    ChangeRow, EntryRow, LimitChangeRow, ListRow, MarkRow, RecordRow, ReversalRow, Snapshot,
-    StrayRow,
-};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use ledger_api::{AccountId, AccountStatus, Balances, EntryKey, Side};
+use repo::{GroupRow, ListRow, ReversalRow};
+use std::collections::HashMap;
 use store::{Store, StoreError};
 
 /// What a verification found.
@@ -43,6 +53,18 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// How many findings there were in all.
     pub findings_total: u64,
+    /// The newest checkpoint of what was verified, as a note.
+    pub checkpoint: Option<String>,
+}
+
+/// What to verify, and on whose word.
+#[derive(Clone, Debug, Default)]
+pub struct Verification {
+    /// Checkpoints must be signed with one of these; when empty, with one that the ledger itself lists.
+    pub keys: Vec<VerifierKey>,
+    /// The note of a checkpoint that was verified before: only what came after it is read, and it must
+    /// continue that history. Everything, when there is none.
+    pub since: Option<String>,
 }
 
 /// One thing that is wrong.
@@ -65,6 +87,7 @@ const STEP: i64 = 5_000;
 
 /// An account while its entries are folded.
 struct Folded {
+    id: AccountId,
     currency: Currency,
     normal_side: Side,
     lowest_available: Option<i64>,
@@ -81,11 +104,12 @@ struct Folded {
 }
 
 #[derive(Default)]
-struct Verification {
-    accounts: HashMap<i64, Folded>,
+struct Fold {
+    accounts: IdMap<i64, Folded>,
     /// What was taken back of each transaction, in minor units of the first leg.
     reversed: HashMap<i64, u128>,
     holds: Holds,
+    derived: Derived,
     /// When the last record so far was made.
     recorded_at: i64,
     report: Report,
@@ -93,73 +117,138 @@ struct Verification {
 
 pub(crate) async fn verify(
     store: &Store,
+    verification: &Verification,
+    progress: impl FnMut(i64, i64) + Send,
+) -> Result<Report, StoreError> {
+    let keys = trusted(store, &verification.keys).await?;
+    match &verification.since {
+        Some(note) => since::verify(store, note, keys, progress).await,
+        None => verify_all(store, keys, progress).await,
+    }
+}
+
+async fn verify_all(
+    store: &Store,
+    keys: Vec<VerifierKey>,
     mut progress: impl FnMut(i64, i64) + Send,
 ) -> Result<Report, StoreError> {
-    let snapshot = Snapshot::take(store).await?;
-    let mut verification = Verification::default();
-    let last = snapshot.last_sequence().await?;
+    let mut scan = Scan::begin(store).await?;
+    let mut fold = Fold::default();
+    let mut history = HistoryCheck::after(Tree::default(), NO_HASH, keys);
+    let head = repo::head(&mut scan).await?;
+    let last = head.last_sequence;
     let mut first = 1;
     while first <= last {
         let end = first.saturating_add(STEP).saturating_sub(1).min(last);
-        let accounts = snapshot.accounts(first, end).await?;
-        let changes = snapshot.changes(first, end).await?;
-        let limit_changes = snapshot.limit_changes(first, end).await?;
-        let lists = snapshot.lists(first, end).await?;
-        let holds = snapshot.holds(first, end).await?;
-        let hold_changes = snapshot.hold_changes(first, end).await?;
-        let transactions = snapshot.transactions(first, end).await?;
-        let entries = snapshot.entries(first, end).await?;
-        let made = |sequence, recorded_at| RecordRow { sequence, recorded_at };
-        let mut records: Vec<RecordRow> = transactions.clone();
-        records.extend(accounts.iter().map(|row| made(row.sequence, row.opened_at)));
-        records.extend(changes.iter().map(|row| made(row.sequence, row.changed_at)));
-        records.extend(limit_changes.iter().map(|row| made(row.sequence, row.changed_at)));
-        records.extend(holds.iter().map(|row| made(row.sequence, row.created_at)));
-        records.extend(hold_changes.iter().map(|row| made(row.sequence, row.changed_at)));
-        let groups = snapshot.groups(first, end).await?;
-        verification.check_records((first, end), records, &groups);
-        verification.add_accounts(accounts, lists);
-        changes.into_iter().for_each(|row| verification.check_change(row));
-        limit_changes.into_iter().for_each(|row| verification.check_limit_change(row));
-        verification.check_transactions(&transactions, &entries);
-        verification.check_reversals(snapshot.reversals(first, end).await?);
-        let legs = snapshot.hold_legs(first, end).await?;
-        let accounts = &verification.accounts;
+        let chunk = Chunk::read(&mut scan, first, end).await?;
+        let groups = repo::groups(&mut scan, first, end).await?;
+        fold.check_records((first, end), chunk.times().collect(), &groups);
+        fold.add_accounts(&chunk.accounts, repo::lists(&mut scan, first, end).await?);
+        chunk.changes.iter().for_each(|row| fold.check_change(row));
+        chunk.limit_changes.iter().for_each(|row| fold.check_limit_change(row));
+        fold.check_transactions(&chunk.transactions, &chunk.entries);
+        if chunk.transactions.iter().any(TransactionRow::is_reversal) {
+            fold.check_reversals(repo::reversals(&mut scan, first, end).await?);
+        }
+        let accounts = &fold.accounts;
         let currency_of = |account| accounts.get(&account).map(|account| account.currency);
-        let found = verification.holds.add(holds, &legs, currency_of);
-        verification.find_all(found);
-        let captures = snapshot.captures(first, end).await?;
-        let found = verification.holds.change(captures, hold_changes);
-        verification.find_all(found);
+        let found = fold.holds.add(&chunk.holds, &chunk.hold_legs, currency_of);
+        fold.find_all(found);
+        let captures = if chunk.transactions.iter().any(TransactionRow::is_capture) {
+            repo::captures(&mut scan, first, end).await?
+        } else {
+            Vec::new()
+        };
+        let found = fold.holds.change(captures, &chunk.hold_ends);
+        fold.find_all(found);
+        let leaves = fold.leaves(&chunk, (first, end));
+        history.add(&mut scan, &leaves, &groups, end).await?;
         progress(end, last);
         first = end.saturating_add(1);
     }
-    verification.check_marks(&snapshot).await?;
-    verification.check_strays(snapshot.strays(last, STRAYS_MAX).await?);
-    verification.check_balances();
-    Ok(verification.report)
+    fold.check_marks(&mut scan).await?;
+    let found = std::mem::take(&mut fold.derived).compare(&mut scan).await?;
+    fold.find_all(found);
+    fold.check_strays(repo::strays(&mut scan, last, STRAYS_MAX).await?);
+    fold.check_balances();
+    fold.find_all(history.end(&mut scan, &head).await?);
+    fold.report.checkpoint = latest_note(store, last).await?;
+    Ok(fold.report)
 }
 
-impl Verification {
-    fn check_transactions(&mut self, transactions: &[RecordRow], entries: &[EntryRow]) {
+/// The newest checkpoint of at most a size.
+async fn latest_note(store: &Store, size: i64) -> Result<Option<String>, StoreError> {
+    Ok(latest_checkpoint(store, size).await?.map(|newest| newest.note))
+}
+
+/// The given keys, or all that the ledger lists.
+async fn trusted(store: &Store, keys: &[VerifierKey]) -> Result<Vec<VerifierKey>, StoreError> {
+    if !keys.is_empty() {
+        return Ok(keys.to_vec());
+    }
+    let listed = checkpoint_keys(store).await?;
+    // A key that cannot be read opens nothing: its checkpoints are findings.
+    Ok(listed.iter().filter_map(|key| key.parse().ok()).collect())
+}
+
+impl Fold {
+    fn check_transactions(&mut self, transactions: &[TransactionRow], entries: &[EntryRow]) {
         let number = |entry: &EntryRow| EntryKey(entry.entry_key).parts().0;
+        let mut transactions = transactions.iter().peekable();
         for legs in entries.chunk_by(|one, next| number(one) == number(next)) {
-            let transaction = number(&legs[0]);
-            if transactions.binary_search_by_key(&transaction, |row| row.sequence).is_err() {
-                self.find(transaction, "entries of no transaction".into());
+            let sequence = number(&legs[0]);
+            while let Some(bare) = transactions.next_if(|row| row.sequence < sequence) {
+                self.check_entries(bare.sequence, &[]);
             }
-            self.check_entries(transaction, legs);
+            let transaction = transactions.next_if(|row| row.sequence == sequence);
+            if transaction.is_none() {
+                self.find(sequence, "entries of no transaction".into());
+            }
+            self.check_entries(sequence, legs);
+            if let Some(transaction) = transaction {
+                self.report.transactions = self.report.transactions.saturating_add(1);
+                self.derive(transaction, legs);
+            }
         }
-        let with_entries: HashSet<i64> = entries.iter().map(number).collect();
-        for &RecordRow { sequence, .. } in transactions {
-            self.report.transactions = self.report.transactions.saturating_add(1);
-            if !with_entries.contains(&sequence) {
-                self.find(sequence, "a transaction without entries".into());
+        for bare in transactions {
+            self.check_entries(bare.sequence, &[]);
+        }
+    }
+
+    /// What is stored of a transaction beside its own rows.
+    fn derive(&mut self, transaction: &TransactionRow, legs: &[EntryRow]) {
+        self.derived.add_metadata(transaction);
+        if transaction.effective_at != transaction.recorded_at {
+            for leg in legs {
+                if let Some(account) = self.accounts.get(&leg.account_sequence) {
+                    self.derived.add_shift(leg, account.normal_side, transaction.effective_at);
+                }
             }
         }
     }
 
-    fn add_accounts(&mut self, accounts: Vec<AccountRow>, lists: Vec<ListRow>) {
+    /// The leaves of a range; none for a record that is missing or not as the program writes it.
+    fn leaves(&mut self, chunk: &Chunk, (first, last): (i64, i64)) -> Vec<Option<Hash>> {
+        let place = |sequence: i64| usize::try_from(sequence.saturating_sub(first));
+        let mut leaves = vec![None; place(last.saturating_add(1)).unwrap_or_default()];
+        let mut findings = Vec::new();
+        let accounts = &self.accounts;
+        let named = |account: i64| {
+            let account = accounts.get(&account)?;
+            Some(Named { id: account.id, currency: account.currency })
+        };
+        for (sequence, leaf) in chunk.leaves(named) {
+            match (leaf, place(sequence).ok().and_then(|place| leaves.get_mut(place))) {
+                (Ok(leaf), Some(place)) => *place = Some(leaf),
+                (Ok(_), None) => {}
+                (Err(error), _) => findings.push(Finding { sequence, what: error.to_string() }),
+            }
+        }
+        self.find_all(findings);
+        leaves
+    }
+
+    fn add_accounts(&mut self, accounts: &[AccountRow], lists: Vec<ListRow>) {
         for row in accounts {
             self.add_account(row);
         }
@@ -171,25 +260,25 @@ impl Verification {
         }
     }
 
-    fn check_limit_change(&mut self, row: LimitChangeRow) {
+    fn check_limit_change(&mut self, row: &LimitChangeRow) {
         match self.accounts.get_mut(&row.account_sequence) {
-            Some(account) => account.derived_limits = Some(row.limits),
+            Some(account) => account.derived_limits = Some(row.limits.clone()),
             None => self.find(row.sequence, "limits of an account that is not there".into()),
         }
     }
 
     /// Every 64th entry of an account is marked, and no other.
-    async fn check_marks(&mut self, snapshot: &Snapshot) -> Result<(), StoreError> {
-        let mut after = MarkRow { account_sequence: i64::MIN, entry_key: i64::MIN };
+    async fn check_marks(&mut self, scan: &mut Scan) -> Result<(), StoreError> {
+        let mut after = (i64::MIN, i64::MIN);
         loop {
-            let marks = snapshot.marks(after, STEP).await?;
-            for mark in &marks {
-                after = *mark;
-                match self.accounts.get_mut(&mark.account_sequence) {
+            let marks = repo::marks(scan, after, STEP).await?;
+            for (account, entry_key) in &marks {
+                after = (*account, *entry_key);
+                match self.accounts.get_mut(account) {
                     Some(Folded { marks: (left, mixed), .. }) => {
-                        (*left, *mixed) = (left.saturating_sub(1), *mixed ^ mark.entry_key);
+                        (*left, *mixed) = (left.saturating_sub(1), *mixed ^ entry_key);
                     }
-                    None => self.find(mark.account_sequence, "a mark of no account".into()),
+                    None => self.find(*account, "a mark of no account".into()),
                 }
             }
             if marks.is_empty() {
@@ -198,14 +287,15 @@ impl Verification {
         }
     }
 
-    fn add_account(&mut self, row: AccountRow) {
+    fn add_account(&mut self, row: &AccountRow) {
         self.report.accounts = self.report.accounts.saturating_add(1);
         let sequence = row.sequence;
-        let account = match row.into_account() {
+        let account = match row.clone().into_account() {
             Ok(account) => account,
             Err(error) => return self.find(sequence, error.to_string()),
         };
         let folded = Folded {
+            id: account.id,
             currency: account.currency,
             normal_side: account.normal_side,
             lowest_available: account.constraint.lowest_available(),
@@ -222,11 +312,11 @@ impl Verification {
         self.accounts.insert(sequence, folded);
     }
 
-    fn check_change(&mut self, row: ChangeRow) {
+    fn check_change(&mut self, row: &ChangeRow) {
         let Some(account) = self.accounts.get_mut(&row.account_sequence) else {
             return self.find(row.sequence, "a change of an account that is not there".into());
         };
-        let from = std::mem::replace(&mut account.derived_status, row.status);
+        let from = std::mem::replace(&mut account.derived_status, row.status.clone());
         let to = &account.derived_status;
         if from == *to || from == status_word(AccountStatus::Closed) {
             let what = format!("an account that was {from} became {to}");
@@ -262,12 +352,13 @@ impl Verification {
     fn check_records(
         &mut self,
         (first, last): (i64, i64),
-        mut records: Vec<RecordRow>,
-        groups: &[RecordRow],
+        mut records: Vec<(i64, i64)>,
+        groups: &[GroupRow],
     ) {
-        records.sort_unstable_by_key(|record| record.sequence);
+        records.sort_unstable();
+        let mut groups = groups.iter().peekable();
         let mut expected = first;
-        for RecordRow { sequence, recorded_at } in records {
+        for (sequence, recorded_at) in records {
             if sequence < expected {
                 self.find(sequence, "two records under one number".into());
                 continue;
@@ -279,8 +370,8 @@ impl Verification {
             if recorded_at < self.recorded_at {
                 self.find(sequence, "recorded earlier than the record before".into());
             }
-            let group = groups.partition_point(|group| group.sequence < sequence);
-            if groups.get(group).is_none_or(|group| group.recorded_at != recorded_at) {
+            while groups.next_if(|group| group.last_sequence < sequence).is_some() {}
+            if groups.peek().is_none_or(|group| group.recorded_at != recorded_at) {
                 self.find(sequence, "recorded at another instant than its group".into());
             }
             self.recorded_at = recorded_at;
@@ -294,7 +385,8 @@ impl Verification {
 
     /// The legs of one transaction: numbered, at least two, zero in sum, each balance right.
     fn check_entries(&mut self, transaction: i64, legs: &[EntryRow]) {
-        let mut sums: BTreeMap<Currency, i128> = BTreeMap::new();
+        // Few transactions have more than one currency.
+        let mut sums: Vec<(Currency, i128)> = Vec::with_capacity(1);
         for (leg_no, leg) in (0_i64..).zip(legs) {
             self.report.entries = self.report.entries.saturating_add(1);
             if EntryKey(leg.entry_key).parts().1 != leg_no {
@@ -305,8 +397,11 @@ impl Verification {
                 self.find(transaction, what);
                 continue;
             };
-            let sum = sums.entry(account.currency).or_default();
-            *sum = sum.saturating_add(i128::from(leg.amount));
+            let amount = i128::from(leg.amount);
+            match sums.iter_mut().find(|(currency, _)| *currency == account.currency) {
+                Some((_, sum)) => *sum = sum.saturating_add(amount),
+                None => sums.push((account.currency, amount)),
+            }
             let counter = if leg.amount > 0 {
                 &mut account.derived.posted_debits
             } else {
@@ -334,8 +429,10 @@ impl Verification {
                 self.find(transaction, what);
             }
         }
-        if legs.len() < 2 {
-            self.find(transaction, "fewer than two legs".into());
+        match legs.len() {
+            0 => self.find(transaction, "a transaction without entries".into()),
+            1 => self.find(transaction, "fewer than two legs".into()),
+            _ => {}
         }
         for (currency, sum) in sums {
             if sum != 0 {
@@ -345,8 +442,8 @@ impl Verification {
         }
     }
 
-    fn check_strays(&mut self, strays: Vec<StrayRow>) {
-        for StrayRow { kind, sequence } in strays {
+    fn check_strays(&mut self, strays: Vec<(String, i64)>) {
+        for (kind, sequence) in strays {
             self.find(sequence, format!("{kind} outside the journal"));
         }
     }
@@ -401,9 +498,15 @@ impl Verification {
     }
 
     fn find(&mut self, sequence: i64, what: String) {
-        self.report.findings_total = self.report.findings_total.saturating_add(1);
-        if self.report.findings.len() < FINDINGS_MAX {
-            self.report.findings.push(Finding { sequence, what });
+        self.report.find(sequence, what);
+    }
+}
+
+impl Report {
+    fn find(&mut self, sequence: i64, what: String) {
+        self.findings_total = self.findings_total.saturating_add(1);
+        if self.findings.len() < FINDINGS_MAX {
+            self.findings.push(Finding { sequence, what });
         }
     }
 }

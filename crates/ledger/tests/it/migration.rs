@@ -126,6 +126,7 @@ async fn former_store(database: &TestDatabase) -> Store {
 
 async fn world_on(store: Store) -> World {
     store.migrate(MIGRATIONS).await.unwrap();
+    ledger::catch_up(&store).await.unwrap();
     let clock = Arc::new(kernel::ManualClock::at(noon()));
     let ledger = start(&store, EngineConfig::default(), clock.clone());
     World { store, ledger, clock }

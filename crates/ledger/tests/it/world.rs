@@ -1,7 +1,7 @@
 //! A ledger of its own for each test, and short words for what is posted to it.
 
 use kernel::{Clock, Currency, ManualClock, Money, Timestamp};
-use ledger::{EngineConfig, Ledger, MIGRATIONS};
+use ledger::{CheckpointSigner, EngineConfig, Ledger, MIGRATIONS};
 use ledger_api::{
     Account, AccountId, AccountStatus, Constraint, Direction, HoldId, HoldRelease, Ledger as _,
     LedgerError, Leg, Limit, LimitChange, Limits, NewAccount, NewCapture, NewHold, NewReversal,
@@ -101,7 +101,8 @@ impl World {
 
     /// Nothing is wrong with the books.
     pub(crate) async fn verify_clean(&self) -> ledger::Report {
-        let report = ledger::verify(&self.store, |_, _| ()).await.unwrap();
+        let report =
+            ledger::verify(&self.store, &ledger::Verification::default(), |_, _| ()).await.unwrap();
         assert_eq!(report.findings, [], "the ledger does not add up");
         report
     }
@@ -130,7 +131,12 @@ impl World {
 }
 
 pub(crate) fn start(store: &Store, config: EngineConfig, clock: Arc<dyn Clock>) -> Ledger {
-    Ledger::init(store.clone(), config, clock, Arc::new(SystemIds)).unwrap()
+    let signer = Arc::new(signer());
+    Ledger::init(store.clone(), config, signer, clock, Arc::new(SystemIds)).unwrap()
+}
+
+pub(crate) fn signer() -> CheckpointSigner {
+    CheckpointSigner::try_new("test/ledger", &[7; 32]).unwrap()
 }
 
 pub(crate) fn account_id(number: u128) -> AccountId {

@@ -125,7 +125,13 @@ async fn a_balance_as_of_an_instant_is_the_fold_of_the_entries_until_then(databa
     }
     let most = (1..=ACCOUNTS).map(|one| posted.iter().filter(|p| p.account == one).count()).max();
     assert!(most.unwrap() > 128, "the marks were not used");
-    assert_eq!(ledger::verify(&world.store, |_, _| ()).await.unwrap().findings, []);
+    assert_eq!(
+        ledger::verify(&world.store, &ledger::Verification::default(), |_, _| ())
+            .await
+            .unwrap()
+            .findings,
+        []
+    );
 }
 
 async fn balance(world: &World, query: &str) -> Value {

@@ -354,7 +354,13 @@ async fn a_cut_stream_is_resumed_by_ids(database: TestDatabase) {
     assert_eq!((&last["done"], &last["refused"]), (&json!(true), &json!(0)));
     assert!(last["replayed"].as_u64().unwrap() > 0, "{last}");
     assert_eq!(balance(&world, 2).await, i64::try_from(total).unwrap());
-    assert_eq!(ledger::verify(&world.store, |_, _| ()).await.unwrap().findings, []);
+    assert_eq!(
+        ledger::verify(&world.store, &ledger::Verification::default(), |_, _| ())
+            .await
+            .unwrap()
+            .findings,
+        []
+    );
 }
 
 async fn many_streams_wait_for_room_in_the_queue(database: TestDatabase) {

@@ -5,7 +5,7 @@ use axum::body::Body;
 use axum::http::{Request, header};
 use http_body_util::BodyExt;
 use kernel::{Actor, Clock, Currency, ManualClock, Money, Timestamp, UserId};
-use ledger::{EngineConfig, Ledger, MIGRATIONS};
+use ledger::{CheckpointSigner, EngineConfig, Ledger, MIGRATIONS};
 use ledger_api::{
     AccountId, Constraint, Ledger as _, Leg, NewAccount, NewTransaction, Side, Transaction,
     TransactionId,
@@ -49,6 +49,11 @@ pub(crate) fn noon() -> Timestamp {
     "2026-11-23T12:00:00.000001Z".parse().unwrap()
 }
 
+fn start(store: &Store, config: EngineConfig, clock: &Arc<ManualClock>) -> Ledger {
+    let signer = Arc::new(CheckpointSigner::try_new("test/ledger", &[7; 32]).unwrap());
+    Ledger::init(store.clone(), config, signer, clock.clone(), Arc::new(SystemIds)).unwrap()
+}
+
 impl World {
     pub(crate) async fn new(database: &TestDatabase) -> Self {
         Self::with(database, EngineConfig::default()).await
@@ -58,8 +63,7 @@ impl World {
         let store = Store::open("ledger", database.target()).await.unwrap();
         store.migrate(MIGRATIONS).await.unwrap();
         let clock = Arc::new(ManualClock::at(noon()));
-        let ledger =
-            Ledger::init(store.clone(), config, clock.clone(), Arc::new(SystemIds)).unwrap();
+        let ledger = start(&store, config, &clock);
         let limits = Limits { body_bytes_max: 1 << 20, duration_max: Duration::from_secs(30) };
         let router = routes(&ledger, limits);
         Self { store, ledger, clock, router }
@@ -83,8 +87,7 @@ impl World {
     /// Another ledger on the same store, with a clock of its own.
     pub(crate) fn beside(&self, now: Timestamp) -> Ledger {
         let clock = Arc::new(ManualClock::at(now));
-        let config = EngineConfig::default();
-        Ledger::init(self.store.clone(), config, clock, Arc::new(SystemIds)).unwrap()
+        start(&self.store, EngineConfig::default(), &clock)
     }
 
     /// Posts and answers with what was recorded.

@@ -6,8 +6,12 @@ use serde_json::{Value, json};
 use store::testing::TestDatabase;
 
 /// What nobody needs to sign in for.
-const PUBLIC: [&str; 9] = [
+const PUBLIC: [&str; 13] = [
     "GET /.well-known/jwks.json",
+    "GET /api/v1/ledger/checkpoints",
+    "GET /api/v1/ledger/checkpoints/consistency",
+    "GET /api/v1/ledger/checkpoints/keys",
+    "GET /api/v1/ledger/checkpoints/latest",
     "GET /health/live",
     "GET /health/ready",
     "POST /api/v1/auth/login",
@@ -19,7 +23,7 @@ const PUBLIC: [&str; 9] = [
 ];
 
 /// What each other operation asks for; empty for anyone who is signed in.
-const PROTECTED: [(&str, &str); 47] = [
+const PROTECTED: [(&str, &str); 48] = [
     ("GET /api/v1/admin/users/{id}", "users:read"),
     ("GET /api/v1/ledger/accounts/{id}", "ledger:read"),
     ("GET /api/v1/ledger/accounts/{id}/balance", "ledger:read"),
@@ -30,6 +34,7 @@ const PROTECTED: [(&str, &str); 47] = [
     ("GET /api/v1/ledger/holds/{id}", "ledger:read"),
     ("GET /api/v1/ledger/transactions", "ledger:read"),
     ("GET /api/v1/ledger/transactions/{id}", "ledger:read"),
+    ("GET /api/v1/ledger/transactions/{id}/proof", "ledger:read"),
     ("GET /api/v1/ledger/trial-balance", "ledger:read"),
     ("GET /api/v1/me", ""),
     ("GET /api/v1/me/mfa", ""),

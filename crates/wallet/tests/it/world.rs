@@ -10,7 +10,7 @@ use http_body_util::BodyExt;
 use identity::{Identity, NewUser, PasswordHashConfig};
 use identity_api::{Holdings, HoldingsError};
 use kernel::{ManualClock, Timestamp, UserId};
-use ledger::{EngineConfig, Ledger};
+use ledger::{CheckpointSigner, EngineConfig, Ledger};
 use ledger_api::{AccountId, Constraint, Ledger as _, NewAccount, Side, TransactionId};
 use ports::{DisabledMessages, SystemIds};
 use serde_json::{Value, json};
@@ -91,6 +91,11 @@ pub(crate) fn noon() -> Timestamp {
     "2026-11-23T12:00:00Z".parse().unwrap()
 }
 
+fn start_ledger(store: &Store, config: EngineConfig, clock: &Arc<ManualClock>) -> Ledger {
+    let signer = Arc::new(CheckpointSigner::try_new("test/ledger", &[7; 32]).unwrap());
+    Ledger::init(store.clone(), config, signer, clock.clone(), Arc::new(SystemIds)).unwrap()
+}
+
 impl World {
     pub(crate) async fn new(database: &TestDatabase) -> Self {
         let open = |module| Store::open(module, database.target());
@@ -115,8 +120,7 @@ impl World {
         let identity = Identity::init(deps, settings).await.unwrap();
         let clock = Arc::new(ManualClock::at(noon()));
         let engine = EngineConfig::default();
-        let ledger =
-            Ledger::init(ledger_store.clone(), engine, clock.clone(), Arc::new(SystemIds)).unwrap();
+        let ledger = start_ledger(&ledger_store, engine, &clock);
         let gateway = Arc::new(FaultyGateway::default());
         let process = Process::start(database, &identity, &ledger, &gateway, &clock).await;
         Self {
@@ -188,9 +192,7 @@ impl World {
     /// Runs SQL on the ledger. Its engine knows the accounts as it left them, until another one writes.
     pub(crate) async fn tamper_ledger(&self, sql: &str) {
         tamper(&self.ledger_store, sql).await;
-        let (store, clock) = (self.ledger_store.clone(), self.clock.clone());
-        let other =
-            Ledger::init(store, EngineConfig::default(), clock, Arc::new(SystemIds)).unwrap();
+        let other = start_ledger(&self.ledger_store, EngineConfig::default(), &self.clock);
         let new = NewAccount {
             id: AccountId(kernel::IdSource::next(&SystemIds)),
             name: "Other".into(),
@@ -265,7 +267,10 @@ impl World {
     pub(crate) async fn assert_settled(&self) {
         let completed = self.assert_settled_after(Uuid::nil()).await;
         assert_eq!(count(&self.ledger_store, "transactions").await, completed);
-        let report = ledger::verify(&self.ledger_store, |_, _| ()).await.unwrap();
+        let report =
+            ledger::verify(&self.ledger_store, &ledger::Verification::default(), |_, _| ())
+                .await
+                .unwrap();
         assert_eq!(report.findings, []);
     }
 

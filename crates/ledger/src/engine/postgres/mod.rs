@@ -11,7 +11,9 @@ use super::Decisions;
 use super::cache::AccountCache;
 use super::decide::{Head, WorkingSet};
 use super::group::Group;
+use super::seal::Seal;
 use super::tail::Tail;
+use crate::history::History;
 use kernel::{Clock, Timestamp};
 use sqlx::Row;
 use sqlx::postgres::{PgConnection, PgPool};
@@ -104,7 +106,7 @@ impl Writer {
         // Dropped on any error below, the transaction is rolled back.
         // Whatever the server's default is: a stricter level fails whoever had to wait for the lock.
         let mut tx = self.pool.begin_with("begin isolation level read committed").await?;
-        let head = lock_head(&mut tx).await?;
+        let (head, history) = lock_head(&mut tx).await?;
         // The clock is read under the lock: a deadline that has passed for one command has passed for
         // all that are decided after it.
         let mut set = WorkingSet::new(head, self.clock.now());
@@ -114,7 +116,7 @@ impl Writer {
         load::load(&mut tx, group, &cache, &mut set).await?;
         let decisions = group.commands.iter().map(|command| set.decide(command)).collect();
         if set.is_changed() {
-            write::write(&mut tx, &set).await?;
+            write::write(&mut tx, &set, &Seal::of(history, &set)).await?;
             tx.commit().await?;
             self.tail.push(&mut set);
         }
@@ -124,11 +126,12 @@ impl Writer {
 }
 
 /// Every writer of this ledger, in any process, waits here for the one before it.
-async fn lock_head(tx: &mut PgConnection) -> Result<Head, Error> {
-    let sql = "select last_sequence, last_recorded_at from journal_head where id = 1 for update";
+async fn lock_head(tx: &mut PgConnection) -> Result<(Head, History), Error> {
+    let sql = "select last_sequence, last_recorded_at, tree_size, tree_peaks, link \
+               from journal_head where id = 1 for update";
     let row = sqlx::query(sql).fetch_one(tx).await?;
-    Ok(Head {
-        last_sequence: row.try_get(0)?,
-        last_recorded_at: Timestamp::from_micros(row.try_get(1)?),
-    })
+    let last_recorded_at = Timestamp::from_micros(row.try_get(1)?);
+    let head = Head { last_sequence: row.try_get(0)?, last_recorded_at };
+    let (size, peaks, link) = (row.try_get(2)?, row.try_get(3)?, row.try_get(4)?);
+    Ok((head, History::from_columns(head.last_sequence, size, peaks, link)?))
 }

@@ -3,6 +3,7 @@
 
 use super::Error;
 use crate::engine::decide::{NewChange, NewHoldChange, NewLimitChange, WorkingSet};
+use crate::engine::seal::Seal;
 use crate::journal::encode::{self, day_of};
 use crate::journal::limits::{counter_text, limits_text};
 use kernel::Timestamp;
@@ -10,7 +11,11 @@ use ledger_api::{Hold, Side};
 use sqlx::postgres::PgConnection;
 use std::collections::BTreeMap;
 
-pub(super) async fn write(tx: &mut PgConnection, set: &WorkingSet) -> Result<(), Error> {
+pub(super) async fn write(
+    tx: &mut PgConnection,
+    set: &WorkingSet,
+    seal: &Seal,
+) -> Result<(), Error> {
     if !set.new_accounts.is_empty() {
         write_accounts(tx, set).await?;
     }
@@ -38,12 +43,32 @@ pub(super) async fn write(tx: &mut PgConnection, set: &WorkingSet) -> Result<(),
     }
     write_standings(tx, set).await?;
     write_usages(tx, set).await?;
+    write_head(tx, set, seal).await
+}
+
+async fn write_head(tx: &mut PgConnection, set: &WorkingSet, seal: &Seal) -> Result<(), Error> {
+    if !seal.nodes.is_empty() {
+        let nodes = &seal.nodes;
+        sqlx::query(
+            "insert into tree_nodes (level, node_index, root) \
+             select * from unnest($1::bigint[], $2::bigint[], $3::bytea[])",
+        )
+        .bind(nodes.iter().map(|(node, _)| i64::from(node.level)).collect::<Vec<_>>())
+        .bind(nodes.iter().map(|(node, _)| node.index.cast_signed()).collect::<Vec<_>>())
+        .bind(nodes.iter().map(|(_, root)| root.as_slice()).collect::<Vec<_>>())
+        .execute(&mut *tx)
+        .await?;
+    }
     sqlx::query(
-        "with grouped as (insert into journal_groups (last_sequence, recorded_at) values ($1, $2)) \
-         update journal_head set last_sequence = $1, last_recorded_at = $2 where id = 1",
+        "with grouped as \
+         (insert into journal_groups (last_sequence, recorded_at, link) values ($1, $2, $4)) \
+         update journal_head set last_sequence = $1, last_recorded_at = $2, tree_size = $1, \
+         tree_peaks = $3, link = $4 where id = 1",
     )
     .bind(set.head.last_sequence)
     .bind(set.head.last_recorded_at.as_micros())
+    .bind(&seal.peaks)
+    .bind(seal.link.as_slice())
     .execute(tx)
     .await?;
     Ok(())

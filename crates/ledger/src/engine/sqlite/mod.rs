@@ -10,7 +10,9 @@ use super::Decisions;
 use super::cache::AccountCache;
 use super::decide::{Head, WorkingSet};
 use super::group::Group;
+use super::seal::Seal;
 use super::tail::Tail;
+use crate::history::History;
 use kernel::{Clock, Timestamp};
 use rusqlite::{Connection, TransactionBehavior};
 use std::path::Path;
@@ -79,12 +81,13 @@ impl Writer {
         let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         // The clock is read under the lock: a deadline that has passed for one command has passed for
         // all that are decided after it.
-        let mut set = WorkingSet::new(read_head(&tx)?, self.clock.now());
+        let (head, history) = read_head(&tx)?;
+        let mut set = WorkingSet::new(head, self.clock.now());
         self.cache.check(set.head);
         load::load(&tx, group, &self.cache, &mut set)?;
         let decisions = group.commands.iter().map(|command| set.decide(command)).collect();
         if set.is_changed() {
-            write::write(&tx, &set)?;
+            write::write(&tx, &set, &Seal::of(history, &set))?;
             tx.commit()?;
             self.tail.push(&mut set);
         }
@@ -93,12 +96,16 @@ impl Writer {
     }
 }
 
-fn read_head(tx: &Connection) -> Result<Head, Error> {
-    let sql = "select last_sequence, last_recorded_at from journal_head where id = 1";
-    Ok(tx.prepare_cached(sql)?.query_row([], |row| {
-        Ok(Head {
-            last_sequence: row.get(0)?,
-            last_recorded_at: Timestamp::from_micros(row.get(1)?),
-        })
-    })?)
+fn read_head(tx: &Connection) -> Result<(Head, History), Error> {
+    let mut statement = tx.prepare_cached(
+        "select last_sequence, last_recorded_at, tree_size, tree_peaks, link \
+         from journal_head where id = 1",
+    )?;
+    let mut rows = statement.query([])?;
+    let row = rows.next()?.ok_or(rusqlite::Error::QueryReturnedNoRows)?;
+    let last_recorded_at = Timestamp::from_micros(row.get(1)?);
+    let head = Head { last_sequence: row.get(0)?, last_recorded_at };
+    let (peaks, link) = (row.get_ref(3)?.as_blob_or_null(), row.get_ref(4)?.as_blob_or_null());
+    let (peaks, link) = (peaks.unwrap_or_default(), link.unwrap_or_default());
+    Ok((head, History::from_columns(head.last_sequence, row.get(2)?, peaks, link)?))
 }

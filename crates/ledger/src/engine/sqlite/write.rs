@@ -2,13 +2,14 @@
 
 use super::Error;
 use crate::engine::decide::WorkingSet;
+use crate::engine::seal::Seal;
 use crate::journal::encode::{self, day_of};
 use crate::journal::limits::{counter_text, limits_text};
 use kernel::Timestamp;
 use ledger_api::Side;
 use rusqlite::{Connection, params};
 
-pub(super) fn write(tx: &Connection, set: &WorkingSet) -> Result<(), Error> {
+pub(super) fn write(tx: &Connection, set: &WorkingSet, seal: &Seal) -> Result<(), Error> {
     write_accounts(tx, set)?;
     write_changes(tx, set)?;
     write_holds(tx, set)?;
@@ -16,13 +17,25 @@ pub(super) fn write(tx: &Connection, set: &WorkingSet) -> Result<(), Error> {
     write_entries(tx, set)?;
     write_standings(tx, set)?;
     write_usages(tx, set)?;
+    write_head(tx, set, seal)
+}
+
+fn write_head(tx: &Connection, set: &WorkingSet, seal: &Seal) -> Result<(), Error> {
+    let mut root =
+        tx.prepare_cached("insert into tree_nodes (level, node_index, root) values (?1, ?2, ?3)")?;
+    for (node, hash) in &seal.nodes {
+        root.execute(params![node.level, node.index.cast_signed(), hash])?;
+    }
     let (sequence, recorded_at) = (set.head.last_sequence, set.head.last_recorded_at.as_micros());
-    tx.prepare_cached("insert into journal_groups (last_sequence, recorded_at) values (?1, ?2)")?
-        .execute([sequence, recorded_at])?;
     tx.prepare_cached(
-        "update journal_head set last_sequence = ?1, last_recorded_at = ?2 where id = 1",
+        "insert into journal_groups (last_sequence, recorded_at, link) values (?1, ?2, ?3)",
     )?
-    .execute([sequence, recorded_at])?;
+    .execute(params![sequence, recorded_at, seal.link])?;
+    tx.prepare_cached(
+        "update journal_head set last_sequence = ?1, last_recorded_at = ?2, tree_size = ?1, \
+         tree_peaks = ?3, link = ?4 where id = 1",
+    )?
+    .execute(params![sequence, recorded_at, seal.peaks, seal.link])?;
     Ok(())
 }
 

@@ -116,6 +116,10 @@ fn sorts(line: &str) -> bool {
 
 /// Enough rows, of which the planner knows, for an index to pay.
 async fn fill(store: &Store) {
+    let bytes = match store.backend() {
+        DbBackend::Postgres => "bytea",
+        _ => "blob",
+    };
     let uuid = match store.backend() {
         DbBackend::Sqlite => "randomblob(16)",
         _ => "gen_random_uuid()",
@@ -148,7 +152,9 @@ async fn fill(store: &Store) {
         ),
         format!("insert into shifted_entries {numbers} select n % 9, n, n, 1, 1 from numbers"),
         format!("insert into shifted_days {numbers} select n % 9, n, 1 from numbers"),
-        format!("insert into journal_groups {numbers} select n, n from numbers"),
+        format!(
+            "insert into journal_groups {numbers} select n, n, cast('' as {bytes}) from numbers"
+        ),
         format!(
             "insert into holds (sequence, id, kind, tolerance, created_at) \
              {numbers} select n, {uuid}, 'card', 0, 0 from numbers"

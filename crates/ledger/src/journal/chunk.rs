@@ -1,0 +1,392 @@
+//! A stretch of the journal as it is stored: every record in it, and the leaves of the history's tree that
+//! they are.
+
+use super::encode::{self, AccountRow, HoldRow};
+use super::scan::Scan;
+use crate::engine::IdMap;
+use crate::history::record;
+use crate::history::tree::Hash;
+use kernel::Timestamp;
+use ledger_api::{AccountId, EntryKey, HoldId, Leg, Transaction, TransactionId};
+use store::StoreError;
+use uuid::Uuid;
+
+/// All records of a range of numbers, each kind in order.
+pub(crate) struct Chunk {
+    pub(crate) accounts: Vec<AccountRow>,
+    pub(crate) changes: Vec<ChangeRow>,
+    pub(crate) limit_changes: Vec<LimitChangeRow>,
+    pub(crate) holds: Vec<StoredHold>,
+    pub(crate) hold_legs: Vec<HoldLegRow>,
+    pub(crate) hold_ends: Vec<HoldEndRow>,
+    pub(crate) transactions: Vec<TransactionRow>,
+    pub(crate) entries: Vec<EntryRow>,
+}
+
+/// What an account's status became.
+pub(crate) struct ChangeRow {
+    pub(crate) sequence: i64,
+    pub(crate) account_sequence: i64,
+    pub(crate) status: String,
+    pub(crate) reason: String,
+    pub(crate) changed_at: i64,
+}
+
+/// What an account's limits became.
+pub(crate) struct LimitChangeRow {
+    pub(crate) sequence: i64,
+    pub(crate) account_sequence: i64,
+    pub(crate) limits: String,
+    pub(crate) changed_at: i64,
+}
+
+/// A hold and, as its state says, when it expires: by that it is found when its time is over.
+pub(crate) struct StoredHold {
+    pub(crate) hold: HoldRow,
+    pub(crate) state_expires_at: Option<i64>,
+}
+
+pub(crate) struct HoldLegRow {
+    pub(crate) hold_sequence: i64,
+    pub(crate) account_sequence: i64,
+    /// Positive for a debit.
+    pub(crate) amount: i64,
+}
+
+/// The end of a hold other than by a capture.
+pub(crate) struct HoldEndRow {
+    pub(crate) sequence: i64,
+    pub(crate) hold_sequence: i64,
+    pub(crate) status: String,
+    pub(crate) reason: Option<String>,
+    pub(crate) changed_at: i64,
+}
+
+pub(crate) struct TransactionRow {
+    pub(crate) sequence: i64,
+    id: Uuid,
+    kind: String,
+    description: Option<String>,
+    reference: Option<String>,
+    pub(crate) metadata: Option<String>,
+    pub(crate) effective_at: i64,
+    pub(crate) recorded_at: i64,
+    reverses: Option<Uuid>,
+    captures: Option<Uuid>,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) struct EntryRow {
+    pub(crate) entry_key: i64,
+    pub(crate) account_sequence: i64,
+    /// Positive for a debit.
+    pub(crate) amount: i64,
+    pub(crate) balance_after: i64,
+    pub(crate) previous: Option<i64>,
+}
+
+/// What a leg says of its account.
+#[derive(Clone, Copy)]
+pub(crate) struct Named {
+    pub(crate) id: AccountId,
+    pub(crate) currency: kernel::Currency,
+}
+
+impl Chunk {
+    pub(crate) async fn read(scan: &mut Scan, first: i64, last: i64) -> Result<Self, StoreError> {
+        let range = [first, last];
+        let keys = [EntryKey::new(first, 0).0, EntryKey::last_of(last).0];
+        let accounts =
+            scan.rows(&format!("{ACCOUNTS_SQL} where a.sequence {BETWEEN}"), &range).await?;
+        let changes = scan.rows(&format!("{CHANGES_SQL} where sequence {BETWEEN}"), &range).await?;
+        let limit_changes =
+            scan.rows(&format!("{LIMIT_CHANGES_SQL} where sequence {BETWEEN}"), &range).await?;
+        let holds = scan.rows(&format!("{HOLDS_SQL} where h.sequence {BETWEEN}"), &range).await?;
+        let hold_legs = scan.rows(HOLD_LEGS_SQL, &range).await?;
+        let hold_ends =
+            scan.rows(&format!("{HOLD_ENDS_SQL} where sequence {BETWEEN}"), &range).await?;
+        let transactions =
+            scan.rows(&format!("{TRANSACTIONS_SQL} where sequence {BETWEEN}"), &range).await?;
+        let entries = scan.rows(ENTRIES_SQL, &keys).await?;
+        Ok(Self {
+            accounts: accounts.into_iter().map(account_row).collect(),
+            changes: changes.into_iter().map(change_row).collect(),
+            limit_changes: limit_changes.into_iter().map(limit_change_row).collect(),
+            holds: holds.into_iter().map(hold_row).collect(),
+            hold_legs: hold_legs.into_iter().map(hold_leg_row).collect(),
+            hold_ends: hold_ends.into_iter().map(hold_end_row).collect(),
+            transactions: transactions.into_iter().map(transaction_row).collect(),
+            entries: entries.into_iter().map(entry_row).collect(),
+        })
+    }
+
+    /// The number of each record and when it was made.
+    pub(crate) fn times(&self) -> impl Iterator<Item = (i64, i64)> {
+        let transactions = self.transactions.iter().map(|row| (row.sequence, row.recorded_at));
+        let accounts = self.accounts.iter().map(|row| (row.sequence, row.opened_at));
+        let changes = self.changes.iter().map(|row| (row.sequence, row.changed_at));
+        let limits = self.limit_changes.iter().map(|row| (row.sequence, row.changed_at));
+        let holds = self.holds.iter().map(|row| (row.hold.sequence, row.hold.created_at));
+        let ends = self.hold_ends.iter().map(|row| (row.sequence, row.changed_at));
+        transactions.chain(accounts).chain(changes).chain(limits).chain(holds).chain(ends)
+    }
+
+    /// The leaf of each record with its number. `account` names an account by its number. A record that
+    /// the program never writes has none, but an error.
+    pub(crate) fn leaves<'a>(
+        &'a self,
+        account: impl Fn(i64) -> Option<Named> + Copy + 'a,
+    ) -> impl Iterator<Item = (i64, Result<Hash, StoreError>)> + 'a {
+        let accounts = self.accounts.iter().map(|row| {
+            let opened = row.clone().into_account();
+            (row.sequence, opened.map(|account| record::account(row.sequence, &account)))
+        });
+        let changes = self.changes.iter().map(|row| {
+            let at = (row.sequence, Timestamp::from_micros(row.changed_at));
+            (
+                row.sequence,
+                Ok(record::status_change(at, row.account_sequence, &row.status, &row.reason)),
+            )
+        });
+        let limit_changes = self.limit_changes.iter().map(|row| {
+            let at = (row.sequence, Timestamp::from_micros(row.changed_at));
+            (row.sequence, Ok(record::limit_change(at, row.account_sequence, &row.limits)))
+        });
+        let mut hold_legs = self.hold_legs.as_slice();
+        let holds = self.holds.iter().map(move |StoredHold { hold: row, .. }| {
+            let own = next_of(&mut hold_legs, row.sequence, |leg| leg.hold_sequence);
+            let legs = own.iter().map(|leg| leg_of(account, leg.account_sequence, leg.amount));
+            let hold = legs.collect::<Result<_, _>>().and_then(|legs| row.clone().into_hold(legs));
+            (row.sequence, hold.map(|hold| record::hold(&hold)))
+        });
+        let hold_ends = self.hold_ends.iter().map(|row| {
+            let at = (row.sequence, Timestamp::from_micros(row.changed_at));
+            let reason = row.reason.as_deref();
+            (row.sequence, Ok(record::hold_end(at, row.hold_sequence, &row.status, reason)))
+        });
+        let mut entries = self.entries.as_slice();
+        let transactions = self.transactions.iter().map(move |row| {
+            let number = |entry: &EntryRow| EntryKey(entry.entry_key).parts().0;
+            let own = next_of(&mut entries, row.sequence, number);
+            let legs = own.iter().map(|leg| leg_of(account, leg.account_sequence, leg.amount));
+            let transaction = legs.collect::<Result<_, _>>().and_then(|legs| row.transaction(legs));
+            (row.sequence, transaction.map(|transaction| record::transaction(&transaction)))
+        });
+        accounts
+            .chain(changes)
+            .chain(limit_changes)
+            .chain(holds)
+            .chain(hold_ends)
+            .chain(transactions)
+    }
+}
+
+impl TransactionRow {
+    pub(crate) fn is_reversal(&self) -> bool {
+        self.reverses.is_some()
+    }
+
+    pub(crate) fn is_capture(&self) -> bool {
+        self.captures.is_some()
+    }
+
+    fn transaction(&self, legs: Vec<Leg>) -> Result<Transaction, StoreError> {
+        let metadata = encode::metadata_from(self.metadata.as_deref(), self.id)?;
+        if encode::metadata_text(&metadata) != self.metadata {
+            return Err(StoreError::inconsistent("transactions", "metadata", self.id));
+        }
+        Ok(Transaction {
+            id: TransactionId(self.id),
+            sequence: self.sequence,
+            kind: self.kind.clone(),
+            description: self.description.clone(),
+            reference: self.reference.clone(),
+            effective_at: Timestamp::from_micros(self.effective_at),
+            recorded_at: Timestamp::from_micros(self.recorded_at),
+            metadata,
+            legs,
+            reverses: self.reverses.map(TransactionId),
+            captures: self.captures.map(HoldId),
+        })
+    }
+}
+
+/// The rows of one record from the front of rows in order; those before are skipped.
+fn next_of<'a, T>(rows: &mut &'a [T], sequence: i64, number: impl Fn(&T) -> i64) -> &'a [T] {
+    let before = rows.iter().take_while(|row| number(row) < sequence).count();
+    let (_, rest) = rows.split_at(before);
+    let own = rest.iter().take_while(|row| number(row) == sequence).count();
+    let (own, rest) = rest.split_at(own);
+    *rows = rest;
+    own
+}
+
+fn leg_of(
+    account: impl Fn(i64) -> Option<Named>,
+    account_sequence: i64,
+    amount: i64,
+) -> Result<Leg, StoreError> {
+    let unknown = || StoreError::inconsistent("entries", "account_sequence", account_sequence);
+    let named = account(account_sequence).ok_or_else(unknown)?;
+    encode::leg_of(named.id, amount, named.currency)
+}
+
+/// What the legs of a range of records say of their accounts, for who has not read the journal from its
+/// beginning.
+pub(crate) async fn accounts_touched(
+    scan: &mut Scan,
+    first: i64,
+    last: i64,
+) -> Result<IdMap<i64, Named>, StoreError> {
+    let sql = "select a.sequence, a.id, s.currency_code from accounts a \
+               join account_states s on s.account_sequence = a.sequence where a.sequence in \
+               (select account_sequence from entries where entry_key between $1 and $2 \
+                union select account_sequence from hold_legs where hold_sequence between $3 and $4)";
+    let numbers = [EntryKey::new(first, 0).0, EntryKey::last_of(last).0, first, last];
+    let mut accounts = IdMap::default();
+    for (sequence, id, code) in scan.rows::<(i64, Uuid, String)>(sql, &numbers).await? {
+        let currency = encode::currency_from(&code, id)?;
+        accounts.insert(sequence, Named { id: AccountId(id), currency });
+    }
+    Ok(accounts)
+}
+
+const BETWEEN: &str = "between $1 and $2 order by 1";
+
+const ACCOUNTS_SQL: &str = "select a.sequence, a.id, a.name, a.opened_at, s.currency_code, \
+    s.normal_side, s.status, s.lowest_available, s.posted_debits, s.posted_credits, \
+    s.pending_debits, s.pending_credits \
+    from accounts a join account_states s on s.account_sequence = a.sequence";
+type AccountColumns =
+    (i64, Uuid, String, i64, String, i64, String, Option<i64>, i64, i64, i64, i64);
+
+fn account_row(row: AccountColumns) -> AccountRow {
+    let (sequence, id, name, opened_at, currency_code, normal_side, status, lowest, d, c, pd, pc) =
+        row;
+    AccountRow {
+        sequence,
+        id,
+        name,
+        opened_at,
+        currency_code,
+        normal_side,
+        status,
+        lowest_available: lowest,
+        posted_debits: d,
+        posted_credits: c,
+        pending_debits: pd,
+        pending_credits: pc,
+    }
+}
+
+const CHANGES_SQL: &str =
+    "select sequence, account_sequence, status, reason, changed_at from account_changes";
+
+fn change_row(row: (i64, i64, String, String, i64)) -> ChangeRow {
+    let (sequence, account_sequence, status, reason, changed_at) = row;
+    ChangeRow { sequence, account_sequence, status, reason, changed_at }
+}
+
+const LIMIT_CHANGES_SQL: &str =
+    "select sequence, account_sequence, limits, changed_at from limit_changes";
+
+fn limit_change_row(row: (i64, i64, String, i64)) -> LimitChangeRow {
+    let (sequence, account_sequence, limits, changed_at) = row;
+    LimitChangeRow { sequence, account_sequence, limits, changed_at }
+}
+
+/// The state's own `expires_at` comes last.
+const HOLDS_SQL: &str = "select h.sequence, h.id, h.kind, h.description, h.reference, h.metadata, \
+    h.tolerance, h.expires_at, h.created_at, s.status, s.captured, s.ended_by, s.expires_at \
+    from holds h join hold_states s on s.hold_sequence = h.sequence";
+type HoldColumns = (
+    i64,
+    Uuid,
+    String,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+    i64,
+    Option<i64>,
+    i64,
+    String,
+    i64,
+    Option<i64>,
+    Option<i64>,
+);
+
+fn hold_row(row: HoldColumns) -> StoredHold {
+    let (sequence, id, kind, description, reference, metadata, tolerance, expires_at, ..) = row;
+    let (.., created_at, status, captured, ended_by, state_expires_at) = row;
+    let hold = HoldRow {
+        sequence,
+        id,
+        kind,
+        description,
+        reference,
+        metadata,
+        tolerance,
+        expires_at,
+        created_at,
+        status,
+        captured,
+        ended_by,
+    };
+    StoredHold { hold, state_expires_at }
+}
+
+const HOLD_LEGS_SQL: &str = "select hold_sequence, account_sequence, amount from hold_legs \
+    where hold_sequence between $1 and $2 order by hold_sequence, leg_no";
+
+fn hold_leg_row(row: (i64, i64, i64)) -> HoldLegRow {
+    let (hold_sequence, account_sequence, amount) = row;
+    HoldLegRow { hold_sequence, account_sequence, amount }
+}
+
+const HOLD_ENDS_SQL: &str =
+    "select sequence, hold_sequence, status, reason, changed_at from hold_changes";
+
+fn hold_end_row(row: (i64, i64, String, Option<String>, i64)) -> HoldEndRow {
+    let (sequence, hold_sequence, status, reason, changed_at) = row;
+    HoldEndRow { sequence, hold_sequence, status, reason, changed_at }
+}
+
+const TRANSACTIONS_SQL: &str = "select sequence, id, kind, description, reference, metadata, \
+    effective_at, recorded_at, reverses, captures from transactions";
+type TransactionColumns = (
+    i64,
+    Uuid,
+    String,
+    Option<String>,
+    Option<String>,
+    Option<String>,
+    i64,
+    i64,
+    Option<Uuid>,
+    Option<Uuid>,
+);
+
+fn transaction_row(row: TransactionColumns) -> TransactionRow {
+    let (sequence, id, kind, description, reference, metadata, effective_at, recorded_at, r, c) =
+        row;
+    TransactionRow {
+        sequence,
+        id,
+        kind,
+        description,
+        reference,
+        metadata,
+        effective_at,
+        recorded_at,
+        reverses: r,
+        captures: c,
+    }
+}
+
+const ENTRIES_SQL: &str = "select entry_key, account_sequence, amount, balance_after, previous \
+    from entries where entry_key between $1 and $2 order by entry_key";
+
+fn entry_row(row: (i64, i64, i64, i64, Option<i64>)) -> EntryRow {
+    let (entry_key, account_sequence, amount, balance_after, previous) = row;
+    EntryRow { entry_key, account_sequence, amount, balance_after, previous }
+}

@@ -1,0 +1,103 @@
+//! Reading long stretches of the journal at the speed of the driver, out of one unchanging state of it.
+
+use futures_util::TryStreamExt;
+use rusqlite::OpenFlags;
+use sqlx::postgres::PgRow;
+use sqlx::{AssertSqlSafe, FromRow, Postgres, Transaction};
+use store::sea_orm::DbErr;
+use store::{Store, StoreError};
+
+/// The journal at one moment, while others go on writing.
+pub(crate) enum Scan {
+    Sqlite(rusqlite::Connection),
+    Postgres(Transaction<'static, Postgres>),
+}
+
+/// A row that both drivers give: a tuple of up to 16 columns.
+pub(crate) trait ScanRow:
+    for<'row> TryFrom<&'row rusqlite::Row<'row>, Error = rusqlite::Error>
+    + for<'row> FromRow<'row, PgRow>
+    + Send
+    + Unpin
+{
+}
+
+impl<T> ScanRow for T where
+    T: for<'row> TryFrom<&'row rusqlite::Row<'row>, Error = rusqlite::Error>
+        + for<'row> FromRow<'row, PgRow>
+        + Send
+        + Unpin
+{
+}
+
+impl Scan {
+    pub(crate) async fn begin(store: &Store) -> Result<Self, StoreError> {
+        match store.sqlite_path() {
+            Some(path) => {
+                let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+                let connection =
+                    rusqlite::Connection::open_with_flags(path, flags).map_err(failed)?;
+                connection.pragma_update(None, "query_only", true).map_err(failed)?;
+                connection.execute_batch("begin").map_err(failed)?;
+                Ok(Self::Sqlite(connection))
+            }
+            None => {
+                let begin = "begin isolation level repeatable read read only";
+                Ok(Self::Postgres(store.postgres_pool().begin_with(begin).await.map_err(failed)?))
+            }
+        }
+    }
+
+    /// Gives each row of a query that has more of them than should be kept.
+    pub(crate) async fn each<R: ScanRow>(
+        &mut self,
+        sql: &str,
+        mut take: impl FnMut(R) + Send,
+    ) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(connection) => {
+                let mut statement = connection.prepare_cached(sql).map_err(failed)?;
+                let mut rows = statement.query([]).map_err(failed)?;
+                while let Some(row) = rows.next().map_err(failed)? {
+                    take(R::try_from(row).map_err(failed)?);
+                }
+                Ok(())
+            }
+            Self::Postgres(tx) => {
+                let mut rows = sqlx::query_as(AssertSqlSafe(sql)).fetch(&mut **tx);
+                while let Some(row) = rows.try_next().await.map_err(failed)? {
+                    take(row);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// The rows that a query gives with these numbers in place of `$1`, `$2`, … On SQLite this works on the
+    /// calling thread.
+    pub(crate) async fn rows<R: ScanRow>(
+        &mut self,
+        sql: &str,
+        numbers: &[i64],
+    ) -> Result<Vec<R>, StoreError> {
+        match self {
+            Self::Sqlite(connection) => {
+                let mut statement = connection.prepare_cached(sql).map_err(failed)?;
+                let rows = statement
+                    .query_and_then(rusqlite::params_from_iter(numbers), |row| R::try_from(row));
+                rows.map_err(failed)?.collect::<Result<_, _>>().map_err(failed)
+            }
+            Self::Postgres(tx) => {
+                let mut query = sqlx::query_as(AssertSqlSafe(sql));
+                for number in numbers {
+                    query = query.bind(*number);
+                }
+                query.fetch_all(&mut **tx).await.map_err(failed)
+            }
+        }
+    }
+}
+
+fn failed(error: impl std::fmt::Display) -> StoreError {
+    DbErr::Custom(error.to_string()).into()
+}

@@ -1,0 +1,16 @@
+create trigger journal_groups_refuse_update before update on journal_groups
+begin select raise(abort, 'journal_groups is append-only'); end;
+create trigger journal_groups_refuse_delete before delete on journal_groups
+begin select raise(abort, 'journal_groups is append-only'); end;
+create trigger tree_nodes_refuse_update before update on tree_nodes
+begin select raise(abort, 'tree_nodes is append-only'); end;
+create trigger tree_nodes_refuse_delete before delete on tree_nodes
+begin select raise(abort, 'tree_nodes is append-only'); end;
+create trigger checkpoints_refuse_update before update on checkpoints
+begin select raise(abort, 'checkpoints is append-only'); end;
+create trigger checkpoints_refuse_delete before delete on checkpoints
+begin select raise(abort, 'checkpoints is append-only'); end;
+create trigger checkpoint_keys_refuse_update before update on checkpoint_keys
+begin select raise(abort, 'checkpoint_keys is append-only'); end;
+create trigger checkpoint_keys_refuse_delete before delete on checkpoint_keys
+begin select raise(abort, 'checkpoint_keys is append-only'); end;

@@ -1,0 +1,123 @@
+//! Verifying what came after a checkpoint: that the history continues it, and that the new records are
+//! those that were committed and add up. What the checkpoint covers is taken to be as it was when somebody
+//! verified it.
+
+use super::history::HistoryCheck;
+use super::repo;
+use super::{Finding, Report, STEP};
+use crate::history::checkpoint::{Checkpoint, VerifierKey};
+use crate::history::repo::Roots;
+use crate::history::tree::{Tree, subtrees};
+use crate::journal::chunk::{Chunk, accounts_touched};
+use crate::journal::scan::Scan;
+use ledger_api::EntryKey;
+use store::{Store, StoreError};
+
+pub(super) async fn verify(
+    store: &Store,
+    note: &str,
+    keys: Vec<VerifierKey>,
+    mut progress: impl FnMut(i64, i64) + Send,
+) -> Result<Report, StoreError> {
+    let mut report = Report::default();
+    let Some(checkpoint) = Checkpoint::opened(note, &keys) else {
+        report.find(0, "no known key signed the checkpoint to go on from".into());
+        return Ok(report);
+    };
+    let mut scan = Scan::begin(store).await?;
+    let head = repo::head(&mut scan).await?;
+    let from = checkpoint.size.cast_signed();
+    let tree = match head.tree_size >= from {
+        true => tree_at(store, checkpoint.size).await?,
+        false => None,
+    };
+    let Some(tree) = tree.filter(|tree| tree.root() == checkpoint.root) else {
+        report.find(from, "the history does not continue the checkpoint to go on from".into());
+        return Ok(report);
+    };
+    let mut history = HistoryCheck::after(tree, checkpoint.link, keys);
+    let (mut first, last) = (from.saturating_add(1), head.last_sequence);
+    while first <= last {
+        let end = first.saturating_add(STEP).saturating_sub(1).min(last);
+        let chunk = Chunk::read(&mut scan, first, end).await?;
+        let accounts = accounts_touched(&mut scan, first, end).await?;
+        let count = end.saturating_sub(first).saturating_add(1);
+        let mut leaves = vec![None; usize::try_from(count).unwrap_or_default()];
+        for (sequence, leaf) in chunk.leaves(|account| accounts.get(&account).copied()) {
+            let place = usize::try_from(sequence.saturating_sub(first)).unwrap_or(usize::MAX);
+            match (leaf, leaves.get_mut(place)) {
+                (Ok(leaf), Some(place)) => *place = Some(leaf),
+                (Ok(_), None) => {}
+                (Err(error), _) => report.find(sequence, error.to_string()),
+            }
+        }
+        for (missing, _) in (first..).zip(&leaves).filter(|(_, leaf)| leaf.is_none()) {
+            report.find(missing, "the record is missing or not as the program writes it".into());
+        }
+        let groups = repo::groups(&mut scan, first, end).await?;
+        history.add(&mut scan, &leaves, &groups, end).await?;
+        check_sums(&mut scan, first, end, &mut report).await?;
+        report.accounts = report.accounts.saturating_add(chunk.accounts.len() as u64);
+        report.transactions = report.transactions.saturating_add(chunk.transactions.len() as u64);
+        report.entries = report.entries.saturating_add(chunk.entries.len() as u64);
+        progress(end, last);
+        first = end.saturating_add(1);
+    }
+    for Finding { sequence, what } in history.end(&mut scan, &head).await? {
+        report.find(sequence, what);
+    }
+    report.checkpoint = super::latest_note(store, last).await?;
+    Ok(report)
+}
+
+/// The tree as it was at a size.
+async fn tree_at(store: &Store, size: u64) -> Result<Option<Tree>, StoreError> {
+    let mut roots = Roots::of(store, size).await?;
+    let mut peaks = Vec::new();
+    for node in subtrees(0..size) {
+        peaks.push(roots.root(node).await?);
+    }
+    Ok(Tree::from_parts(size.cast_signed(), &peaks.concat()))
+}
+
+/// The new transactions sum to zero, the running balances go on from those before, and the accounts stand
+/// where their last entries say.
+async fn check_sums(
+    scan: &mut Scan,
+    first: i64,
+    last: i64,
+    report: &mut Report,
+) -> Result<(), StoreError> {
+    let keys = [EntryKey::new(first, 0).0, EntryKey::last_of(last).0];
+    let unbalanced = "select e.entry_key / 1024, s.currency_code from entries e \
+         join account_states s on s.account_sequence = e.account_sequence \
+         where e.entry_key between $1 and $2 \
+         group by e.entry_key / 1024, s.currency_code having sum(e.amount) <> 0 \
+         order by 1";
+    for (sequence, currency) in scan.rows::<(i64, String)>(unbalanced, &keys).await? {
+        report.find(sequence, format!("debits and credits in {currency} differ"));
+    }
+    let unlinked = "select e.entry_key / 1024 from entries e \
+         join account_states s on s.account_sequence = e.account_sequence \
+         left join entries p on p.entry_key = e.previous \
+             and p.account_sequence = e.account_sequence and p.entry_key < e.entry_key \
+         where e.entry_key between $1 and $2 \
+         and (e.balance_after <> coalesce(p.balance_after, 0) - e.amount * s.normal_side \
+             or (p.entry_key is null) <> (e.previous is null)) \
+         order by 1";
+    for (sequence,) in scan.rows::<(i64,)>(unlinked, &keys).await? {
+        report.find(sequence, "a running balance does not go on from the one before".into());
+    }
+    let standing = "select s.account_sequence from account_states s \
+         left join entries l on l.entry_key = s.last_entry \
+             and l.account_sequence = s.account_sequence \
+         where s.account_sequence in \
+             (select account_sequence from entries where entry_key between $1 and $2) \
+         and (l.entry_key is null \
+             or (s.posted_credits - s.posted_debits) * s.normal_side <> l.balance_after) \
+         order by 1";
+    for (account,) in scan.rows::<(i64,)>(standing, &keys).await? {
+        report.find(account, "the account does not stand where its last entry says".into());
+    }
+    Ok(())
+}
