@@ -27,10 +27,13 @@ pub(crate) async fn measure(args: &Args, report: &mut Report) -> anyhow::Result<
     }
     bare.remove().await?;
     let store = place.ledger_store().await?;
+    let started = Instant::now();
     let verified = ledger::verify(&store, &ledger::Verification::default(), |_, _| {}).await?;
     if verified.findings_total > 0 {
         report.problem(format!("engine: {:?}", verified.findings.first()));
     }
+    let verified = verified.transactions as f64 / started.elapsed().as_secs_f64();
+    report.bounded("verification", verified, "transfers/s", Target::AtLeast(300_000.0));
     store.close().await?;
     place.remove().await?;
     report.compare(

@@ -11,6 +11,7 @@
     reason = "a measuring program: figures are small, ratios are floats, and the table is its output"
 )]
 
+mod against;
 mod bare;
 mod client;
 mod database;
@@ -56,6 +57,10 @@ struct Args {
     /// The server program; finitech beside this one when not given.
     #[arg(long, value_name = "FILE")]
     server: Option<PathBuf>,
+    /// Another build of this program, with its server beside it: the throughputs of the workloads are
+    /// measured with both in alternation, and compared.
+    #[arg(long, value_name = "FILE")]
+    against: Option<PathBuf>,
     /// Write the figures to this file as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -106,6 +111,10 @@ fn main() -> anyhow::Result<ExitCode> {
     let store = if args.postgres.is_some() { "PostgreSQL" } else { "SQLite" };
     let mut report = Report::new(store, &args);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    if let Some(other) = &args.against {
+        against::measure(&args, other, &mut report)?;
+        return finish(&args, &report);
+    }
     if args.wants(Workload::Engine) {
         runtime.block_on(engine::measure(&args, &mut report))?;
     }
@@ -115,6 +124,10 @@ fn main() -> anyhow::Result<ExitCode> {
     if args.wants(Workload::Growth) {
         runtime.block_on(growth::measure(&args, &mut report))?;
     }
+    finish(&args, &report)
+}
+
+fn finish(args: &Args, report: &Report) -> anyhow::Result<ExitCode> {
     print!("{}", report.table());
     if let Some(file) = &args.json {
         std::fs::write(file, report.json())?;

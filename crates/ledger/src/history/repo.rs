@@ -124,7 +124,8 @@ impl Roots {
             return Ok(root_over(leaves.ok_or_else(missing)?));
         }
         let level = node.level.saturating_sub(above);
-        let (first, last) = (node.index << above, (node.index.saturating_add(1) << above) - 1);
+        let below = Node { level: above, index: node.index }.leaves();
+        let (first, last) = (below.start, below.end.saturating_sub(1));
         let sql = "select root from tree_nodes where level = $1 \
                    and node_index between $2 and $3 order by node_index";
         let numbers = [level.into(), first.cast_signed(), last.cast_signed()];

@@ -1,6 +1,6 @@
 //! What is stored beside the records to find them by: it must be what the records say.
 
-use super::Finding;
+use super::{Finding, repo};
 use crate::history::tree::sha256;
 use crate::journal::chunk::{EntryRow, TransactionRow};
 use crate::journal::encode::{day_of, metadata_from, searchable};
@@ -68,9 +68,7 @@ impl Derived {
         findings: &mut Vec<Finding>,
     ) -> Result<(), StoreError> {
         let mut stored: BTreeMap<i64, Tally> = BTreeMap::new();
-        // Whole, as it has no order by number; a cursor keeps memory small.
-        let sql = "select name, value, transaction_sequence from transaction_metadata";
-        scan.each::<(String, String, i64)>(sql, |(name, value, sequence)| {
+        repo::each_metadata(scan, |(name, value, sequence)| {
             let tally = stored.entry(sequence / RECORDS_PER_TALLY).or_default();
             add(tally, &metadata_row(&name, &value, sequence));
         })
@@ -87,15 +85,10 @@ impl Derived {
         findings: &mut Vec<Finding>,
     ) -> Result<(), StoreError> {
         let mut stored: BTreeMap<i64, Tally> = BTreeMap::new();
-        let sql = "select account_sequence, entry_key, effective_at, amount, shifted_after \
-                   from shifted_entries";
-        scan.each::<(i64, i64, i64, i64, i64)>(
-            sql,
-            |(account, key, effective_at, amount, after)| {
-                let row = numbers(&[account, key, effective_at, amount, after]);
-                add(stored.entry(account).or_default(), &row);
-            },
-        )
+        repo::each_shifted_entry(scan, |(account, key, effective_at, amount, after)| {
+            let row = numbers(&[account, key, effective_at, amount, after]);
+            add(stored.entry(account).or_default(), &row);
+        })
         .await?;
         let expected = self.shifts.iter().map(|(account, (_, tally))| (*account, *tally)).collect();
         let what = "its entries with a value date of their own are stored otherwise";
@@ -109,8 +102,7 @@ impl Derived {
         findings: &mut Vec<Finding>,
     ) -> Result<(), StoreError> {
         let mut stored: BTreeMap<(i64, i64), i64> = BTreeMap::new();
-        let sql = "select account_sequence, day, amount from shifted_days";
-        scan.each::<(i64, i64, i64)>(sql, |(account, day, amount)| {
+        repo::each_shifted_day(scan, |(account, day, amount)| {
             stored.insert((account, day), amount);
         })
         .await?;

@@ -1,6 +1,7 @@
 //! What verification reads beside the records themselves, in steps.
 
 use crate::journal::scan::Scan;
+use ledger_api::EntryKey;
 use store::StoreError;
 use uuid::Uuid;
 
@@ -242,4 +243,81 @@ pub(super) async fn strays(
                    (select 1 from accounts a where a.sequence = s.account_sequence) \
                limit $2";
     scan.rows(sql, &[last, limit]).await
+}
+
+/// Every row that a transaction is found by: name, value, number. They have no order by number.
+pub(super) async fn each_metadata(
+    scan: &mut Scan,
+    take: impl FnMut((String, String, i64)) + Send,
+) -> Result<(), StoreError> {
+    scan.each("select name, value, transaction_sequence from transaction_metadata", take).await
+}
+
+/// Every entry with a value date of its own: account, key, value date, amount, sum.
+pub(super) async fn each_shifted_entry(
+    scan: &mut Scan,
+    take: impl FnMut((i64, i64, i64, i64, i64)) + Send,
+) -> Result<(), StoreError> {
+    let sql = "select account_sequence, entry_key, effective_at, amount, shifted_after \
+               from shifted_entries";
+    scan.each(sql, take).await
+}
+
+/// Every sum by value date: account, day, sum.
+pub(super) async fn each_shifted_day(
+    scan: &mut Scan,
+    take: impl FnMut((i64, i64, i64)) + Send,
+) -> Result<(), StoreError> {
+    scan.each("select account_sequence, day, amount from shifted_days", take).await
+}
+
+/// The keys of all entries of a range of records.
+fn keys(first: i64, last: i64) -> [i64; 2] {
+    [EntryKey::new(first, 0).0, EntryKey::last_of(last).0]
+}
+
+/// The transactions of a range that do not sum to zero, and in which currency.
+pub(super) async fn unbalanced(
+    scan: &mut Scan,
+    first: i64,
+    last: i64,
+) -> Result<Vec<(i64, String)>, StoreError> {
+    let sql = "select e.entry_key / 1024, s.currency_code from entries e \
+               join account_states s on s.account_sequence = e.account_sequence \
+               where e.entry_key between $1 and $2 \
+               group by e.entry_key / 1024, s.currency_code having sum(e.amount) <> 0 order by 1";
+    scan.rows(sql, &keys(first, last)).await
+}
+
+/// The transactions of a range with a running balance that does not go on from the account's entry before.
+pub(super) async fn unlinked(
+    scan: &mut Scan,
+    first: i64,
+    last: i64,
+) -> Result<Vec<(i64,)>, StoreError> {
+    let sql = "select e.entry_key / 1024 from entries e \
+               join account_states s on s.account_sequence = e.account_sequence \
+               left join entries p on p.entry_key = e.previous \
+                   and p.account_sequence = e.account_sequence and p.entry_key < e.entry_key \
+               where e.entry_key between $1 and $2 \
+               and (e.balance_after <> coalesce(p.balance_after, 0) - e.amount * s.normal_side \
+                   or (p.entry_key is null) <> (e.previous is null)) order by 1";
+    scan.rows(sql, &keys(first, last)).await
+}
+
+/// The accounts with entries in a range that do not stand where their last entry says.
+pub(super) async fn misplaced(
+    scan: &mut Scan,
+    first: i64,
+    last: i64,
+) -> Result<Vec<(i64,)>, StoreError> {
+    let sql = "select s.account_sequence from account_states s \
+               left join entries l on l.entry_key = s.last_entry \
+                   and l.account_sequence = s.account_sequence \
+               where s.account_sequence in \
+                   (select account_sequence from entries where entry_key between $1 and $2) \
+               and (l.entry_key is null \
+                   or (s.posted_credits - s.posted_debits) * s.normal_side <> l.balance_after) \
+               order by 1";
+    scan.rows(sql, &keys(first, last)).await
 }

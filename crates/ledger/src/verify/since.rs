@@ -10,7 +10,6 @@ use crate::history::repo::Roots;
 use crate::history::tree::{Tree, subtrees};
 use crate::journal::chunk::{Chunk, accounts_touched};
 use crate::journal::scan::Scan;
-use ledger_api::EntryKey;
 use store::{Store, StoreError};
 
 pub(super) async fn verify(
@@ -88,35 +87,13 @@ async fn check_sums(
     last: i64,
     report: &mut Report,
 ) -> Result<(), StoreError> {
-    let keys = [EntryKey::new(first, 0).0, EntryKey::last_of(last).0];
-    let unbalanced = "select e.entry_key / 1024, s.currency_code from entries e \
-         join account_states s on s.account_sequence = e.account_sequence \
-         where e.entry_key between $1 and $2 \
-         group by e.entry_key / 1024, s.currency_code having sum(e.amount) <> 0 \
-         order by 1";
-    for (sequence, currency) in scan.rows::<(i64, String)>(unbalanced, &keys).await? {
+    for (sequence, currency) in repo::unbalanced(scan, first, last).await? {
         report.find(sequence, format!("debits and credits in {currency} differ"));
     }
-    let unlinked = "select e.entry_key / 1024 from entries e \
-         join account_states s on s.account_sequence = e.account_sequence \
-         left join entries p on p.entry_key = e.previous \
-             and p.account_sequence = e.account_sequence and p.entry_key < e.entry_key \
-         where e.entry_key between $1 and $2 \
-         and (e.balance_after <> coalesce(p.balance_after, 0) - e.amount * s.normal_side \
-             or (p.entry_key is null) <> (e.previous is null)) \
-         order by 1";
-    for (sequence,) in scan.rows::<(i64,)>(unlinked, &keys).await? {
+    for (sequence,) in repo::unlinked(scan, first, last).await? {
         report.find(sequence, "a running balance does not go on from the one before".into());
     }
-    let standing = "select s.account_sequence from account_states s \
-         left join entries l on l.entry_key = s.last_entry \
-             and l.account_sequence = s.account_sequence \
-         where s.account_sequence in \
-             (select account_sequence from entries where entry_key between $1 and $2) \
-         and (l.entry_key is null \
-             or (s.posted_credits - s.posted_debits) * s.normal_side <> l.balance_after) \
-         order by 1";
-    for (account,) in scan.rows::<(i64,)>(standing, &keys).await? {
+    for (account,) in repo::misplaced(scan, first, last).await? {
         report.find(account, "the account does not stand where its last entry says".into());
     }
     Ok(())
