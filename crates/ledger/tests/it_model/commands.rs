@@ -55,7 +55,7 @@ pub(crate) enum Step {
     Burst(usize, Vec<Command>),
     /// Several at once to each of two ledgers: each takes its own on in order; how they mix is chance.
     Race(Vec<Command>, Vec<Command>),
-    Clock(Move),
+    Clock(ClockMove),
     /// The job that ends the hold whose time is over.
     Expire,
     /// Every ledger stops, and others go on with the database.
@@ -70,7 +70,7 @@ pub(crate) enum Step {
 
 /// Where the clock goes.
 #[derive(Clone, Debug)]
-pub(crate) enum Move {
+pub(crate) enum ClockMove {
     Seconds(i64),
     /// So many microseconds from the end of the present day of a zone.
     DayEnd(&'static str, i64),
@@ -83,7 +83,7 @@ pub(crate) fn start() -> Timestamp {
     "2026-11-29T21:30:00.000001Z".parse().unwrap()
 }
 
-impl Move {
+impl ClockMove {
     pub(crate) fn apply(&self, now: Timestamp) -> Timestamp {
         let moved =
             |from: Timestamp, micros: i64| Timestamp::from_micros(from.as_micros() + micros);
@@ -411,14 +411,14 @@ fn any_prompt_command() -> impl Strategy<Value = Command> {
     })
 }
 
-fn any_move() -> impl Strategy<Value = Move> {
+fn any_move() -> impl Strategy<Value = ClockMove> {
     let zone = || prop::sample::select(ZONES.to_vec());
     prop_oneof![
-        6 => (1..7_200_i64).prop_map(Move::Seconds),
-        2 => (3_600..172_800_i64).prop_map(Move::Seconds),
-        2 => (-100_000..0_i64).prop_map(Move::Seconds),
-        3 => (zone(), -1..2_i64).prop_map(|(zone, micros)| Move::DayEnd(zone, micros)),
-        1 => (zone(), -1..2_i64).prop_map(|(zone, micros)| Move::MonthEnd(zone, micros)),
+        6 => (1..7_200_i64).prop_map(ClockMove::Seconds),
+        2 => (3_600..172_800_i64).prop_map(ClockMove::Seconds),
+        2 => (-100_000..0_i64).prop_map(ClockMove::Seconds),
+        3 => (zone(), -1..2_i64).prop_map(|(zone, micros)| ClockMove::DayEnd(zone, micros)),
+        1 => (zone(), -1..2_i64).prop_map(|(zone, micros)| ClockMove::MonthEnd(zone, micros)),
     ]
 }
 

@@ -1,6 +1,6 @@
 //! Limits: what counted towards them is a list, and what is used of one is added up from it.
 
-use super::{Reference, check_text, narrow, net};
+use super::{Reference, accounts_of, check_text, narrow, net};
 use kernel::{TimeZone, Timestamp};
 use ledger_api::{
     AccountId, Direction, Hold, Leg, Limit, LimitChange, LimitFault, LimitUsage, Limits,
@@ -42,16 +42,6 @@ fn amount_on(
     let direction = if net < 0 { Direction::Outgoing } else { Direction::Incoming };
     let minor_units = net.abs();
     (net != 0).then(|| Amount { direction, kind: kind.to_owned(), minor_units, uses: 1 })
-}
-
-/// The accounts of the legs in the order of each one's last leg.
-fn accounts_of(legs: &[Leg]) -> Vec<AccountId> {
-    let mut accounts = Vec::new();
-    for leg in legs {
-        accounts.retain(|account| *account != leg.account_id);
-        accounts.push(leg.account_id);
-    }
-    accounts
 }
 
 fn period_of(zone: &TimeZone, period: Period, at: Timestamp) -> Option<Range<Timestamp>> {

@@ -217,7 +217,7 @@ impl Reference {
                 return Err(Refusal::BalanceOverflow { leg, account });
             }
         }
-        for id in accounts_of(moves) {
+        for id in accounts_of(moves.iter().map(|one| &one.leg)) {
             let account = self.account(id).unwrap();
             let Some(lowest) = lowest_available(account.constraint) else { continue };
             let before = available(&account);
@@ -243,11 +243,11 @@ impl Reference {
 }
 
 /// The accounts of the legs in the order of each one's last leg.
-fn accounts_of(moves: &[Move]) -> Vec<AccountId> {
+fn accounts_of<'a>(legs: impl IntoIterator<Item = &'a Leg>) -> Vec<AccountId> {
     let mut accounts = Vec::new();
-    for one in moves {
-        accounts.retain(|account| *account != one.leg.account_id);
-        accounts.push(one.leg.account_id);
+    for leg in legs {
+        accounts.retain(|account| *account != leg.account_id);
+        accounts.push(leg.account_id);
     }
     accounts
 }
