@@ -341,7 +341,7 @@ fn any_change() -> impl Strategy<Value = Change> {
         (-2..3_i64).prop_map(Value::from),
         Just(json!((1_i64 << 53) - 1)),
         Just(json!(1_i64 << 53)),
-        Just("7.0").prop_map(|text| serde_json::from_str(text).unwrap_or_default()),
+        Just("7.0").prop_map(|text| serde_json::from_str::<Value>(text).unwrap_or_default()),
         word.clone().prop_map(Value::from),
         Just(json!([])),
         Just(json!({})),
