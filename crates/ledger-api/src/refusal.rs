@@ -93,9 +93,6 @@ pub enum Refusal {
         /// Whether that is in the past.
         is_over: bool,
     },
-    /// A tolerance below zero, or one for a hold with more than two legs.
-    #[error("a tolerance is zero or more, and zero for a hold with more than two legs")]
-    ToleranceInvalid,
     /// More than is left of the hold and its tolerance.
     #[error("{left} minor units of the hold can be captured, {asked} were asked for")]
     CaptureExceedsHold {
@@ -122,6 +119,9 @@ pub enum Refusal {
         /// Which leg.
         leg: usize,
     },
+    /// A tolerance below zero, or one for a hold with more than two legs.
+    #[error("a tolerance is zero or more, and zero for a hold with more than two legs")]
+    ToleranceInvalid,
     /// The legs do not sum to zero in a currency.
     #[error("debits and credits differ in {currency}: {debits} against {credits} minor units")]
     Unbalanced {

@@ -1,5 +1,8 @@
 //! Routes that set money aside, take it and let it go. Making and capturing can be tried without doing it.
 
+#[cfg(test)]
+mod tests;
+
 use super::bodies::{
     HoldBody, HoldStatusBody, LegBody, TransactionBody, check_legs, check_metadata, check_texts,
 };

@@ -2,6 +2,8 @@
 
 mod balances;
 pub(crate) mod bodies;
+#[cfg(test)]
+mod fuzz;
 mod holds;
 mod limits;
 mod postings;

@@ -1,5 +1,8 @@
 //! Routes that move money: one transaction, many, or back again. Each can be tried without doing it.
 
+#[cfg(test)]
+mod tests;
+
 use super::bodies::{PostTransactionBody, TransactionBody};
 use super::problems::{code, problem, problem_without_legs};
 use super::routes::{Write, location_header};

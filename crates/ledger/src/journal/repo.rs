@@ -306,6 +306,8 @@ impl Journal {
         Ok(rows.into_iter().map(|row| HoldId(row.id)).collect())
     }
 
+    /// The limits of an account and what is used of them at `now`, or a little later when the journal was
+    /// written by a machine whose clock is ahead.
     pub(crate) async fn limits(
         &self,
         account: AccountId,
@@ -320,9 +322,12 @@ impl Journal {
             minor_units: Option<i64>,
             uses: Option<i64>,
             counts_from: Option<i64>,
+            last_recorded_at: i64,
         }
         let rows = self.all::<Row>(LIMITS_SQL, [account.0.into()]).await?;
         let Some(first) = rows.first() else { return Ok(None) };
+        // As the engine decides, whose time never runs backwards.
+        let now = now.max(Timestamp::from_micros(first.last_recorded_at));
         let Some(text) = &first.limits else {
             return Ok(Some(LimitedAccount::default().in_use(now)));
         };
@@ -448,7 +453,8 @@ pub(super) const OVER_TIME_SQL: &str = "select h.id from hold_states s \
 
 /// The limits of an account and what is used of them.
 pub(super) const LIMITS_SQL: &str = "select a.sequence, s.limits, u.counter, u.period_start, \
-     u.minor_units, u.uses, u.counts_from \
+     u.minor_units, u.uses, u.counts_from, \
+     (select h.last_recorded_at from journal_head h where h.id = 1) as last_recorded_at \
      from accounts a join account_states s on s.account_sequence = a.sequence \
      left join limit_usages u on u.account_sequence = a.sequence where a.id = $1";
 

@@ -45,7 +45,9 @@ async fn every_read_uses_an_index(database: TestDatabase) {
         for line in plan.lines() {
             // A page follows a list from key to key; what it has gathered, `p`, is no table.
             let gathered = matches!(line, "SCAN p" | "SCAN page");
-            let walks = line.starts_with("SCAN ") && !gathered || line.contains("Seq Scan");
+            // The end of the journal is one row.
+            let walks_rows = line.contains("Seq Scan") && !line.contains("journal_head");
+            let walks = line.starts_with("SCAN ") && !gathered || walks_rows;
             // The journal is read in its order. A page, or the few legs of some transactions, may be sorted.
             let sorts = line.contains("TEMP B-TREE") || line.contains("Sort");
             let in_order =

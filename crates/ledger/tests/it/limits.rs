@@ -1,6 +1,7 @@
 //! Limits through the facade, on every store.
 
 use crate::world::*;
+use kernel::ManualClock;
 use ledger::EngineConfig;
 use ledger_api::{
     Direction, Ledger as _, LedgerError, Limit, LimitChange, Limits, LimitsInUse, Measure,
@@ -18,6 +19,7 @@ store::on_every_store! {
     a_number_of_transfers_at_once_stops_exactly_at_its_limit,
     every_counter_is_stored_by_its_own_name,
     what_is_used_is_given_back_across_a_restart_and_no_more,
+    a_clock_that_is_behind_shows_the_period_that_counts,
 }
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -185,4 +187,19 @@ async fn what_is_used_is_given_back_across_a_restart_and_no_more(database: TestD
     refusal(world.ledger.post(transfer(9, 2, 3, 31)).await);
     world.ledger.post(transfer(9, 2, 3, 30)).await.unwrap();
     world.verify_clean().await;
+}
+
+/// What is shown as used is what the next posting is measured by.
+async fn a_clock_that_is_behind_shows_the_period_that_counts(database: TestDatabase) {
+    let world = World::new(&database).await.with_customers(3, 1_000).await;
+    let set = world.ledger.set_limits(limits(2, &[daily(500)])).await.unwrap();
+    world.ledger.post(transfer(1, 2, 3, 300)).await.unwrap();
+    let store = open_store(&database).await;
+    let yesterday = Arc::new(ManualClock::at(noon().minus(DAY)));
+    let behind = start(&store, EngineConfig::default(), yesterday);
+    let shown = behind.limits(account_id(2)).await.unwrap().unwrap();
+    assert_eq!(shown.limits[0].used_minor_units, 300);
+    assert_eq!(shown.limits[0].resets_at, set.limits[0].resets_at);
+    let refused = refusal(behind.post(transfer(2, 2, 3, 201)).await);
+    assert!(matches!(refused, Refusal::LimitExceeded { left: 200, .. }), "{refused:?}");
 }

@@ -3,7 +3,7 @@
 use super::super::bodies::PostTransactionBody;
 use super::ResultLine;
 use ledger_api::NewTransaction;
-use serde::Deserialize;
+use serde_json::Value;
 use uuid::Uuid;
 use web::parse_json;
 
@@ -48,14 +48,6 @@ pub(super) struct Gatherer {
     chain_bytes: usize,
     /// Whether the present chain is refused because it is too long.
     is_too_long: bool,
-}
-
-/// What can be told of a line that is not a transaction.
-#[derive(Deserialize)]
-struct Outline {
-    id: Option<Uuid>,
-    #[serde(default)]
-    linked: bool,
 }
 
 impl Slot {
@@ -173,7 +165,6 @@ impl Gatherer {
 impl Link {
     /// Reads a line, and whether it is linked with the next.
     fn read(line: u64, text: &[u8]) -> (Self, bool) {
-        let outline = || serde_json::from_slice::<Outline>(text).ok();
         match parse_json::<PostTransactionBody>(text) {
             Ok(body) => {
                 let is_linked = body.is_linked();
@@ -187,9 +178,10 @@ impl Link {
                 (Self { line, id, content }, is_linked)
             }
             Err(problem) => {
-                let outline = outline();
-                let is_linked = outline.as_ref().is_some_and(|outline| outline.linked);
-                let id = outline.and_then(|outline| outline.id);
+                // Whatever is wrong with it, a line that says so is not torn from the next.
+                let outline = serde_json::from_slice::<Value>(text).unwrap_or_default();
+                let is_linked = outline["linked"] == true;
+                let id = outline["id"].as_str().and_then(|id| id.parse().ok());
                 (Self { line, id, content: Err(problem.explanation()) }, is_linked)
             }
         }
@@ -275,6 +267,10 @@ mod tests {
         assert_eq!(faulty(2), [(6, vec![1, 1])]);
         // The last of a chain claims to be linked with the next.
         assert_eq!(faulty(4), [(6, vec![1])]);
+        for linked in [r#"{"linked": true}"#, r#"{"id": "x", "linked": true}"#] {
+            let lines = [linked.as_bytes().to_vec(), text(1, false, 0), text(2, false, 0)];
+            assert_eq!(gathered(lines.into_iter()), [(3, vec![1])], "{linked}");
+        }
         // The last of all has no next.
         assert_eq!(faulty(5), [(6, vec![1, 4])]);
     }

@@ -11,6 +11,8 @@
 
 mod gather;
 mod lines;
+#[cfg(test)]
+mod tests;
 
 use super::postings::DryRunQuery;
 use super::problems::code;
