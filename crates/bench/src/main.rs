@@ -17,6 +17,7 @@ mod database;
 mod engine;
 mod growth;
 mod over_http;
+mod overload;
 mod reads;
 mod report;
 mod requests;
@@ -74,6 +75,7 @@ enum Workload {
     W6,
     W7,
     W8,
+    Overload,
     /// Only when named: it takes long.
     Growth,
 }
@@ -111,6 +113,9 @@ fn main() -> anyhow::Result<ExitCode> {
     }
     if Workload::WRITES.into_iter().chain(Workload::READS).any(|one| args.wants(one)) {
         runtime.block_on(over_http::measure(&args, &mut report))?;
+    }
+    if args.wants(Workload::Overload) {
+        runtime.block_on(overload::measure(&args, &mut report))?;
     }
     if args.wants(Workload::Growth) {
         runtime.block_on(growth::measure(&args, &mut report))?;
