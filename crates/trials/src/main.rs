@@ -20,6 +20,7 @@ mod wire;
 use clap::{Parser, Subcommand};
 use faults::FaultsArgs;
 use std::process::ExitCode;
+use tokio::signal::unix::{SignalKind, signal};
 use trial::HistoryArgs;
 
 /// Tries the program to death, and says what came of it.
@@ -38,9 +39,31 @@ enum Trial {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
-    let is_sound = match Cli::parse().trial {
-        Trial::History(args) => trial::run(args).await?,
-        Trial::Faults(args) => faults::run(&args).await?,
+    let cli = Cli::parse();
+    let trial = async {
+        match cli.trial {
+            Trial::History(args) => trial::run(args).await,
+            Trial::Faults(args) => faults::run(&args).await,
+        }
+    };
+    // What the trial has started ends with it, whoever ends it.
+    let is_sound = tokio::select! {
+        is_sound = trial => is_sound?,
+        stopped = stop_signal() => {
+            stopped?;
+            println!("STOPPED before the end");
+            false
+        }
     };
     Ok(if is_sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+async fn stop_signal() -> anyhow::Result<()> {
+    let (mut interrupt, mut terminate) =
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    Ok(())
 }

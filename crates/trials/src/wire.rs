@@ -30,6 +30,15 @@ impl Answer {
     pub(crate) fn code(&self) -> &str {
         self.body["code"].as_str().unwrap_or_default()
     }
+
+    /// The server cannot now, what came of the request is unknown, and the answer says so as it should.
+    pub(crate) fn is_unavailable(&self) -> bool {
+        let content = self.headers.get("content-type");
+        self.status == 503
+            && !self.code().is_empty()
+            && self.headers.contains_key("retry-after")
+            && content.is_some_and(|content| content == "application/problem+json")
+    }
 }
 
 /// Why there was no answer.

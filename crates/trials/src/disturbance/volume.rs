@@ -12,10 +12,11 @@ use tokio::process::Command;
 const SIZE: &str = "size=96m";
 const NOTICED_WITHIN: Duration = Duration::from_secs(20);
 
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct FullVolume {
     strikes: u32,
     folder: PathBuf,
+    is_mounted: bool,
 }
 
 impl FullVolume {
@@ -43,12 +44,23 @@ impl FullVolume {
     }
 }
 
+/// Nothing stays mounted when a trial is stopped.
+impl Drop for FullVolume {
+    fn drop(&mut self) {
+        if self.is_mounted {
+            // Those that used it have just been killed; it goes as soon as they are gone.
+            drop(std::process::Command::new("umount").arg("-l").arg(&self.folder).status());
+        }
+    }
+}
+
 impl Disturbance for FullVolume {
     async fn prepare(&mut self, place: &mut Place) -> anyhow::Result<()> {
         self.folder = place.data_dir();
         std::fs::create_dir_all(&self.folder)?;
         let mount = ["-t", "tmpfs", "-o", SIZE, "tmpfs"];
         must_run(Command::new("mount").args(mount).arg(&self.folder)).await?;
+        self.is_mounted = true;
         Ok(())
     }
 
@@ -72,6 +84,7 @@ impl Disturbance for FullVolume {
 
     async fn clean_up(&mut self) -> anyhow::Result<()> {
         must_run(Command::new("umount").arg(&self.folder)).await?;
+        self.is_mounted = false;
         Ok(())
     }
 

@@ -70,13 +70,6 @@ pub(crate) fn is_done(answer: &Answer) -> bool {
     answer.status == 201
 }
 
-/// The outcome is unknown, and the answer says so.
-pub(crate) fn is_unknown(answer: &Answer) -> bool {
-    answer.status == 503
-        && answer.headers.contains_key("retry-after")
-        && answer.headers.get("content-type").is_some_and(|is| is == "application/problem+json")
-}
-
 pub(crate) fn is_replayed(answer: &Answer) -> bool {
     answer.headers.get("idempotency-replayed").is_some_and(|value| value == "true")
 }

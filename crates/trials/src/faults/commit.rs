@@ -2,7 +2,7 @@
 //! the engine tries: the client is told that it is unknown, and its retry by the same id learns what came of
 //! it. Either way the transfer happens once.
 
-use super::books::{Books, is_done, is_replayed, is_unknown, verify};
+use super::books::{Books, is_done, is_replayed, verify};
 use crate::disturbance::{Cut, CutCommits, Proxy};
 use crate::place::{Place, Store};
 use std::path::Path;
@@ -27,7 +27,7 @@ async fn try_it(place: &mut Place) -> anyhow::Result<()> {
         // The cursor of the events is saved once a second; its commit is not the one to be cut.
         tokio::time::sleep(Duration::from_secs(3)).await;
         let answer = cut_off(&proxy, cut, books.transfer(id)).await?;
-        anyhow::ensure!(is_unknown(&answer), "unknown for the client: {answer:?}");
+        anyhow::ensure!(answer.is_unavailable(), "unknown for the client: {answer:?}");
         anyhow::ensure!(!proxy.is_armed(), "nothing was cut");
         let was_committed = books.has(id).await?;
         anyhow::ensure!(was_committed == (cut == Cut::AfterCommit), "committed: {was_committed}");

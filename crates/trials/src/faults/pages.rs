@@ -4,7 +4,7 @@
 //! the machine goes down: every page that only the failed fsync would have written, and that was not
 //! written again since, is as it was before.
 
-use super::books::{Books, is_done, is_unknown, verify};
+use super::books::{Books, is_done, verify};
 use crate::disturbance::{Injected, InjectedFault};
 use crate::place::{Place, Store};
 use std::path::Path;
@@ -32,7 +32,7 @@ async fn try_it(place: &mut Place) -> anyhow::Result<()> {
     let durable = std::fs::read(&log)?;
     Injected::switch(InjectedFault::FailingSync, place, server.pid()?, true).await?;
     let answer = books.transfer(1).await?;
-    anyhow::ensure!(is_unknown(&answer), "unknown for the client: {answer:?}");
+    anyhow::ensure!(answer.is_unavailable(), "unknown for the client: {answer:?}");
     server.kill().await?;
     let never_durable = std::fs::read(&log)?;
     anyhow::ensure!(durable != never_durable, "the failed group left nothing in the log");

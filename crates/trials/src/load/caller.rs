@@ -151,13 +151,13 @@ impl<'a> Caller<'a> {
                 Ok(answer) if answer.status == 401 => {
                     self.fleet.sign_in(&self.wire, &base, &token).await;
                 }
-                Ok(answer) if answer.status == 503 => {
-                    if !answer.headers.contains_key("retry-after") {
-                        bail!("503 without Retry-After: {answer:?} to {path}");
-                    }
+                Ok(answer) if answer.is_unavailable() => {
                     was_unknown = true;
                     self.fleet.count(true);
                     tokio::time::sleep(PAUSE).await;
+                }
+                Ok(answer) if answer.status >= 500 => {
+                    bail!("an unclear answer: {answer:?} to {path} {body:?}");
                 }
                 Ok(answer) => {
                     return Ok(Asked { begun, last_begun, ended, was_unknown, answer });
