@@ -2,7 +2,7 @@
 
 use crate::dice::Dice;
 use crate::disturbance::{Disturbance, Kills, Scene};
-use crate::history::check::check;
+use crate::history::check::{LOST, check};
 use crate::history::{History, Line, Outcome, Refusal};
 use crate::load::codec::{Accounts, CURRENCY, items};
 use crate::load::{Caller, Client, Fleet, Known, Notes};
@@ -60,6 +60,8 @@ pub(crate) struct Plan {
     pub(crate) accounts: usize,
     pub(crate) seed: u64,
     pub(crate) finitech: Option<PathBuf>,
+    /// Acknowledged records get lost, and the check must say so.
+    pub(crate) must_lose: bool,
 }
 
 /// Runs `trials history` and prints what came of it; whether all was well.
@@ -72,6 +74,7 @@ pub(crate) async fn run(args: HistoryArgs) -> anyhow::Result<bool> {
         accounts: args.accounts,
         seed: args.seed.unwrap_or_else(fresh_seed),
         finitech: args.finitech,
+        must_lose: false,
     };
     plan.carry_out(&mut Kills::default()).await
 }
@@ -97,7 +100,15 @@ impl Plan {
         let tried = Trial::run(self, &mut place, disturbance).await;
         println!("  {}", disturbance.tally());
         let is_sound = match &tried {
-            Ok(tried) => tried.report(),
+            Ok(tried) if self.must_lose => {
+                tried.count();
+                tried.violations.iter().any(|violation| violation.starts_with(LOST))
+            }
+            Ok(tried) => {
+                tried.count();
+                tried.show();
+                tried.violations.is_empty()
+            }
             Err(error) => {
                 println!("  FAILED: {error:#}");
                 false
@@ -178,10 +189,11 @@ impl Trial {
         servers.stop().await?;
 
         let seconds = begun.elapsed().as_secs();
-        let Notes { operations, reads, unknown } = notes;
+        let Notes { operations, reads, unknown, faults } = notes;
         let history =
             History { accounts: accounts.0.len(), base_sequence, operations, reads, journal };
         let mut violations = check(&history);
+        violations.extend(faults);
         let (is_sound, findings) = place.verify().await?;
         println!("  {}", findings.trim());
         if !is_sound {
@@ -191,8 +203,8 @@ impl Trial {
         Ok(Self { history, unknown, unavailable, seconds, violations })
     }
 
-    /// Prints it; whether all was well.
-    fn report(&self) -> bool {
+    /// Prints how much of everything there was.
+    fn count(&self) {
         let History { operations, reads, journal, .. } = &self.history;
         let mut refusals: BTreeMap<&str, usize> = BTreeMap::new();
         let mut recorded: usize = 0;
@@ -219,10 +231,13 @@ impl Trial {
         );
         println!("  records of the journal: {}, reads checked: {}", journal.len(), reads.len());
         println!("  violations: {}", self.violations.len());
+    }
+
+    /// Prints what is wrong.
+    fn show(&self) {
         for violation in self.violations.iter().take(SHOWN_MAX) {
             println!("  - {violation}");
         }
-        self.violations.is_empty()
     }
 }
 
@@ -239,6 +254,7 @@ fn merge(notes: &mut Notes, more: Notes) {
     notes.operations.extend(more.operations);
     notes.reads.extend(more.reads);
     notes.unknown = notes.unknown.saturating_add(more.unknown);
+    notes.faults.extend(more.faults);
 }
 
 /// Opens the accounts and answers with the journal's last number: the demo world has been recorded before,

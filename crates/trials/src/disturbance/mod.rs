@@ -2,6 +2,7 @@
 
 mod clock;
 mod cuts;
+mod forgets;
 mod injected;
 mod kills;
 mod proxy;
@@ -10,6 +11,7 @@ mod volume;
 
 pub(crate) use clock::ClockJumps;
 pub(crate) use cuts::CutCommits;
+pub(crate) use forgets::Forgets;
 pub(crate) use injected::{Injected, InjectedFault};
 pub(crate) use kills::Kills;
 pub(crate) use proxy::{Cut, Proxy};

@@ -5,7 +5,8 @@ mod commit;
 mod pages;
 
 use crate::disturbance::{
-    ClockJumps, CutCommits, Disturbance, FullVolume, Injected, InjectedFault, PostgresRestarts,
+    ClockJumps, CutCommits, Disturbance, Forgets, FullVolume, Injected, InjectedFault,
+    PostgresRestarts,
 };
 use crate::place::Store;
 use crate::trial::{Plan, fresh_seed};
@@ -51,6 +52,8 @@ enum Fault {
     CutCommits,
     /// One commit is cut, before or after it happened: the client's retry learns which.
     UnknownCommit,
+    /// The disk forgets what was durable. No program can help it: it shows that the check notices.
+    Forgets,
 }
 
 impl Fault {
@@ -59,7 +62,7 @@ impl Fault {
             Self::DiskFull | Self::FailingSync | Self::LostPages => Injected::missing(),
             Self::ClockSqlite | Self::ClockPostgres => ClockJumps::missing(),
             Self::VolumeFull => FullVolume::missing().await?,
-            Self::PostgresRestart | Self::CutCommits | Self::UnknownCommit => None,
+            Self::PostgresRestart | Self::CutCommits | Self::UnknownCommit | Self::Forgets => None,
         })
     }
 
@@ -72,6 +75,7 @@ impl Fault {
             accounts: 6,
             seed: args.seed.unwrap_or_else(fresh_seed),
             finitech: args.finitech.clone(),
+            must_lose: false,
         };
         let finitech = args.finitech.as_deref();
         match self {
@@ -91,6 +95,11 @@ impl Fault {
                 on(plan, CutCommits::default()).await
             }
             Self::UnknownCommit => commit::run(finitech).await,
+            Self::Forgets => {
+                // It is saved and restored in turns.
+                let plan = Plan { strikes: 4, must_lose: true, ..plan(Store::Sqlite) };
+                on(plan, Forgets::default()).await
+            }
         }
     }
 }

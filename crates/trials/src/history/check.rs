@@ -23,6 +23,9 @@ use uuid::Uuid;
 /// What is wrong, in words, with what it is about.
 pub(crate) type Violation = String;
 
+/// What violations begin with that are about acknowledged records that are gone.
+pub(crate) const LOST: &str = "lost";
+
 /// One operation's stretch of the journal.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Step<'a> {
@@ -87,7 +90,7 @@ fn check_answers(history: &History, violations: &mut Vec<Violation>) {
                 for (id, sequence) in told {
                     match places.get(id) {
                         None => violations.push(format!(
-                            "lost: {id} was acknowledged and is not in the journal: {operation:?}"
+                            "{LOST}: {id} was acknowledged and is not in the journal: {operation:?}"
                         )),
                         Some(place) if place != sequence => violations.push(format!(
                             "moved: {id} was acknowledged at {sequence} and stands at {place}: \

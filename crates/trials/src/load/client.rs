@@ -40,6 +40,8 @@ pub(crate) struct Notes {
     pub(crate) reads: Vec<Read>,
     /// Operations of which the outcome was unknown for a while.
     pub(crate) unknown: usize,
+    /// Answers that should not have come.
+    pub(crate) faults: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -125,7 +127,9 @@ impl<'a> Client<'a> {
 
     async fn transfer(&mut self) -> anyhow::Result<()> {
         let (id, movement) = (self.dice.id(), self.movement());
-        if let Outcome::Recorded(_) = self.write(Request::Transfers(vec![(id, movement)])).await? {
+        if let Some(Outcome::Recorded(_)) =
+            self.write(Request::Transfers(vec![(id, movement)])).await?
+        {
             self.learn(|known| remember(&mut known.transfers, (id, movement.minor_units)));
         }
         Ok(())
@@ -147,7 +151,7 @@ impl<'a> Client<'a> {
 
     async fn hold(&mut self) -> anyhow::Result<()> {
         let (id, movement) = (self.dice.id(), self.movement());
-        if let Outcome::Recorded(_) = self.write(Request::Hold { id, movement }).await? {
+        if let Some(Outcome::Recorded(_)) = self.write(Request::Hold { id, movement }).await? {
             self.learn(|known| remember(&mut known.holds, (id, movement.minor_units)));
         }
         Ok(())
@@ -162,14 +166,21 @@ impl<'a> Client<'a> {
         Ok(())
     }
 
-    async fn write(&mut self, request: Request) -> anyhow::Result<Outcome> {
+    /// The outcome, unless the answer was one that should not have come.
+    async fn write(&mut self, request: Request) -> anyhow::Result<Option<Outcome>> {
         for id in request.ids() {
             self.learn(|known| remember(&mut known.asked, id));
         }
         let (path, body) = self.accounts.encode(&request);
         let Asked { begun, last_begun, ended, was_unknown, answer } =
             self.caller.ask(&path, Some(&body)).await?;
-        let outcome = self.accounts.outcome(&request, &answer)?;
+        let outcome = match self.accounts.outcome(&request, &answer) {
+            Ok(outcome) => outcome,
+            Err(fault) => {
+                self.notes.faults.push(format!("{fault:#}"));
+                return Ok(None);
+            }
+        };
         self.notes.unknown = self.notes.unknown.saturating_add(usize::from(was_unknown));
         self.notes.operations.push(Operation {
             client: self.number,
@@ -179,12 +190,18 @@ impl<'a> Client<'a> {
             ended,
             outcome: outcome.clone(),
         });
-        Ok(outcome)
+        Ok(Some(outcome))
     }
 
     async fn read(&mut self, of: Question) -> anyhow::Result<()> {
         let asked = self.caller.ask(&self.accounts.question(of), None).await?;
-        let seen = self.accounts.seen(of, &asked.answer)?;
+        let seen = match self.accounts.seen(of, &asked.answer) {
+            Ok(seen) => seen,
+            Err(fault) => {
+                self.notes.faults.push(format!("{fault:#}"));
+                return Ok(());
+            }
+        };
         let (begun, ended) = (asked.last_begun, asked.ended);
         self.notes.reads.push(Read { client: self.number, begun, ended, seen });
         Ok(())
