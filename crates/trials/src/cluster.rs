@@ -5,7 +5,7 @@ use anyhow::Context;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::process::{Child, Command};
 
 const START_MAX: Duration = Duration::from_secs(60);
@@ -62,44 +62,52 @@ impl Cluster {
 
     /// Starts the postmaster and waits until it takes connections, recovery included.
     pub(crate) async fn start(&mut self) -> anyhow::Result<()> {
+        let begun = Instant::now();
+        while !self.try_start().await? {
+            let log = self.folder.join("log");
+            anyhow::ensure!(
+                begun.elapsed() < START_MAX,
+                "PostgreSQL does not start; see {}",
+                log.display()
+            );
+            tokio::time::sleep(PAUSE).await;
+        }
+        Ok(())
+    }
+
+    /// False when the postmaster ends at once, as it does while a child of the one before still lives.
+    async fn try_start(&mut self) -> anyhow::Result<bool> {
         let log =
-            std::fs::OpenOptions::new().create(true).append(true).open(self.folder.join("log"))?;
-        let mut command = self.command("postgres");
-        command
+            std::fs::File::options().create(true).append(true).open(self.folder.join("log"))?;
+        let port = self.port.to_string();
+        let mut postmaster = self
+            .command("postgres")
             .arg("-D")
             .arg(self.data())
-            .args(["-p", &self.port.to_string(), "-c", "listen_addresses=127.0.0.1"])
-            .args(["-c", "max_connections=200"])
+            .args(["-p", &port, "-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200"])
             // Recovery would sync every file apart, which takes seconds; once for all does as well.
             .args(["-c", "recovery_init_sync_method=syncfs", "-c"])
             .arg(format!("unix_socket_directories={}", self.folder.display()))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
-            .kill_on_drop(true);
-        let mut postmaster = command.spawn()?;
+            .spawn()?;
         let waiting = async {
             loop {
-                let (is_ready, _) = run(self.command("pg_isready").args([
-                    "-q",
-                    "-h",
-                    "127.0.0.1",
-                    "-p",
-                    &self.port.to_string(),
-                ]))
-                .await?;
-                if is_ready {
-                    return Ok(());
+                let mut ask = self.command("pg_isready");
+                if run(ask.args(["-q", "-h", "127.0.0.1", "-p", &port])).await?.0 {
+                    return Ok(true);
                 }
-                if let Some(status) = postmaster.try_wait()? {
-                    anyhow::bail!("PostgreSQL ended: {status}; see {}", self.folder.display());
+                if postmaster.try_wait()?.is_some() {
+                    return anyhow::Ok(false);
                 }
                 tokio::time::sleep(PAUSE).await;
             }
         };
-        tokio::time::timeout(START_MAX, waiting).await.context("PostgreSQL does not start")??;
-        self.postmaster = Some(postmaster);
-        Ok(())
+        let runs =
+            tokio::time::timeout(START_MAX, waiting).await.context("PostgreSQL is not ready")??;
+        self.postmaster = runs.then_some(postmaster);
+        Ok(runs)
     }
 
     /// SIGKILL to the postmaster and all its children at once, as if the machine had lost its mind but not
@@ -112,7 +120,7 @@ impl Cluster {
         all.extend(&children);
         signal("-KILL", &all).await?;
         postmaster.wait().await?;
-        // A child that was born meanwhile ends by itself; the next postmaster would refuse to start.
+        // A child that was born meanwhile ends by itself, when it notices.
         while children.iter().any(|child| is_alive(*child)) {
             tokio::time::sleep(PAUSE).await;
         }
