@@ -9,6 +9,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
+/// The status of an answer of a server that takes no more now.
+const NO_ROOM: u16 = 503;
+
 /// What came of a load.
 pub(crate) struct Outcome {
     /// What was done in the measured time: answers, or the transfers that they confirm.
@@ -25,6 +28,9 @@ pub(crate) struct Outcome {
     pub(crate) unexpected: u32,
     /// One of them.
     pub(crate) example: Option<String>,
+    /// How long it took to be told that there is no room now, in microseconds, sorted; only where more is
+    /// offered than can be taken.
+    pub(crate) shed: Vec<u32>,
 }
 
 impl Outcome {
@@ -37,21 +43,26 @@ impl Outcome {
 struct Window {
     from: Instant,
     to: Instant,
+    /// How many requests a second all connections together send, whether or not they can be taken; each its
+    /// next one as soon as there is an answer when not given.
+    offered: Option<f64>,
 }
 
-/// Sends a load from `connections` connections, on a thread of its own.
+/// Sends a load from `connections` connections, on a thread of its own; with `offered`, so many requests a
+/// second, of which some may be answered 503.
 pub(crate) async fn send(
     address: SocketAddr,
     connections: usize,
     load: Load,
     duration: Duration,
+    offered: Option<f64>,
 ) -> anyhow::Result<Outcome> {
     let (answer, outcome) = tokio::sync::oneshot::channel();
     std::thread::Builder::new().name("generator".into()).spawn(move || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let outcome = runtime
-            .map_err(anyhow::Error::from)
-            .and_then(|runtime| runtime.block_on(send_here(address, connections, load, duration)));
+        let outcome = runtime.map_err(anyhow::Error::from).and_then(|runtime| {
+            runtime.block_on(send_here(address, connections, load, duration, offered))
+        });
         drop(answer.send(outcome));
     })?;
     outcome.await?
@@ -62,9 +73,10 @@ async fn send_here(
     connections: usize,
     load: Load,
     duration: Duration,
+    offered: Option<f64>,
 ) -> anyhow::Result<Outcome> {
     let from = Instant::now() + WARM_UP;
-    let window = Window { from, to: from + duration };
+    let window = Window { from, to: from + duration, offered };
     let mut running = JoinSet::new();
     for connection in 0..connections {
         let connected = Connection::open(address).await?;
@@ -78,6 +90,7 @@ async fn send_here(
         posted: Vec::new(),
         unexpected: 0,
         example: None,
+        shed: Vec::new(),
     };
     while let Some(one) = running.join_next().await {
         let one = one??;
@@ -86,9 +99,11 @@ async fn send_here(
         all.unexpected += one.unexpected;
         all.latencies.extend(one.latencies);
         all.posted.extend(one.posted);
+        all.shed.extend(one.shed);
         all.example = one.example.or(all.example);
     }
     all.latencies.sort_unstable();
+    all.shed.sort_unstable();
     Ok(all)
 }
 
@@ -157,14 +172,30 @@ impl Connection {
             posted: Vec::new(),
             unexpected: 0,
             example: None,
+            shed: Vec::new(),
         };
         let mut begun = Instant::now();
+        let every = window.offered.map(|rate| Duration::from_secs_f64(connections as f64 / rate));
+        // Not all at once.
+        let mut due = begun + every.unwrap_or_default().mul_f64(number as f64 / connections as f64);
         while begun < window.to {
+            if let Some(every) = every {
+                // Whoever is late sends at once, and is on time again as soon as that is possible.
+                tokio::time::sleep_until(due.into()).await;
+                due += every;
+                begun = Instant::now();
+            }
             let request = requests.prepare();
             let (status, _) = self.call(request.bytes).await?;
             let ended = Instant::now();
+            let is_measured = ended >= window.from && ended < window.to;
+            if window.offered.is_some() && status == NO_ROOM {
+                outcome.shed.extend(is_measured.then(|| (ended - begun).as_micros() as u32));
+                begun = ended;
+                continue;
+            }
             outcome.total += request.weight;
-            if ended >= window.from && ended < window.to {
+            if is_measured {
                 outcome.answers += request.weight;
                 outcome.latencies.push((ended - begun).as_micros() as u32);
             }

@@ -18,6 +18,7 @@ mod database;
 mod engine;
 mod growth;
 mod over_http;
+mod overload;
 mod reads;
 mod report;
 mod requests;
@@ -79,6 +80,7 @@ enum Workload {
     W6,
     W7,
     W8,
+    Overload,
     /// Only when named: it takes long.
     Growth,
 }
@@ -120,6 +122,9 @@ fn main() -> anyhow::Result<ExitCode> {
     }
     if Workload::WRITES.into_iter().chain(Workload::READS).any(|one| args.wants(one)) {
         runtime.block_on(over_http::measure(&args, &mut report))?;
+    }
+    if args.wants(Workload::Overload) {
+        runtime.block_on(overload::measure(&args, &mut report))?;
     }
     if args.wants(Workload::Growth) {
         runtime.block_on(growth::measure(&args, &mut report))?;

@@ -106,7 +106,17 @@ impl<'a> Bench<'a> {
         place: &'a Place,
         accounts: Arc<[Uuid]>,
     ) -> anyhow::Result<Self> {
-        let server = Server::start(args, place)?;
+        Self::start_with(args, place, accounts, &[])
+    }
+
+    /// With more of the environment.
+    pub(crate) fn start_with(
+        args: &'a Args,
+        place: &'a Place,
+        accounts: Arc<[Uuid]>,
+        environment: &[(&str, String)],
+    ) -> anyhow::Result<Self> {
+        let server = Server::start(args, place, environment)?;
         Ok(Self { args, place, server, accounts, memory: Cell::new(0.0) })
     }
 
@@ -218,8 +228,20 @@ impl<'a> Bench<'a> {
         load: Load,
         report: &mut Report,
     ) -> anyhow::Result<Outcome> {
+        self.offer(name, (connections, None), load, report).await
+    }
+
+    /// From so many connections, and so many a second if given.
+    pub(crate) async fn offer(
+        &self,
+        name: &str,
+        (connections, offered): (usize, Option<f64>),
+        load: Load,
+        report: &mut Report,
+    ) -> anyhow::Result<Outcome> {
         let Self { args, server, .. } = self;
-        let outcome = client::send(server.address, connections, load, args.duration()).await?;
+        let (address, duration) = (server.address, args.duration());
+        let outcome = client::send(address, connections, load, duration, offered).await?;
         self.memory.set(self.memory.get().max(server.memory()?.0));
         eprintln!("  {name}: {:.0}/s", outcome.rate());
         if let Some(example) = &outcome.example {

@@ -17,8 +17,13 @@ pub(crate) struct Server {
 
 impl Server {
     /// Starts with the demo world, which has an administrator.
-    pub(crate) fn start(args: &Args, place: &Place) -> anyhow::Result<Self> {
-        let mut child = command(args, place)?.stdout(Stdio::piped()).spawn()?;
+    pub(crate) fn start(
+        args: &Args,
+        place: &Place,
+        environment: &[(&str, String)],
+    ) -> anyhow::Result<Self> {
+        let environment = environment.iter().map(|(name, value)| (name, value));
+        let mut child = command(args, place)?.envs(environment).stdout(Stdio::piped()).spawn()?;
         let mut stdout = BufReader::new(child.stdout.take().context("no standard output")?);
         let mut ready = String::new();
         stdout.read_line(&mut ready)?;

@@ -2,8 +2,8 @@
 
 use crate::StoreError;
 use sea_orm::{
-    ConnectOptions, Database, DatabaseConnection, DatabaseTransaction, DbBackend, IsolationLevel,
-    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, Value,
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
+    IsolationLevel, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, Value,
 };
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
@@ -58,6 +58,7 @@ impl Store {
                     source,
                 })?;
                 let write = open_sqlite(target, module, 1).await?;
+                settle_log(&write).await?;
                 (open_sqlite(target, module, SQLITE_READERS).await?, write)
             }
             Target::Postgres { url, max_connections } => {
@@ -163,6 +164,15 @@ fn create_private(folder: &Path) -> std::io::Result<()> {
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder.create(folder)
+}
+
+/// Copies what a process that died has left in the write-ahead log into the database, and syncs it, before
+/// anything is built on it. If it died of a failed fsync, the system reads pages of the log as if they were
+/// on the disk, though they are not: what is committed behind them would be lost with the machine.
+async fn settle_log(write: &DatabaseConnection) -> Result<(), StoreError> {
+    // Passive: it waits for nobody, and with nobody else writing it copies everything.
+    write.execute_unprepared("pragma wal_checkpoint(passive)").await?;
+    Ok(())
 }
 
 async fn open_sqlite(

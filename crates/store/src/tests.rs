@@ -3,9 +3,10 @@
 use crate::idempotency::{self, CLOCK_TOLERANCE, Claim, Request};
 use crate::outbox::{self, EventSource, NewEvent, Outbox};
 use crate::testing::TestDatabase;
-use crate::{SqlMigration, Store, StoreError};
+use crate::{SqlMigration, Store, StoreError, Target};
 use kernel::Timestamp;
 use sea_orm::ConnectionTrait;
+use std::path::Path;
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -20,6 +21,39 @@ crate::on_every_store! {
     events_come_in_commit_order_without_gaps,
     one_process_reads_for_a_consumer,
     a_rolled_back_transaction_leaves_no_event,
+}
+
+#[tokio::test]
+async fn what_a_dead_process_left_in_the_log_is_in_the_database_before_anything_is_built_on_it() {
+    let folders = [(); 3].map(|()| tempfile::tempdir().unwrap());
+    let [living, dead, disk] = folders.each_ref().map(|folder| folder.path());
+    let copy = |from: &Path, to: &Path, file: &str| {
+        std::fs::copy(from.join(file), to.join(file)).unwrap();
+    };
+    let open = async |folder: &Path| {
+        Store::open("things", &Target::Sqlite { folder: folder.to_owned() }).await.unwrap()
+    };
+    let store = open(living).await;
+    store.migrate(&[THINGS]).await.unwrap();
+    let tx = store.begin().await.unwrap();
+    let sql = "insert into things (id, size) values ($1, $2)";
+    tx.execute_raw(store.statement(sql, [Uuid::nil().into(), 7_i64.into()])).await.unwrap();
+    tx.commit().await.unwrap();
+    // As after SIGKILL: the log has everything, the database has nothing yet.
+    copy(living, dead, "things.db");
+    copy(living, dead, "things.db-wal");
+
+    let found = open(dead).await;
+    // As if the log had never been written.
+    copy(dead, disk, "things.db");
+    let kept = open(disk).await;
+    let rows = kept.read().query_all_raw(kept.statement("select size from things", [])).await;
+    let sizes: Vec<i64> =
+        rows.unwrap().iter().map(|row| row.try_get("", "size").unwrap()).collect();
+    assert_eq!(sizes, [7]);
+    for store in [store, found, kept] {
+        store.close().await.unwrap();
+    }
 }
 
 const THINGS: SqlMigration = SqlMigration {

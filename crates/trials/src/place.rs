@@ -1,0 +1,116 @@
+//! Where the data of a trial lies, and the program on it.
+
+use crate::cluster::Cluster;
+use crate::process::{self, Server};
+use anyhow::Context;
+use clap::ValueEnum;
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+use tokio::process::Command;
+
+/// Which database keeps the books.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Store {
+    Sqlite,
+    Postgres,
+}
+
+impl Store {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Sqlite => "SQLite",
+            Self::Postgres => "PostgreSQL",
+        }
+    }
+}
+
+/// A folder for everything, and a PostgreSQL cluster if that is where the data lies.
+#[derive(Debug)]
+pub(crate) struct Place {
+    program: PathBuf,
+    pub(crate) folder: TempDir,
+    pub(crate) cluster: Option<Cluster>,
+    /// More of the environment of servers.
+    environment: Vec<(&'static str, String)>,
+}
+
+impl Place {
+    pub(crate) async fn make(store: Store, program: Option<&Path>) -> anyhow::Result<Self> {
+        let program = match program {
+            Some(program) => program.canonicalize().context("there is no such program")?,
+            None => beside_this()?,
+        };
+        let folder = TempDir::with_prefix("finitech-trial-")?;
+        // PostgreSQL, as another user, must be able to reach its part of it.
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(folder.path(), open)?;
+        let cluster = match store {
+            Store::Sqlite => None,
+            Store::Postgres => Some(Cluster::make(&folder.path().join("postgres")).await?),
+        };
+        Ok(Self { program, folder, cluster, environment: Vec::new() })
+    }
+
+    /// Sets a variable of the environment of every server from now on.
+    pub(crate) fn set(&mut self, name: &'static str, value: impl Into<String>) {
+        self.environment.push((name, value.into()));
+    }
+
+    pub(crate) fn data_dir(&self) -> PathBuf {
+        self.folder.path().join("data")
+    }
+
+    /// The program on this data, with nothing else from the environment.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .env_clear()
+            .env("FINITECH__DATA_DIR", self.data_dir())
+            .env("FINITECH__SERVER__ADDRESS", "127.0.0.1:0")
+            .env("FINITECH__LOG__LEVEL", "warn")
+            .kill_on_drop(true);
+        if let Some(cluster) = &self.cluster {
+            command.env("FINITECH__CONNECTION_STRINGS__DEFAULT", cluster.url());
+        }
+        command
+    }
+
+    /// A server with the demo world, which has an administrator. Its log is named after it.
+    pub(crate) async fn serve(&self, name: &str) -> anyhow::Result<Server> {
+        let mut command = self.command(&[]);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        Server::start(command, &self.log(name)).await
+    }
+
+    pub(crate) fn log(&self, name: &str) -> PathBuf {
+        self.folder.path().join(format!("{name}.log"))
+    }
+
+    /// `finitech ledger verify`: whether all is well, and what it says.
+    pub(crate) async fn verify(&self) -> anyhow::Result<(bool, String)> {
+        process::run(&mut self.command(&["ledger", "verify"])).await
+    }
+
+    /// Ends what runs here and removes everything; with `keep`, leaves the folder to be looked at.
+    pub(crate) async fn leave(mut self, keep: bool) -> anyhow::Result<()> {
+        if let Some(cluster) = &mut self.cluster {
+            cluster.stop().await?;
+        }
+        if keep {
+            self.folder.disable_cleanup(true);
+        }
+        Ok(self.folder.close()?)
+    }
+}
+
+fn beside_this() -> anyhow::Result<PathBuf> {
+    let program = std::env::current_exe()?.with_file_name("finitech");
+    anyhow::ensure!(
+        program.exists(),
+        "{} is not built; run: cargo build --release -p server -p trials",
+        program.display()
+    );
+    Ok(program)
+}
