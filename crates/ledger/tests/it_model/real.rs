@@ -4,7 +4,7 @@ use crate::commands::{Answer, Command};
 use crate::http;
 use axum::Router;
 use kernel::{Clock, Timestamp};
-use ledger::{EngineConfig, Ledger, MIGRATIONS};
+use ledger::{CheckpointSigner, EngineConfig, Ledger, MIGRATIONS, Verification};
 use ledger_api::{Ledger as _, LedgerError};
 use ports::SystemIds;
 use serde_json::Value;
@@ -84,7 +84,9 @@ impl<'a> Real<'a> {
             store.migrate(MIGRATIONS).await.unwrap();
             let config = EngineConfig { group_max: self.group_max, ..EngineConfig::default() };
             let clock: Arc<dyn Clock> = Arc::clone(&self.clock) as _;
-            let ledger = Ledger::init(store.clone(), config, clock, Arc::new(SystemIds)).unwrap();
+            let signer = CheckpointSigner::try_new("model/ledger", &[7; 32]).unwrap();
+            let (signer, ids) = (Arc::new(signer), Arc::new(SystemIds));
+            let ledger = Ledger::init(store.clone(), config, signer, clock, ids).unwrap();
             let router = http::router(&ledger);
             self.processes.push(Process { store, ledger, router });
         }
@@ -117,7 +119,7 @@ impl<'a> Real<'a> {
     }
 
     pub(crate) async fn verify(&self) -> ledger::Report {
-        ledger::verify(&self.process(0).store, |_, _| ()).await.unwrap()
+        ledger::verify(&self.process(0).store, &Verification::default(), |_, _| ()).await.unwrap()
     }
 }
 
