@@ -192,6 +192,8 @@ impl Trial {
         let Notes { operations, reads, unknown, faults } = notes;
         let history =
             History { accounts: accounts.0.len(), base_sequence, operations, reads, journal };
+        let recorded = history.journal.len();
+        anyhow::ensure!(recorded > usize::try_from(plan.strikes)?, "there was hardly any load");
         let mut violations = check(&history);
         violations.extend(faults);
         let (is_sound, findings) = place.verify().await?;
