@@ -21,6 +21,8 @@ pub(crate) enum RevocationReason {
     UserLocked,
     /// The user closed the account.
     UserClosed,
+    /// The user changed the e-mail address or phone number in another session.
+    ContactChanged,
     /// The user ended it from another session.
     EndedByUser,
 }
@@ -34,6 +36,7 @@ impl RevocationReason {
             Self::PasswordReset => "password_reset",
             Self::UserLocked => "user_locked",
             Self::UserClosed => "user_closed",
+            Self::ContactChanged => "contact_changed",
             Self::EndedByUser => "ended_by_user",
         }
     }
@@ -131,6 +134,20 @@ pub(crate) fn password_replaced(
         aggregate_id: user_id.0,
         occurred_at,
         payload: json!({ "userId": user_id.0 }).to_string(),
+    }
+}
+
+/// `identity.contact_changed`: `{userId, contact}`.
+pub(crate) fn contact_changed(
+    user_id: UserId,
+    contact: Contact,
+    occurred_at: Timestamp,
+) -> NewEvent {
+    NewEvent {
+        event_type: "identity.contact_changed",
+        aggregate_id: user_id.0,
+        occurred_at,
+        payload: json!({ "userId": user_id.0, "contact": contact.as_str() }).to_string(),
     }
 }
 

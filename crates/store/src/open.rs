@@ -2,8 +2,8 @@
 
 use crate::StoreError;
 use sea_orm::{
-    ConnectOptions, Database, DatabaseConnection, DatabaseTransaction, DbBackend, IsolationLevel,
-    SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, Value,
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
+    IsolationLevel, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, Value,
 };
 use secrecy::{ExposeSecret, SecretString};
 use sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
@@ -139,6 +139,28 @@ impl Store {
     pub async fn close(self) -> Result<(), StoreError> {
         self.read.close_by_ref().await?;
         Ok(self.write.close_by_ref().await?)
+    }
+
+    /// Rewrites a table so that nothing of what was overwritten in it or deleted from it is left in the
+    /// database's files: databases keep it until they need the room. On SQLite it is the whole file; on
+    /// PostgreSQL the user must own the table, and `text_column` is any of its texts. Others wait
+    /// meanwhile.
+    pub async fn rewrite(
+        &self,
+        table: &'static str,
+        text_column: &'static str,
+    ) -> Result<(), StoreError> {
+        if self.backend() == DbBackend::Postgres {
+            // `vacuum full` would copy what any open transaction might still want to see.
+            let rewrite = format!(
+                "alter table {table} alter column {text_column} type text using {text_column} || ''"
+            );
+            self.write.execute_unprepared(&rewrite).await?;
+        } else {
+            self.write.execute_unprepared("vacuum").await?;
+            self.write.execute_unprepared("pragma wal_checkpoint(truncate)").await?;
+        }
+        Ok(())
     }
 
     /// For migrations, which manage their own transactions.

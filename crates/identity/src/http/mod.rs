@@ -2,6 +2,7 @@
 
 mod account;
 mod admin;
+mod contacts;
 mod device;
 mod dto;
 mod error;
@@ -37,6 +38,7 @@ pub(crate) fn router(identity: Identity, holdings: Arc<dyn Holdings>) -> OpenApi
         .routes(routes!(jwks))
         .merge(account::router())
         .merge(admin::router())
+        .merge(contacts::router())
         .merge(mfa::router())
         .merge(sessions::router())
         .merge(verification::router())

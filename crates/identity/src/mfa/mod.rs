@@ -102,7 +102,7 @@ pub(crate) struct Mfa {
     pub(crate) store: Store,
     pub(crate) users: Arc<Users>,
     pub(crate) passwords: Arc<Passwords>,
-    pub(crate) data_keys: DataKeys,
+    pub(crate) data_keys: Arc<DataKeys>,
     pub(crate) issuer: String,
     pub(crate) clock: Arc<dyn Clock>,
 }
@@ -134,8 +134,8 @@ impl Mfa {
         aws_lc_rs::rand::fill(&mut secret).map_err(|_| HashingError::Randomness)?;
         let now = self.clock.now();
         let tx = self.store.begin().await?;
-        let place = (Purpose::Totp, user_id.0);
-        let sealed = self.data_keys.seal_in_tx(&self.store, &tx, place, &secret, now).await?;
+        let sealer = self.data_keys.sealer_in_tx(&self.store, &tx, now).await?;
+        let sealed = sealer.seal(Purpose::Totp, user_id.0, &secret)?;
         if !repo::replace_unconfirmed_in_tx(&self.store, &tx, user_id, sealed, now).await? {
             return Err(MfaError::AlreadyOn);
         }

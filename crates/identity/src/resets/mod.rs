@@ -19,7 +19,7 @@ use repo::NewReset;
 use secrecy::{ExposeSecret, SecretString};
 use std::sync::Arc;
 use std::time::Duration;
-use store::{Store, StoreError, outbox};
+use store::{Store, StoreError, WriteTx, outbox};
 use tokio::sync::Semaphore;
 use tracing::Instrument;
 
@@ -147,6 +147,15 @@ impl Resets {
         self.sessions.forget(&revoked, now);
         Ok(())
     }
+}
+
+/// Makes a token that was sent count no more.
+pub(crate) async fn forget_in_tx(
+    store: &Store,
+    tx: &WriteTx,
+    user_id: UserId,
+) -> Result<(), StoreError> {
+    repo::forget_in_tx(store, tx, user_id).await
 }
 
 /// Why a token was not sent. Nobody is told but the log.

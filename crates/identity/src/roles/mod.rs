@@ -63,6 +63,9 @@ pub enum GrantError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The server failed otherwise.
+    #[error(transparent)]
+    Failed(#[from] crate::Error),
 }
 
 /// Gives a user a role, for good; nothing happens when they have it.

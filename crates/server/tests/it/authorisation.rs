@@ -19,7 +19,7 @@ const PUBLIC: [&str; 9] = [
 ];
 
 /// What each other operation asks for; empty for anyone who is signed in.
-const PROTECTED: [(&str, &str); 47] = [
+const PROTECTED: [(&str, &str); 51] = [
     ("GET /api/v1/admin/users/{id}", "users:read"),
     ("GET /api/v1/ledger/accounts/{id}", "ledger:read"),
     ("GET /api/v1/ledger/accounts/{id}/balance", "ledger:read"),
@@ -53,12 +53,16 @@ const PROTECTED: [(&str, &str); 47] = [
     ("POST /api/v1/ledger/transactions/stream", "ledger:write"),
     ("POST /api/v1/ledger/transactions/{id}/reversals", "ledger:write"),
     ("POST /api/v1/me/close", ""),
+    ("POST /api/v1/me/email/change", ""),
+    ("POST /api/v1/me/email/change/confirm", ""),
     ("POST /api/v1/me/email/verification", ""),
     ("POST /api/v1/me/email/verification/confirm", ""),
     ("POST /api/v1/me/mfa/disable", ""),
     ("POST /api/v1/me/mfa/totp", ""),
     ("POST /api/v1/me/mfa/totp/confirm", ""),
     ("POST /api/v1/me/password", ""),
+    ("POST /api/v1/me/phone/change", ""),
+    ("POST /api/v1/me/phone/change/confirm", ""),
     ("POST /api/v1/me/phone/verification", ""),
     ("POST /api/v1/me/phone/verification/confirm", ""),
     ("POST /api/v1/me/sessions/end-others", ""),

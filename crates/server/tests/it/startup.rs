@@ -12,6 +12,7 @@ store::on_every_store! {
     production_asks_for_migrations_first,
     an_operator_makes_the_first_administrator,
     an_operator_rotates_the_signing_key_of_a_running_server,
+    an_operator_changes_the_data_key_of_a_running_server,
     an_embedded_database_serves_one_process,
     production_refuses_what_is_unsafe,
     unknown_settings_are_refused,
@@ -156,6 +157,39 @@ async fn an_operator_rotates_the_signing_key_of_a_running_server(database: TestD
     assert!(server.stop().await);
 }
 
+async fn an_operator_changes_the_data_key_of_a_running_server(database: TestDatabase) {
+    let world = World::new(database);
+    let server = world.serve().await;
+    server.client.signed_in(AHMED).await;
+    assert!(server.stop().await);
+    let file = world.data_dir().join("keys/data-keys");
+    let old = std::fs::read_to_string(&file).unwrap();
+    let new = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=\n";
+    std::fs::write(&file, format!("{old}{new}")).unwrap();
+    let server = world.serve().await;
+    let resealed = world.run(&["keys", "reseal"]).await;
+    // Three values of each of the four people of the demo world, and the key of the indexes.
+    assert!(resealed.stdout.starts_with("13 value(s) sealed anew"), "{resealed:?}");
+    assert!(resealed.stdout.contains("is needed no more"), "{resealed:?}");
+    server.client.signed_in(AHMED).await;
+    assert!(server.stop().await);
+    // The old key is gone, and the new one a mounted secret.
+    let mounted = world.data_dir().join("mounted");
+    std::fs::rename(&file, &mounted).unwrap();
+    std::fs::write(&mounted, new).unwrap();
+    let mut command = world.command(&[]);
+    command.env("FINITECH__DATA_KEYS__FILE", &mounted);
+    let server = Server::start(command).await;
+    server.client.signed_in(AHMED).await;
+    assert!(server.stop().await);
+    assert!(!file.exists());
+    // Without it nothing starts, and nothing is made in its place.
+    let lost = world.run(&["keys", "reseal"]).await;
+    assert!(!lost.success && lost.stderr.contains("data-keys"), "{lost:?}");
+    let lost = finish(world.command(&[])).await;
+    assert!(!lost.success && lost.stderr.contains("lacks data keys"), "{lost:?}");
+}
+
 async fn an_embedded_database_serves_one_process(database: TestDatabase) {
     let world = World::new(database);
     if world.is_postgres() {
@@ -229,6 +263,7 @@ async fn two_processes_serve_the_same_data(database: TestDatabase) {
     let first = world.serve().await;
     let mut command = world.command(&[]);
     command.env("FINITECH__DATA_DIR", world.data_dir().join("second"));
+    command.env("FINITECH__DATA_KEYS__FILE", world.data_dir().join("keys/data-keys"));
     let second = Server::start(command).await;
     // A token of one counts at the other, although each has a signing key of its own.
     let ahmed = first.client.signed_in(AHMED).await;

@@ -7,9 +7,9 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
 use http_body_util::BodyExt;
-use identity::{Identity, NewUser, PasswordHashConfig};
+use identity::{DataKeyFile, Identity, NewUser, PasswordHashConfig};
 use identity_api::{Holdings, HoldingsError};
-use kernel::{ManualClock, Timestamp, UserId};
+use kernel::{IdSource, ManualClock, Timestamp, UserId};
 use ledger::{EngineConfig, Ledger};
 use ledger_api::{AccountId, Constraint, Ledger as _, NewAccount, Side, TransactionId};
 use ports::{DisabledMessages, SystemIds};
@@ -107,6 +107,7 @@ impl World {
         // Identity's clock stands still, so that tokens live through every test.
         let deps = identity::Dependencies {
             store: identity_store.clone(),
+            data_keys: Arc::new(DataKeyFile::in_folder(keys_folder.path(), SystemIds.next())),
             email: Arc::new(DisabledMessages),
             sms: Arc::new(DisabledMessages),
             clock: Arc::new(ManualClock::at(noon())),
