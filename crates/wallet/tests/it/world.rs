@@ -391,6 +391,13 @@ pub(crate) async fn tamper(store: &Store, sql: &str) {
     tx.commit().await.unwrap();
 }
 
+/// Likewise of one user; `$1` is their id.
+pub(crate) async fn tamper_with_user(store: &Store, sql: &str, person: &Person) {
+    let tx = store.begin().await.unwrap();
+    tx.execute_raw(store.statement(sql, [person.user_id.0.into()])).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
 fn column<T: TryGetable>(row: &store::sea_orm::QueryResult, at: usize) -> T {
     row.try_get_by_index(at).unwrap()
 }
