@@ -28,6 +28,18 @@ pub(crate) enum RevocationReason {
 }
 
 impl RevocationReason {
+    /// Who ends a session of this user, if it is known here: staff are named where they lock the user.
+    pub(crate) fn actor(self, owner: UserId) -> Option<UserId> {
+        match self {
+            Self::LoggedOut
+            | Self::PasswordChanged
+            | Self::ContactChanged
+            | Self::UserClosed
+            | Self::EndedByUser => Some(owner),
+            Self::RefreshTokenReused | Self::PasswordReset | Self::UserLocked => None,
+        }
+    }
+
     fn as_str(self) -> &'static str {
         match self {
             Self::LoggedOut => "logged_out",

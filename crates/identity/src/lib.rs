@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod accounts;
+mod audit;
 mod authenticator;
 mod config;
 mod contacts;
@@ -22,6 +23,7 @@ mod users;
 mod verification;
 
 pub use accounts::{AccountError, StaffError, StaffView, UserStatus};
+pub use audit::{AuditEntry, AuditFilter, AuditFinding, AuditReport};
 pub use config::{Config, PasswordHashConfig};
 pub use error::Error;
 pub use keys::{KeyFileError, Rotation};
@@ -37,7 +39,7 @@ pub use verification::{Contact, ContactChange, ContactChangeError, VerificationE
 use accounts::Accounts;
 use authenticator::SessionAuthenticator;
 use identity_api::{Holdings, UserDirectory};
-use kernel::{Actor, Clock, IdSource, Timestamp, UserId};
+use kernel::{Actor, Clock, IdSource, Page, PageLimit, Timestamp, UserId};
 use keys::Keys;
 use messages::Messages;
 use mfa::Mfa;
@@ -105,6 +107,12 @@ pub const MIGRATIONS: &[SqlMigration] = &[
         sql: include_str!("migrations/m0008_contact_changes.sql"),
         sqlite: "",
         postgres: "",
+    },
+    SqlMigration {
+        name: "m0009_audit_trail",
+        sql: include_str!("migrations/m0009_audit_trail.sql"),
+        sqlite: include_str!("migrations/m0009_audit_trail_sqlite.sql"),
+        postgres: include_str!("migrations/m0009_audit_trail_postgres.sql"),
     },
 ];
 
@@ -181,6 +189,11 @@ pub async fn rotate_signing_key(
     now: Timestamp,
 ) -> Result<Rotation, Error> {
     keys::rotate(store, keys_folder, ids.next(), now).await
+}
+
+/// Proves that the audit trail is as it was written. The store is migrated.
+pub async fn verify_audit_trail(store: &Store) -> Result<AuditReport, Error> {
+    Ok(audit::verify(store).await?)
 }
 
 /// The identity module. Clones share everything.
@@ -379,6 +392,16 @@ impl Identity {
     /// What happened here, for delivery.
     pub fn outbox(&self) -> Arc<dyn EventSource> {
         Arc::new(Outbox(self.0.store.clone()))
+    }
+
+    /// A page of the audit trail, newest first.
+    pub(crate) async fn audit_events(
+        &self,
+        filter: &AuditFilter,
+        before: Option<i64>,
+        limit: PageLimit,
+    ) -> Result<Page<AuditEntry>, Error> {
+        Ok(audit::search(&self.0.store, filter, before, limit).await?)
     }
 
     pub(crate) async fn user(&self, id: UserId) -> Result<Option<User>, Error> {

@@ -41,6 +41,9 @@ enum Command {
     /// Look after the keys of this process.
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Look after the audit trail.
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Look after the ledger.
     #[command(subcommand)]
     Ledger(LedgerCommand),
@@ -75,6 +78,12 @@ enum KeysCommand {
 }
 
 #[derive(Debug, Subcommand)]
+enum AuditCommand {
+    /// Compute every hash of the trail again and compare. Exit code 1 if anything is wrong.
+    Verify,
+}
+
+#[derive(Debug, Subcommand)]
 enum LedgerCommand {
     /// Derive every sum and balance again from the journal and compare. Exit code 1 if anything is wrong.
     Verify,
@@ -94,6 +103,7 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::User(UserCommand::Grant { user, role }) => grant(&config, &user, &role).await,
         Command::Keys(KeysCommand::Rotate) => rotate_keys(&config).await,
         Command::Keys(KeysCommand::Reseal) => reseal(&config).await,
+        Command::Audit(AuditCommand::Verify) => verify_audit_trail(&config).await,
         Command::Ledger(LedgerCommand::Verify) => verify(&config).await,
     }
 }
@@ -173,6 +183,27 @@ async fn reseal(config: &Config) -> anyhow::Result<ExitCode> {
         writeln!(out, "key {name} is needed no more")?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn verify_audit_trail(config: &Config) -> anyhow::Result<ExitCode> {
+    let stores = Stores::open(config).await?;
+    stores.require_migrated().await?;
+    let report = identity::verify_audit_trail(&stores.identity).await?;
+    let mut out = std::io::stdout().lock();
+    for finding in &report.findings {
+        writeln!(out, "entry {}: {}", finding.sequence, finding.what)?;
+    }
+    let hash: String = report.last_hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    if report.findings.is_empty() {
+        writeln!(
+            out,
+            "{} entry(ies) checked: the trail is sound and ends in {hash}",
+            report.entries
+        )?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    writeln!(out, "{} entry(ies) checked: the trail was changed", report.entries)?;
+    Ok(ExitCode::FAILURE)
 }
 
 async fn verify(config: &Config) -> anyhow::Result<ExitCode> {

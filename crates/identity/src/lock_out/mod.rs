@@ -11,12 +11,14 @@ mod repo;
 
 pub(crate) use entity::Failures;
 
+use crate::audit::{self, NewEntry};
 use crate::contacts::{EmailAddress, PhoneNumber};
 use crate::events;
 use crate::secrets::{DataKeys, Indexed};
 use entity::LOCKED_FOR;
 use kernel::{Timestamp, UserId};
-use store::{Store, StoreError, WriteTx, outbox};
+use serde_json::json;
+use store::{Store, StoreError, WriteTx};
 use uuid::Uuid;
 
 /// Whose failures are counted together.
@@ -72,14 +74,30 @@ pub(crate) async fn count(
         && let Some(until) = failures.locked_until(now)
     {
         let event = events::user_locked_out(UserId(subject.id), until, now);
-        outbox::append_in_tx(store, &tx, event).await?;
+        audit::tell_in_tx(store, &tx, None, event, None).await?;
     }
+    audit::append_in_tx(store, &tx, refusal(subject, "credential_refused", now)).await?;
     tx.commit().await?;
     // In a transaction of its own, because it may wait for other rows than this one.
     if let Err(error) = repo::forget_old(store, remembered_after, FORGOTTEN_AT_ONCE).await {
         tracing::debug!(%error, "old failures were kept");
     }
     Ok(())
+}
+
+/// Writes down that somebody tried who is locked out.
+pub(crate) async fn note_refused(
+    store: &Store,
+    subject: Subject,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    audit::append(store, refusal(subject, "refused_while_locked_out", now)).await
+}
+
+/// Strangers are written down as well, without what they typed: it may be somebody's.
+fn refusal(subject: Subject, action: &'static str, at: Timestamp) -> NewEntry {
+    let object = subject.is_user.then_some(subject.id);
+    NewEntry { actor: None, action, object, details: json!({}), at }
 }
 
 /// Forgets a user's failures, after a success or because they may come in again.

@@ -7,8 +7,10 @@
 use super::KeyRing;
 use super::repo::{self, SEALED_COLUMNS, SealedColumn};
 use crate::Error;
+use crate::audit::{self, NewEntry};
 use kernel::Clock;
 use ports::DataKeySource;
+use serde_json::json;
 use store::{Store, StoreError};
 use uuid::Uuid;
 
@@ -62,6 +64,10 @@ pub(crate) async fn reseal(
     }
     let tx = store.begin().await?;
     let forgotten_keys = repo::forget_other_names_in_tx(store, &tx, &key).await?;
+    let details = json!({ "key": key, "values": values, "forgottenKeys": forgotten_keys });
+    let (action, at) = ("data_keys_resealed", clock.now());
+    let entry = NewEntry { actor: None, action, object: None, details, at };
+    audit::append_in_tx(store, &tx, entry).await?;
     tx.commit().await.map_err(StoreError::from)?;
     Ok(Resealed { key, values, forgotten_keys })
 }

@@ -12,14 +12,15 @@ use crate::contacts::{EmailAddress, PhoneNumber};
 use crate::lock_out::{self, Subject};
 use crate::passwords::{PasswordError, Passwords, Verdict, policy};
 use crate::secrets::DataKeys;
-use crate::{Error, events, roles};
+use crate::{Error, audit, events, roles};
 use entity::{ACTIVE, Model, Registration};
 use kernel::{Clock, IdSource, Timestamp, UserId};
 use row::Model as Row;
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::json;
 use std::fmt;
 use std::sync::Arc;
-use store::{Store, StoreError, outbox};
+use store::{Store, StoreError};
 
 /// What somebody signs up with, as they wrote it.
 #[derive(Clone)]
@@ -215,6 +216,7 @@ impl Users {
         let now = self.clock.now();
         let failures = lock_out::failures(&self.store, subject).await?;
         if failures.is_some_and(|failures| failures.locked_until(now).is_some()) {
+            lock_out::note_refused(&self.store, subject, now).await?;
             return Ok(None);
         }
         let Some(user) = user.filter(|_| verdict != Verdict::Wrong) else {
@@ -300,7 +302,9 @@ impl Users {
         for role in roles {
             roles::grant_in_tx(&self.store, &tx, id, role, now).await?;
         }
-        outbox::append_in_tx(&self.store, &tx, events::user_registered(id, now)).await?;
+        let event = events::user_registered(id, now);
+        let more = json!({ "roles": roles });
+        audit::tell_in_tx(&self.store, &tx, Some(id), event, Some(more)).await?;
         Ok(tx.commit().await.map_err(StoreError::from)?)
     }
 

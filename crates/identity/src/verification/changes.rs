@@ -7,6 +7,7 @@
 //! the code the owner gets a notice.
 
 use super::{Contact, VerificationError, Verifications, code_text, entity, repo};
+use crate::audit::{self, masked};
 use crate::contacts::{EmailAddress, PhoneNumber};
 use crate::events::{self, RevocationReason};
 use crate::messages::Channel;
@@ -18,7 +19,8 @@ use crate::users::{self, InvalidField, VerifyError};
 use crate::{Error, lock_out, resets};
 use kernel::{Actor, UserId};
 use secrecy::SecretString;
-use store::{StoreError, outbox};
+use serde_json::json;
+use store::StoreError;
 use tracing::Instrument;
 
 /// What somebody asks for who wants another contact, as they wrote it.
@@ -213,7 +215,11 @@ impl Verifications {
         let (except, reason) = (Some(actor.session_id), RevocationReason::ContactChanged);
         let revoked = self.sessions.revoke_all_in_tx(&tx, user_id, except, reason, now).await?;
         let event = events::contact_changed(user_id, contact, now);
-        outbox::append_in_tx(&self.store, &tx, event).await?;
+        let more = json!({
+            "before": masked(old_contact(&user, contact)),
+            "after": masked(&new),
+        });
+        audit::tell_in_tx(&self.store, &tx, Some(user_id), event, Some(more)).await?;
         tx.commit().await.map_err(StoreError::from)?;
         self.sessions.forget(&revoked, now);
         self.tell_old_contact(user, contact);
@@ -254,6 +260,13 @@ impl Verifications {
             }
         };
         tokio::spawn(work.instrument(tracing::Span::current()));
+    }
+}
+
+fn old_contact(user: &users::entity::Model, contact: Contact) -> &str {
+    match contact {
+        Contact::Email => &user.email,
+        Contact::Phone => &user.phone_number,
     }
 }
 

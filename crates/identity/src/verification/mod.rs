@@ -16,7 +16,7 @@ use crate::secrets::DataKeys;
 use crate::sessions::Sessions;
 use crate::users::Users;
 use crate::users::entity::Model as User;
-use crate::{Error, events};
+use crate::{Error, audit, events};
 use entity::Sendings;
 use kernel::{Clock, Timestamp, UserId};
 use ports::MessageError;
@@ -24,7 +24,7 @@ use repo::{Attempt, NewCode};
 use secrecy::{ExposeSecret, SecretString};
 use std::sync::Arc;
 use std::time::Duration;
-use store::{Store, StoreError, outbox};
+use store::{Store, StoreError};
 
 /// Why a contact was not verified, or no code sent.
 #[derive(Debug, thiserror::Error)]
@@ -172,7 +172,7 @@ impl Verifications {
         }
         repo::verify_in_tx(&self.store, &tx, user_id, contact, now).await?;
         let event = events::contact_verified(user_id, contact, now);
-        outbox::append_in_tx(&self.store, &tx, event).await?;
+        audit::tell_in_tx(&self.store, &tx, Some(user_id), event, None).await?;
         Ok(tx.commit().await.map_err(StoreError::from)?)
     }
 

@@ -7,6 +7,7 @@
 )]
 
 mod accounts;
+mod audit;
 mod contact_changes;
 mod lock_out;
 mod mfa;

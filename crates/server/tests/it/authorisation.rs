@@ -19,7 +19,8 @@ const PUBLIC: [&str; 9] = [
 ];
 
 /// What each other operation asks for; empty for anyone who is signed in.
-const PROTECTED: [(&str, &str); 51] = [
+const PROTECTED: [(&str, &str); 52] = [
+    ("GET /api/v1/admin/audit-events", "audit:read"),
     ("GET /api/v1/admin/users/{id}", "users:read"),
     ("GET /api/v1/ledger/accounts/{id}", "ledger:read"),
     ("GET /api/v1/ledger/accounts/{id}/balance", "ledger:read"),
@@ -107,7 +108,7 @@ async fn protected_operations_refuse_strangers_and_people_without_the_permission
             let answer = call(stranger, operation).await;
             assert_eq!(answer, (401, json!("unauthenticated")), "{operation}");
         }
-        if permission.starts_with("ledger:") || permission.starts_with("users:") {
+        if ["audit:", "ledger:", "users:"].iter().any(|staff| permission.starts_with(staff)) {
             assert_eq!(call(&customer, operation).await, (403, json!("forbidden")), "{operation}");
         }
     }

@@ -1,6 +1,6 @@
 //! Starting, refusing to start, stopping.
 
-use crate::support::{AHMED, Server, World, finish, id, is_private};
+use crate::support::{ADMIN, AHMED, Server, World, finish, id, is_private};
 use hyper::Method;
 use serde_json::json;
 use std::time::Duration;
@@ -13,6 +13,7 @@ store::on_every_store! {
     an_operator_makes_the_first_administrator,
     an_operator_rotates_the_signing_key_of_a_running_server,
     an_operator_changes_the_data_key_of_a_running_server,
+    an_operator_verifies_the_audit_trail,
     an_embedded_database_serves_one_process,
     production_refuses_what_is_unsafe,
     unknown_settings_are_refused,
@@ -188,6 +189,27 @@ async fn an_operator_changes_the_data_key_of_a_running_server(database: TestData
     assert!(!lost.success && lost.stderr.contains("data-keys"), "{lost:?}");
     let lost = finish(world.command(&[])).await;
     assert!(!lost.success && lost.stderr.contains("lacks data keys"), "{lost:?}");
+}
+
+async fn an_operator_verifies_the_audit_trail(database: TestDatabase) {
+    let world = World::new(database);
+    let server = world.serve().await;
+    server.client.signed_in(AHMED).await;
+    let admin = server.client.signed_in(ADMIN).await;
+    let found = admin.get("/api/v1/admin/audit-events?action=logged_in").await.expect(200);
+    assert_eq!(found["items"].as_array().unwrap().len(), 2);
+    assert_eq!(found["items"][0]["clientAddress"], "127.0.0.1");
+    let sound = world.run(&["audit", "verify"]).await;
+    assert!(sound.success && sound.stdout.contains("the trail is sound"), "{sound:?}");
+    assert!(server.stop().await);
+    let store = world.identity_store().await;
+    let tx = store.begin().await.unwrap();
+    let forget = "update audit_head set last_sequence = last_sequence + 1";
+    store::sea_orm::ConnectionTrait::execute_unprepared(&tx, forget).await.unwrap();
+    tx.commit().await.unwrap();
+    store.close().await.unwrap();
+    let found = world.run(&["audit", "verify"]).await;
+    assert!(!found.success && found.stdout.contains("are missing"), "{found:?}");
 }
 
 async fn an_embedded_database_serves_one_process(database: TestDatabase) {
