@@ -1,6 +1,7 @@
 use crate::keys::KeyFileError;
 use crate::passwords::HashingError;
 use crate::secrets::SealError;
+use ports::DataKeysError;
 use store::StoreError;
 
 /// The server failed: nobody's request is at fault.
@@ -12,6 +13,9 @@ pub enum Error {
     /// There is no signing key to work with.
     #[error(transparent)]
     KeyFile(#[from] KeyFileError),
+    /// The data keys could not be had.
+    #[error(transparent)]
+    DataKeys(#[from] DataKeysError),
     /// A password could not be hashed.
     #[error(transparent)]
     Hashing(#[from] HashingError),

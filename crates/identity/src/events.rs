@@ -21,11 +21,25 @@ pub(crate) enum RevocationReason {
     UserLocked,
     /// The user closed the account.
     UserClosed,
+    /// The user changed the e-mail address or phone number in another session.
+    ContactChanged,
     /// The user ended it from another session.
     EndedByUser,
 }
 
 impl RevocationReason {
+    /// Who ends a session of this user, if it is known here: staff are named where they lock the user.
+    pub(crate) fn actor(self, owner: UserId) -> Option<UserId> {
+        match self {
+            Self::LoggedOut
+            | Self::PasswordChanged
+            | Self::ContactChanged
+            | Self::UserClosed
+            | Self::EndedByUser => Some(owner),
+            Self::RefreshTokenReused | Self::PasswordReset | Self::UserLocked => None,
+        }
+    }
+
     fn as_str(self) -> &'static str {
         match self {
             Self::LoggedOut => "logged_out",
@@ -34,6 +48,7 @@ impl RevocationReason {
             Self::PasswordReset => "password_reset",
             Self::UserLocked => "user_locked",
             Self::UserClosed => "user_closed",
+            Self::ContactChanged => "contact_changed",
             Self::EndedByUser => "ended_by_user",
         }
     }
@@ -131,6 +146,20 @@ pub(crate) fn password_replaced(
         aggregate_id: user_id.0,
         occurred_at,
         payload: json!({ "userId": user_id.0 }).to_string(),
+    }
+}
+
+/// `identity.contact_changed`: `{userId, contact}`.
+pub(crate) fn contact_changed(
+    user_id: UserId,
+    contact: Contact,
+    occurred_at: Timestamp,
+) -> NewEvent {
+    NewEvent {
+        event_type: "identity.contact_changed",
+        aggregate_id: user_id.0,
+        occurred_at,
+        payload: json!({ "userId": user_id.0, "contact": contact.as_str() }).to_string(),
     }
 }
 

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod accounts;
+mod audit;
 mod authenticator;
 mod config;
 mod contacts;
@@ -22,6 +23,7 @@ mod users;
 mod verification;
 
 pub use accounts::{AccountError, StaffError, StaffView, UserStatus};
+pub use audit::{AuditEntry, AuditFilter, AuditFinding, AuditReport};
 pub use config::{Config, PasswordHashConfig};
 pub use error::Error;
 pub use keys::{KeyFileError, Rotation};
@@ -29,20 +31,20 @@ pub use mfa::{Enrolment, MfaError, MfaStatus};
 pub use passwords::HashingError;
 pub use resets::ResetError;
 pub use roles::GrantError;
-pub use secrets::SealError;
+pub use secrets::{DATA_KEYS_FILE, DataKeyFile, Resealed, SealError};
 pub use sessions::{Device, LogIn, LogInError, OwnSession, RefreshError, TokenPair};
 pub use users::{InvalidField, NewUser, RegisterError, User};
-pub use verification::{Contact, VerificationError};
+pub use verification::{Contact, ContactChange, ContactChangeError, VerificationError};
 
 use accounts::Accounts;
 use authenticator::SessionAuthenticator;
 use identity_api::{Holdings, UserDirectory};
-use kernel::{Actor, Clock, IdSource, Timestamp, UserId};
+use kernel::{Actor, Clock, IdSource, Page, PageLimit, Timestamp, UserId};
 use keys::Keys;
 use messages::Messages;
 use mfa::Mfa;
 use passwords::Passwords;
-use ports::{EmailSender, SmsSender};
+use ports::{DataKeySource, EmailSender, SmsSender};
 use resets::Resets;
 use secrecy::SecretString;
 use secrets::DataKeys;
@@ -53,7 +55,7 @@ use store::outbox::{EventSource, Outbox};
 use store::{SqlMigration, Store};
 use tokens::AccessTokens;
 use tokio::sync::Semaphore;
-use users::{Contacts, Directory, Users};
+use users::{Contacts, Directory, Users, sealing};
 use verification::Verifications;
 
 /// The schema of identity's store.
@@ -94,6 +96,24 @@ pub const MIGRATIONS: &[SqlMigration] = &[
         sqlite: "",
         postgres: "",
     },
+    SqlMigration {
+        name: "m0007_sealed_contacts",
+        sql: include_str!("migrations/m0007_sealed_contacts.sql"),
+        sqlite: "",
+        postgres: include_str!("migrations/m0007_sealed_contacts_postgres.sql"),
+    },
+    SqlMigration {
+        name: "m0008_contact_changes",
+        sql: include_str!("migrations/m0008_contact_changes.sql"),
+        sqlite: "",
+        postgres: "",
+    },
+    SqlMigration {
+        name: "m0009_audit_trail",
+        sql: include_str!("migrations/m0009_audit_trail.sql"),
+        sqlite: include_str!("migrations/m0009_audit_trail_sqlite.sql"),
+        postgres: include_str!("migrations/m0009_audit_trail_postgres.sql"),
+    },
 ];
 
 /// What the module needs from others.
@@ -101,6 +121,8 @@ pub const MIGRATIONS: &[SqlMigration] = &[
 pub struct Dependencies {
     /// The module's own, migrated store.
     pub store: Store,
+    /// What secrets and personal data are sealed with.
+    pub data_keys: Arc<dyn DataKeySource>,
     /// Who carries e-mails.
     pub email: Arc<dyn EmailSender>,
     /// Who carries text messages.
@@ -115,17 +137,47 @@ pub struct Dependencies {
 /// administrator is made like this. The store is migrated.
 pub async fn grant_role(
     store: &Store,
+    data_keys: &dyn DataKeySource,
     identifier: &str,
     role: &str,
     now: Timestamp,
 ) -> Result<(), GrantError> {
-    let directory = Directory(store.clone());
+    let keys = Arc::new(DataKeys::init(store, data_keys, now).await?);
+    let directory = Directory { store: store.clone(), keys };
     let user = match identifier.contains('@') {
         true => directory.find_by_email(identifier).await,
         false => directory.find_by_phone(identifier).await,
     };
     let user = user.map_err(GrantError::Directory)?.ok_or(GrantError::NoSuchUser)?;
     roles::grant(store, user, role, now).await
+}
+
+/// Does what is left to do to the data after a migration and SQL cannot: seals contacts that an earlier
+/// version stored in clear. Returns how many users that were; the keys are needed only if there are any.
+/// [`Identity::init`] does it too; this is for whoever migrates before. Can be killed at any point and be
+/// done again.
+pub async fn migrate_data(
+    store: &Store,
+    data_keys: &dyn DataKeySource,
+    now: Timestamp,
+) -> Result<u64, Error> {
+    if !sealing::is_needed(store, now).await? {
+        return Ok(0);
+    }
+    let keys = DataKeys::init(store, data_keys, now).await?;
+    sealing::seal_plain(store, &keys, now).await
+}
+
+/// Seals everything that is sealed with the newest data key, after which the older ones are needed no
+/// more. May run while processes that have the newest key serve, be killed at any point and be done
+/// again. `progress` is told how many values were done so far.
+pub async fn reseal(
+    store: &Store,
+    data_keys: &dyn DataKeySource,
+    clock: &dyn Clock,
+    progress: impl Fn(u64),
+) -> Result<Resealed, Error> {
+    secrets::reseal(store, data_keys, clock, progress).await
 }
 
 /// Makes the next signing key of a folder and publishes it; the processes that sign with the folder's
@@ -139,12 +191,18 @@ pub async fn rotate_signing_key(
     keys::rotate(store, keys_folder, ids.next(), now).await
 }
 
+/// Proves that the audit trail is as it was written. The store is migrated.
+pub async fn verify_audit_trail(store: &Store) -> Result<AuditReport, Error> {
+    Ok(audit::verify(store).await?)
+}
+
 /// The identity module. Clones share everything.
 #[derive(Clone)]
 pub struct Identity(Arc<Parts>);
 
 struct Parts {
     store: Store,
+    data_keys: Arc<DataKeys>,
     keys: Arc<Keys>,
     users: Arc<Users>,
     mfa: Arc<Mfa>,
@@ -160,11 +218,15 @@ impl Identity {
     /// public half, and writes the built-in roles. Needs a running tokio runtime, on which it
     /// follows what other processes revoke.
     pub async fn init(deps: Dependencies, config: Config) -> Result<Self, Error> {
-        let Dependencies { store, email, sms, clock, ids } = deps;
+        let Dependencies { store, data_keys, email, sms, clock, ids } = deps;
         let passwords = Arc::new(Passwords::try_new(&config.password_hash)?);
         let messages = Messages { email, sms };
         roles::ensure_built_in(&store).await?;
-        let data_keys = DataKeys::init(&store, &config.keys_folder, ids.as_ref()).await?;
+        let data_keys = DataKeys::init(&store, data_keys.as_ref(), clock.now()).await?;
+        if sealing::is_needed(&store, clock.now()).await? {
+            sealing::seal_plain(&store, &data_keys, clock.now()).await?;
+        }
+        let data_keys = Arc::new(data_keys);
         let lifetime = config.access_token_lifetime;
         let folder = config.keys_folder;
         let keys = Keys::init(store.clone(), folder, lifetime, clock.clone(), ids.as_ref()).await?;
@@ -179,6 +241,7 @@ impl Identity {
         ));
         let users = Arc::new(Users {
             store: store.clone(),
+            keys: data_keys.clone(),
             passwords: passwords.clone(),
             clock: clock.clone(),
             ids: ids.clone(),
@@ -187,7 +250,7 @@ impl Identity {
             store: store.clone(),
             users: users.clone(),
             passwords: passwords.clone(),
-            data_keys,
+            data_keys: data_keys.clone(),
             issuer: config.issuer,
             clock: clock.clone(),
         });
@@ -218,14 +281,18 @@ impl Identity {
         };
         let verifications = Verifications {
             store: store.clone(),
+            keys: data_keys.clone(),
             users: users.clone(),
             passwords,
+            mfa: mfa.clone(),
+            sessions: sessions.clone(),
             messages,
             clock,
         };
         let authenticator = Arc::new(SessionAuthenticator { tokens, revocations });
         let parts = Parts {
             store,
+            data_keys,
             keys,
             users,
             mfa,
@@ -318,12 +385,23 @@ impl Identity {
 
     /// Look-ups of users, for other modules.
     pub fn directory(&self) -> Arc<dyn UserDirectory> {
-        Arc::new(Directory(self.0.store.clone()))
+        let (store, keys) = (self.0.store.clone(), self.0.data_keys.clone());
+        Arc::new(Directory { store, keys })
     }
 
     /// What happened here, for delivery.
     pub fn outbox(&self) -> Arc<dyn EventSource> {
         Arc::new(Outbox(self.0.store.clone()))
+    }
+
+    /// A page of the audit trail, newest first.
+    pub(crate) async fn audit_events(
+        &self,
+        filter: &AuditFilter,
+        before: Option<i64>,
+        limit: PageLimit,
+    ) -> Result<Page<AuditEntry>, Error> {
+        Ok(audit::search(&self.0.store, filter, before, limit).await?)
     }
 
     pub(crate) async fn user(&self, id: UserId) -> Result<Option<User>, Error> {

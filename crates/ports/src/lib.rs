@@ -1,11 +1,13 @@
 #![doc = include_str!("../README.md")]
 
+mod data_keys;
 mod event_bus;
 mod messages;
 mod payment_gateway;
 mod private_file;
 mod system;
 
+pub use data_keys::{DataKey, DataKeySource, DataKeysError};
 pub use event_bus::{EventBus, EventBusError, LoggingEventBus};
 pub use messages::{
     DisabledMessages, Email, EmailSender, MessageError, OutboxFolder, Sms, SmsSender,

@@ -117,6 +117,7 @@ async fn start_identity(
     };
     let deps = identity::Dependencies {
         store: stores.identity.clone(),
+        data_keys: Arc::new(config.data_keys_to_serve(ids.as_ref())),
         email: email_sender(config)?,
         sms: sms_sender(config),
         clock: clock.clone(),

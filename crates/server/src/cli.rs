@@ -43,6 +43,9 @@ enum Command {
     /// Look after the keys of this process.
     #[command(subcommand)]
     Keys(KeysCommand),
+    /// Look after the audit trail.
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Look after the ledger.
     #[command(subcommand)]
     Ledger(LedgerCommand),
@@ -71,6 +74,15 @@ enum KeysCommand {
     /// Make another key for access tokens. Running processes go over to it two minutes later; nobody is
     /// signed out.
     Rotate,
+    /// Seal secrets and personal data anew with the newest data key, after which the older ones are not
+    /// needed. Give the key to every process first.
+    Reseal,
+}
+
+#[derive(Debug, Subcommand)]
+enum AuditCommand {
+    /// Compute every hash of the trail again and compare. Exit code 1 if anything is wrong.
+    Verify,
 }
 
 #[derive(Debug, Subcommand)]
@@ -113,6 +125,8 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Migrate { status: true } => migration_status(&config).await,
         Command::User(UserCommand::Grant { user, role }) => grant(&config, &user, &role).await,
         Command::Keys(KeysCommand::Rotate) => rotate_keys(&config).await,
+        Command::Keys(KeysCommand::Reseal) => reseal(&config).await,
+        Command::Audit(AuditCommand::Verify) => verify_audit_trail(&config).await,
         Command::Ledger(LedgerCommand::Verify(args)) => verify(&config, &args).await,
         Command::Ledger(LedgerCommand::VerifyProof { proof, keys }) => verify_proof(&proof, &keys),
     }
@@ -136,8 +150,16 @@ fn start_logging(config: &Config) -> anyhow::Result<()> {
 }
 
 async fn migrate(config: &Config) -> anyhow::Result<ExitCode> {
-    let applied = Stores::open(config).await?.migrate().await?;
+    let stores = Stores::open(config).await?;
+    let applied = stores.migrate().await?;
+    let keys = config.data_keys();
+    let sealed = identity::migrate_data(&stores.identity, &keys, SystemClock.now())
+        .await
+        .context("cannot seal contacts that are stored in clear")?;
     let mut out = std::io::stdout().lock();
+    if sealed > 0 {
+        writeln!(out, "sealed the contacts of {sealed} user(s)")?;
+    }
     for (module, name) in &applied {
         writeln!(out, "applied {module}/{name}")?;
     }
@@ -158,7 +180,8 @@ async fn migration_status(config: &Config) -> anyhow::Result<ExitCode> {
 async fn grant(config: &Config, user: &str, role: &str) -> anyhow::Result<ExitCode> {
     let stores = Stores::open(config).await?;
     stores.require_migrated().await?;
-    identity::grant_role(&stores.identity, user, role, SystemClock.now()).await?;
+    let (keys, now) = (config.data_keys(), SystemClock.now());
+    identity::grant_role(&stores.identity, &keys, user, role, now).await?;
     writeln!(std::io::stdout(), "granted; it counts from the next sign-in on")?;
     Ok(ExitCode::SUCCESS)
 }
@@ -170,6 +193,41 @@ async fn rotate_keys(config: &Config) -> anyhow::Result<ExitCode> {
     let rotation = identity::rotate_signing_key(&stores.identity, &folder, &SystemIds, now).await?;
     writeln!(std::io::stdout(), "key {} signs from {} on", rotation.kid, rotation.signs_from)?;
     Ok(ExitCode::SUCCESS)
+}
+
+async fn reseal(config: &Config) -> anyhow::Result<ExitCode> {
+    let stores = Stores::open(config).await?;
+    stores.require_migrated().await?;
+    let progress = |done| tracing::debug!(done, "sealing anew");
+    let keys = config.data_keys();
+    let resealed = identity::reseal(&stores.identity, &keys, &SystemClock, progress).await?;
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{} value(s) sealed anew; all have key {}", resealed.values, resealed.key)?;
+    for name in &resealed.forgotten_keys {
+        writeln!(out, "key {name} is needed no more")?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn verify_audit_trail(config: &Config) -> anyhow::Result<ExitCode> {
+    let stores = Stores::open(config).await?;
+    stores.require_migrated().await?;
+    let report = identity::verify_audit_trail(&stores.identity).await?;
+    let mut out = std::io::stdout().lock();
+    for finding in &report.findings {
+        writeln!(out, "entry {}: {}", finding.sequence, finding.what)?;
+    }
+    let hash: String = report.last_hash.iter().map(|byte| format!("{byte:02x}")).collect();
+    if report.findings.is_empty() {
+        writeln!(
+            out,
+            "{} entry(ies) checked: the trail is sound and ends in {hash}",
+            report.entries
+        )?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    writeln!(out, "{} entry(ies) checked: the trail was changed", report.entries)?;
+    Ok(ExitCode::FAILURE)
 }
 
 async fn verify(config: &Config, args: &VerifyArgs) -> anyhow::Result<ExitCode> {

@@ -6,6 +6,8 @@ mod messages;
 pub(crate) use messages::{EmailProvider, SmsProvider};
 
 use anyhow::Context;
+use identity::DataKeyFile;
+use kernel::IdSource;
 use ledger::CheckpointPolicy;
 use messages::{EmailSettings, SmsSettings, Smtp, SmtpSecurity};
 use secrecy::SecretString;
@@ -33,6 +35,8 @@ pub(crate) struct Config {
     pub(crate) postgres: Postgres,
     /// Access tokens.
     pub(crate) jwt: Jwt,
+    /// What secrets and personal data are sealed with.
+    pub(crate) data_keys: DataKeys,
     /// The ledger's engine.
     pub(crate) ledger: LedgerEngine,
     /// Where top-ups come from.
@@ -110,6 +114,15 @@ pub(crate) struct Jwt {
     pub(crate) audience: String,
     /// Folder of the signing key; `keys` in `data_dir` when not set.
     pub(crate) keys_dir: Option<PathBuf>,
+}
+
+/// What secrets and personal data are sealed with.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct DataKeys {
+    /// A file that is there, such as a mounted secret; when not set, `data-keys` beside the signing key,
+    /// made at the first start.
+    pub(crate) file: Option<PathBuf>,
 }
 
 /// The ledger's engine.
@@ -346,6 +359,21 @@ impl Config {
         strings.default.is_none() && own.iter().any(|own| own.is_none())
     }
 
+    /// The data keys as a server has them, which makes them if it may.
+    pub(crate) fn data_keys_to_serve(&self, ids: &dyn IdSource) -> DataKeyFile {
+        match &self.data_keys.file {
+            Some(file) => DataKeyFile::at(file.clone()),
+            None => DataKeyFile::in_folder(&self.keys_dir(), ids.next()),
+        }
+    }
+
+    /// The data keys as a command has them: one that made its own would seal with what is lost when its
+    /// machine is.
+    pub(crate) fn data_keys(&self) -> DataKeyFile {
+        let beside_the_signing_key = || self.keys_dir().join(identity::DATA_KEYS_FILE);
+        DataKeyFile::at(self.data_keys.file.clone().unwrap_or_else(beside_the_signing_key))
+    }
+
     /// The folder of the signing key.
     pub(crate) fn keys_dir(&self) -> PathBuf {
         self.jwt.keys_dir.clone().unwrap_or_else(|| self.data_dir.join("keys"))
@@ -478,6 +506,7 @@ impl Default for Config {
             connection_strings: ConnectionStrings::default(),
             postgres: Postgres::default(),
             jwt: Jwt::default(),
+            data_keys: DataKeys::default(),
             ledger: LedgerEngine::default(),
             payment_gateway: PaymentGateway::default(),
             rate_limiting: RateLimiting::default(),

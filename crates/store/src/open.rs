@@ -142,6 +142,28 @@ impl Store {
         Ok(self.write.close_by_ref().await?)
     }
 
+    /// Rewrites a table so that nothing of what was overwritten in it or deleted from it is left in the
+    /// database's files: databases keep it until they need the room. On SQLite it is the whole file; on
+    /// PostgreSQL the user must own the table, and `text_column` is any of its texts. Others wait
+    /// meanwhile.
+    pub async fn rewrite(
+        &self,
+        table: &'static str,
+        text_column: &'static str,
+    ) -> Result<(), StoreError> {
+        if self.backend() == DbBackend::Postgres {
+            // `vacuum full` would copy what any open transaction might still want to see.
+            let rewrite = format!(
+                "alter table {table} alter column {text_column} type text using {text_column} || ''"
+            );
+            self.write.execute_unprepared(&rewrite).await?;
+        } else {
+            self.write.execute_unprepared("vacuum").await?;
+            self.write.execute_unprepared("pragma wal_checkpoint(truncate)").await?;
+        }
+        Ok(())
+    }
+
     /// For migrations, which manage their own transactions.
     pub(crate) fn writer(&self) -> &DatabaseConnection {
         &self.write

@@ -11,12 +11,12 @@ use crate::sessions::Sessions;
 use crate::users::entity::{ACTIVE, CLOSED};
 use crate::users::repo::{self, StatusChange};
 use crate::users::{InvalidField, Users, VerifyError};
-use crate::{Error, lock_out};
+use crate::{Error, audit, lock_out};
 use identity_api::{Holdings, HoldingsError};
 use kernel::{Actor, Clock};
 use secrecy::{ExposeSecret, SecretString};
 use std::sync::Arc;
-use store::{Store, StoreError, outbox};
+use store::{Store, StoreError};
 
 /// Why an account was not changed by its owner.
 #[derive(Debug, thiserror::Error)]
@@ -95,10 +95,10 @@ impl Accounts {
             return Err(AccountError::WrongPassword);
         }
         let (except, reason) = (Some(actor.session_id), RevocationReason::PasswordChanged);
-        let revoked = self.sessions.revoke_all_in_tx(&tx, user_id, except, reason, now).await?;
         lock_out::forget_in_tx(&self.store, &tx, user_id).await?;
+        let revoked = self.sessions.revoke_all_in_tx(&tx, user_id, except, reason, now).await?;
         let event = events::password_replaced(user_id, false, now);
-        outbox::append_in_tx(&self.store, &tx, event).await?;
+        audit::tell_in_tx(&self.store, &tx, Some(user_id), event, None).await?;
         tx.commit().await.map_err(StoreError::from)?;
         self.sessions.forget(&revoked, now);
         Ok(())
@@ -126,9 +126,10 @@ impl Accounts {
             return Err(AccountError::WrongPassword);
         }
         let reason = RevocationReason::UserClosed;
-        let revoked = self.sessions.revoke_all_in_tx(&tx, user_id, None, reason, now).await?;
         lock_out::forget_in_tx(&self.store, &tx, user_id).await?;
-        outbox::append_in_tx(&self.store, &tx, events::user_closed(user_id, now)).await?;
+        let revoked = self.sessions.revoke_all_in_tx(&tx, user_id, None, reason, now).await?;
+        let event = events::user_closed(user_id, now);
+        audit::tell_in_tx(&self.store, &tx, Some(user_id), event, None).await?;
         tx.commit().await.map_err(StoreError::from)?;
         self.sessions.forget(&revoked, now);
         Ok(())

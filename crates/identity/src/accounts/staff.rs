@@ -1,13 +1,15 @@
 //! What staff see of a user and may do to one.
 
 use super::Accounts;
+use crate::audit::{self, NewEntry};
 use crate::events::{self, RevocationReason};
 use crate::lock_out::{self, Subject};
 use crate::users::entity::{ACTIVE, CLOSED, LOCKED, Model};
 use crate::users::repo::{self, StatusChange};
 use crate::{Error, User};
 use kernel::{Actor, Timestamp, UserId};
-use store::{StoreError, outbox};
+use serde_json::{Value, json};
+use store::StoreError;
 
 /// Whether a user may sign in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,17 +64,39 @@ impl From<StoreError> for StaffError {
     }
 }
 
+/// What staff did to a user.
+fn entry(
+    actor: &Actor,
+    action: &'static str,
+    id: Option<UserId>,
+    details: Value,
+    at: Timestamp,
+) -> NewEntry {
+    let (actor, object) = (Some(actor.user_id), id.map(|id| id.0));
+    NewEntry { actor, action, object, details, at }
+}
+
 impl Accounts {
     /// The user with this e-mail address or phone number, whatever their status.
-    pub(crate) async fn search(&self, identifier: &str) -> Result<Option<StaffView>, Error> {
-        match self.users.find_by_identifier(identifier).await? {
+    pub(crate) async fn search(
+        &self,
+        actor: &Actor,
+        identifier: &str,
+    ) -> Result<Option<StaffView>, Error> {
+        let found = self.users.find_by_identifier(identifier).await?;
+        let id = found.as_ref().map(|user| UserId(user.id));
+        let entry = entry(actor, "users_searched", id, json!({}), self.clock.now());
+        audit::append(&self.store, entry).await?;
+        match found {
             Some(row) => Ok(Some(self.staff_view(row).await?)),
             None => Ok(None),
         }
     }
 
-    pub(crate) async fn view(&self, id: UserId) -> Result<StaffView, StaffError> {
+    pub(crate) async fn view(&self, actor: &Actor, id: UserId) -> Result<StaffView, StaffError> {
         let row = self.users.find(id).await?.ok_or(StaffError::NotFound)?;
+        let entry = entry(actor, "user_viewed", Some(id), json!({}), self.clock.now());
+        audit::append(&self.store, entry).await?;
         Ok(self.staff_view(row).await?)
     }
 
@@ -118,18 +142,29 @@ impl Accounts {
         let changed = repo::change_status_in_tx(&self.store, &tx, id, &change).await?;
         let mut revoked = Vec::new();
         if is_locked {
-            let reason = RevocationReason::UserLocked;
-            revoked = self.sessions.revoke_all_in_tx(&tx, id, None, reason, now).await?;
+            let ended = RevocationReason::UserLocked;
+            revoked = self.sessions.revoke_all_in_tx(&tx, id, None, ended, now).await?;
         } else {
             lock_out::forget_in_tx(&self.store, &tx, id).await?;
         }
         if changed {
+            let by = Some(actor.user_id);
             let event = events::user_lock_changed(id, is_locked, actor.user_id, now);
-            outbox::append_in_tx(&self.store, &tx, event).await?;
+            let more = json!({
+                "before": { "status": from },
+                "after": { "status": to },
+                "reason": reason,
+            });
+            audit::tell_in_tx(&self.store, &tx, by, event, Some(more)).await?;
+        } else {
+            let action = if is_locked { "user_lock_repeated" } else { "lock_out_lifted" };
+            let entry = entry(actor, action, Some(id), json!({ "reason": reason }), now);
+            audit::append_in_tx(&self.store, &tx, entry).await?;
         }
         tx.commit().await.map_err(StoreError::from)?;
         self.sessions.forget(&revoked, now);
-        self.view(id).await
+        let row = self.users.find(id).await?.ok_or(StaffError::NotFound)?;
+        Ok(self.staff_view(row).await?)
     }
 
     async fn staff_view(&self, row: Model) -> Result<StaffView, StoreError> {

@@ -132,10 +132,11 @@ struct FoundUsersBody {
 )]
 async fn search_users(
     State(identity): State<Identity>,
-    _caller: Authorized<Read>,
+    caller: Authorized<Read>,
     Json(body): Json<SearchUsersBody>,
 ) -> Result<Json<FoundUsersBody>, Problem> {
-    let found = identity.accounts().search(&body.identifier).await.map_err(error::failed)?;
+    let found =
+        identity.accounts().search(&caller.actor, &body.identifier).await.map_err(error::failed)?;
     Ok(Json(FoundUsersBody { items: found.into_iter().map(StaffUserBody::from).collect() }))
 }
 
@@ -154,10 +155,14 @@ async fn search_users(
 )]
 async fn get_user(
     State(identity): State<Identity>,
-    _caller: Authorized<Read>,
+    caller: Authorized<Read>,
     Path(id): Path<Uuid>,
 ) -> Result<Json<StaffUserBody>, Problem> {
-    let view = identity.accounts().view(UserId(id)).await.map_err(error::refused_to_staff)?;
+    let view = identity
+        .accounts()
+        .view(&caller.actor, UserId(id))
+        .await
+        .map_err(error::refused_to_staff)?;
     Ok(Json(view.into()))
 }
 

@@ -1,8 +1,8 @@
 //! Refusals and failures as problems.
 
 use crate::{
-    AccountError, Error, InvalidField, LogInError, MfaError, RefreshError, RegisterError,
-    ResetError, StaffError, VerificationError,
+    AccountError, Contact, ContactChangeError, Error, InvalidField, LogInError, MfaError,
+    RefreshError, RegisterError, ResetError, StaffError, VerificationError,
 };
 use axum::http::StatusCode;
 use store::StoreError;
@@ -14,6 +14,7 @@ pub(super) fn failed(error: Error) -> Problem {
         Error::Store(error @ StoreError::Database(_)) => Problem::store_unavailable(&error),
         Error::Store(error) => Problem::internal(&error),
         Error::KeyFile(error) => Problem::internal(&error),
+        Error::DataKeys(error) => Problem::internal(&error),
         Error::Hashing(error) => Problem::internal(&error),
         Error::Seal(error) => Problem::internal(&error),
         error @ Error::Signing(_) => Problem::internal(&error),
@@ -116,6 +117,23 @@ pub(super) fn not_verified(error: VerificationError) -> Problem {
         }
         VerificationError::Busy => too_many_sign_ins(text),
         VerificationError::Failed(error) => failed(error),
+    }
+}
+
+pub(super) fn contact_not_changed(error: ContactChangeError) -> Problem {
+    let text = error.to_string();
+    match error {
+        ContactChangeError::Invalid(field) => Problem::validation(vec![at_pointer(field)]),
+        ContactChangeError::WrongPassword => Problem::unprocessable("wrong_password", text),
+        ContactChangeError::MfaCodeMissing => Problem::unprocessable("mfa_code_missing", text),
+        ContactChangeError::WrongMfaCode => Problem::unprocessable("wrong_mfa_code", text),
+        ContactChangeError::Taken(Contact::Email) => {
+            Problem::conflict("email_already_registered", text)
+        }
+        ContactChangeError::Taken(Contact::Phone) => {
+            Problem::conflict("phone_already_registered", text)
+        }
+        ContactChangeError::Code(error) => not_verified(error),
     }
 }
 

@@ -2,6 +2,8 @@
 
 mod account;
 mod admin;
+mod audit;
+mod contacts;
 mod device;
 mod dto;
 mod error;
@@ -13,6 +15,7 @@ use crate::Identity;
 use crate::keys::KeysUnavailable;
 use axum::extract::{FromRef, State};
 use axum::http::{StatusCode, header};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use device::FromDevice;
 use dto::{
@@ -37,9 +40,12 @@ pub(crate) fn router(identity: Identity, holdings: Arc<dyn Holdings>) -> OpenApi
         .routes(routes!(jwks))
         .merge(account::router())
         .merge(admin::router())
+        .merge(audit::router())
+        .merge(contacts::router())
         .merge(mfa::router())
         .merge(sessions::router())
         .merge(verification::router())
+        .layer(middleware::from_fn(audit::note_origin))
         .with_state(Identities { identity, holdings })
 }
 

@@ -20,10 +20,10 @@ pub(super) fn router() -> OpenApiRouter<Identities> {
 /// A code that was sent.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct CodeBody {
+pub(super) struct CodeBody {
     /// The six digits of the message.
     #[schema(value_type = String, example = "123456")]
-    code: SecretString,
+    pub(super) code: SecretString,
 }
 
 impl Validate for CodeBody {}

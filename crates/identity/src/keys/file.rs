@@ -33,12 +33,12 @@ pub enum KeyFileError {
     },
     /// Something in the database is sealed with keys that are not in the file.
     #[error(
-        "{path} lacks data keys that the database needs ({names}); copy them from the machine \
+        "{place} lacks data keys that the database needs ({names}); copy them from the machine \
              or backup that has them"
     )]
     MissingDataKeys {
         /// The file.
-        path: PathBuf,
+        place: String,
         /// Their names.
         names: String,
     },

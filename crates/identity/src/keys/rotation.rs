@@ -7,8 +7,10 @@
 
 use super::{Keys, Signing, file, public_half, repo};
 use crate::Error;
+use crate::audit::{self, NewEntry};
 use crate::keys::KeyFileError;
 use kernel::Timestamp;
+use serde_json::json;
 use std::path::Path;
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::{Duration, SystemTime};
@@ -45,7 +47,14 @@ pub(crate) async fn rotate(
     let public = public_half(&next, now);
     let kid = public.kid.clone();
     repo::delete_retired_before(store, now.minus(FORGOTTEN_AFTER)).await?;
+    let is_new = repo::published_at(store, &kid).await?.is_none();
     repo::publish(store, &public).await?;
+    if is_new {
+        let details = json!({ "kid": kid });
+        let action = "signing_key_rotated";
+        audit::append(store, NewEntry { actor: None, action, object: None, details, at: now })
+            .await?;
+    }
     let published_at = repo::published_at(store, &kid).await?.unwrap_or(now);
     Ok(Rotation { kid, signs_from: published_at.plus(NOTICE) })
 }

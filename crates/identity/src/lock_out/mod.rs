@@ -11,12 +11,14 @@ mod repo;
 
 pub(crate) use entity::Failures;
 
+use crate::audit::{self, NewEntry};
 use crate::contacts::{EmailAddress, PhoneNumber};
 use crate::events;
-use aws_lc_rs::digest::{SHA256, digest};
+use crate::secrets::{DataKeys, Indexed};
 use entity::LOCKED_FOR;
 use kernel::{Timestamp, UserId};
-use store::{Store, StoreError, WriteTx, outbox};
+use serde_json::json;
+use store::{Store, StoreError, WriteTx};
 use uuid::Uuid;
 
 /// Whose failures are counted together.
@@ -36,15 +38,16 @@ impl Subject {
 
     /// Somebody who is not registered, whatever spelling they use. An id that is made from a digest
     /// is never that of a user, because those are made of time and randomness.
-    pub(crate) fn stranger(identifier: &str) -> Self {
+    pub(crate) fn stranger(keys: &DataKeys, identifier: &str) -> Self {
         let text = match (EmailAddress::parse(identifier), PhoneNumber::parse(identifier)) {
             (Some(email), _) => email.as_str().to_owned(),
             (None, Some(phone_number)) => phone_number.as_str().to_owned(),
             (None, None) => identifier.trim().to_lowercase(),
         };
         let mut bytes = [0; 16];
-        let digest = digest(&SHA256, text.as_bytes());
-        bytes.copy_from_slice(digest.as_ref().split_at(16).0);
+        // Keyed, because what people type is soon guessed from a plain digest.
+        let index = keys.blind_index(Indexed::Stranger, &text);
+        bytes.copy_from_slice(index.split_at(16).0);
         Self { id: uuid::Builder::from_custom_bytes(bytes).into_uuid(), is_user: false }
     }
 }
@@ -71,14 +74,30 @@ pub(crate) async fn count(
         && let Some(until) = failures.locked_until(now)
     {
         let event = events::user_locked_out(UserId(subject.id), until, now);
-        outbox::append_in_tx(store, &tx, event).await?;
+        audit::tell_in_tx(store, &tx, None, event, None).await?;
     }
+    audit::append_in_tx(store, &tx, refusal(subject, "credential_refused", now)).await?;
     tx.commit().await?;
     // In a transaction of its own, because it may wait for other rows than this one.
     if let Err(error) = repo::forget_old(store, remembered_after, FORGOTTEN_AT_ONCE).await {
         tracing::debug!(%error, "old failures were kept");
     }
     Ok(())
+}
+
+/// Writes down that somebody tried who is locked out.
+pub(crate) async fn note_refused(
+    store: &Store,
+    subject: Subject,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    audit::append(store, refusal(subject, "refused_while_locked_out", now)).await
+}
+
+/// Strangers are written down as well, without what they typed: it may be somebody's.
+fn refusal(subject: Subject, action: &'static str, at: Timestamp) -> NewEntry {
+    let object = subject.is_user.then_some(subject.id);
+    NewEntry { actor: None, action, object, details: json!({}), at }
 }
 
 /// Forgets a user's failures, after a success or because they may come in again.
@@ -96,13 +115,15 @@ mod tests {
 
     #[test]
     fn strangers_are_one_in_every_spelling() {
+        let keys = DataKeys::for_tests(&[1]);
         for (one, other) in [
             ("nobody@example.com", " NOBODY@example.com"),
             ("+212612345678", "00212 6 12 34 56 78"),
             ("nobody", " Nobody"),
         ] {
-            assert_eq!(Subject::stranger(one), Subject::stranger(other));
+            assert_eq!(Subject::stranger(&keys, one), Subject::stranger(&keys, other));
         }
-        assert_ne!(Subject::stranger("a@example.com"), Subject::stranger("b@example.com"));
+        let [one, other] = ["a@example.com", "b@example.com"];
+        assert_ne!(Subject::stranger(&keys, one), Subject::stranger(&keys, other));
     }
 }

@@ -8,11 +8,11 @@ mod totp;
 use crate::passwords::{HashingError, PasswordError, Passwords, Verdict};
 use crate::secrets::{DataKeys, Purpose, SealError};
 use crate::users::{Users, VerifyError};
-use crate::{Error, events, lock_out};
+use crate::{Error, audit, events, lock_out};
 use kernel::{Actor, Clock, UserId};
 use secrecy::{ExposeSecret, SecretString};
 use std::sync::Arc;
-use store::{Store, StoreError, WriteTx, outbox};
+use store::{Store, StoreError, WriteTx};
 
 /// What a user puts into an authenticator app. Does not print.
 pub struct Enrolment {
@@ -102,7 +102,7 @@ pub(crate) struct Mfa {
     pub(crate) store: Store,
     pub(crate) users: Arc<Users>,
     pub(crate) passwords: Arc<Passwords>,
-    pub(crate) data_keys: DataKeys,
+    pub(crate) data_keys: Arc<DataKeys>,
     pub(crate) issuer: String,
     pub(crate) clock: Arc<dyn Clock>,
 }
@@ -134,8 +134,8 @@ impl Mfa {
         aws_lc_rs::rand::fill(&mut secret).map_err(|_| HashingError::Randomness)?;
         let now = self.clock.now();
         let tx = self.store.begin().await?;
-        let place = (Purpose::Totp, user_id.0);
-        let sealed = self.data_keys.seal_in_tx(&self.store, &tx, place, &secret, now).await?;
+        let sealer = self.data_keys.sealer_in_tx(&self.store, &tx, now).await?;
+        let sealed = sealer.seal(Purpose::Totp, user_id.0, &secret)?;
         if !repo::replace_unconfirmed_in_tx(&self.store, &tx, user_id, sealed, now).await? {
             return Err(MfaError::AlreadyOn);
         }
@@ -177,7 +177,7 @@ impl Mfa {
             repo::insert_code_in_tx(&self.store, &tx, user_id, position, hash).await?;
         }
         let event = events::mfa_switched(user_id, true, now);
-        outbox::append_in_tx(&self.store, &tx, event).await?;
+        audit::tell_in_tx(&self.store, &tx, Some(user_id), event, None).await?;
         tx.commit().await.map_err(StoreError::from)?;
         Ok(codes)
     }
@@ -205,7 +205,7 @@ impl Mfa {
         repo::delete_in_tx(&self.store, &tx, user_id).await?;
         lock_out::forget_in_tx(&self.store, &tx, user_id).await?;
         let event = events::mfa_switched(user_id, false, now);
-        outbox::append_in_tx(&self.store, &tx, event).await?;
+        audit::tell_in_tx(&self.store, &tx, Some(user_id), event, None).await?;
         Ok(tx.commit().await.map_err(StoreError::from)?)
     }
 
@@ -223,6 +223,7 @@ impl Mfa {
         let (subject, now) = (lock_out::Subject::user(user_id), self.clock.now());
         let failures = lock_out::failures(&self.store, subject).await?;
         if failures.is_some_and(|failures| failures.locked_until(now).is_some()) {
+            lock_out::note_refused(&self.store, subject, now).await?;
             return Ok(None);
         }
         if proof.is_none() {

@@ -8,18 +8,18 @@ mod repo;
 
 use crate::Error;
 use crate::events::{self, RevocationReason};
-use crate::lock_out;
 use crate::messages::{Channel, Messages};
 use crate::passwords::PasswordError;
 use crate::sessions::Sessions;
 use crate::tokens::OneTimeToken;
 use crate::users::{self, InvalidField, Users};
+use crate::{audit, lock_out};
 use kernel::{Clock, UserId};
 use repo::NewReset;
 use secrecy::{ExposeSecret, SecretString};
 use std::sync::Arc;
 use std::time::Duration;
-use store::{Store, StoreError, outbox};
+use store::{Store, StoreError, WriteTx};
 use tokio::sync::Semaphore;
 use tracing::Instrument;
 
@@ -142,11 +142,20 @@ impl Resets {
         let reason = RevocationReason::PasswordReset;
         let revoked = self.sessions.revoke_all_in_tx(&tx, user_id, None, reason, now).await?;
         let event = events::password_replaced(user_id, true, now);
-        outbox::append_in_tx(&self.store, &tx, event).await?;
+        audit::tell_in_tx(&self.store, &tx, None, event, None).await?;
         tx.commit().await.map_err(StoreError::from)?;
         self.sessions.forget(&revoked, now);
         Ok(())
     }
+}
+
+/// Makes a token that was sent count no more.
+pub(crate) async fn forget_in_tx(
+    store: &Store,
+    tx: &WriteTx,
+    user_id: UserId,
+) -> Result<(), StoreError> {
+    repo::forget_in_tx(store, tx, user_id).await
 }
 
 /// Why a token was not sent. Nobody is told but the log.

@@ -70,3 +70,16 @@ pub(super) async fn take_in_tx(
         .await?;
     Ok(taken.rows_affected() == 1)
 }
+
+/// Forgets the user's reset, if there is one.
+pub(super) async fn forget_in_tx(
+    store: &Store,
+    tx: &WriteTx,
+    user_id: UserId,
+) -> Result<(), StoreError> {
+    tx.execute_raw(
+        store.statement("delete from password_resets where user_id = $1", [user_id.0.into()]),
+    )
+    .await?;
+    Ok(())
+}

@@ -6,11 +6,11 @@ mod repo;
 
 pub(crate) use repo::grant_in_tx;
 
-use crate::events;
+use crate::{audit, events};
 use identity_api::DirectoryError;
 use kernel::{Timestamp, UserId};
 use std::collections::BTreeSet;
-use store::{Store, StoreError, outbox};
+use store::{Store, StoreError};
 
 /// What a user holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -63,6 +63,9 @@ pub enum GrantError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The server failed otherwise.
+    #[error(transparent)]
+    Failed(#[from] crate::Error),
 }
 
 /// Gives a user a role, for good; nothing happens when they have it.
@@ -79,7 +82,8 @@ pub(crate) async fn grant(
     }
     let tx = store.begin().await?;
     repo::grant_in_tx(store, &tx, user_id, role, now).await?;
-    outbox::append_in_tx(store, &tx, events::role_granted(user_id, role, now)).await?;
+    let event = events::role_granted(user_id, role, now);
+    audit::tell_in_tx(store, &tx, None, event, None).await?;
     Ok(tx.commit().await.map_err(StoreError::from)?)
 }
 

@@ -1,52 +1,107 @@
-//! Secrets that must be read again, sealed: AES-256-GCM under a data key. The keys stand in a file,
-//! one a line in base64; the last one seals, each of them opens. A sealed secret says which key it
-//! needs, and opens only for the row that it was sealed for.
+//! What must be read again, sealed: AES-256-GCM under a data key. The last data key seals, each of
+//! them opens. What is sealed says which key it needs, and opens only in the row and column that it
+//! was sealed for. Looking for a sealed text goes by its blind index, a digest under a key of its own.
 //!
-//! Every process on one database needs the same keys. The database keeps their names, so that a
+//! Every process on one database needs the same data keys. The database keeps their names, so that a
 //! process that lacks one refuses to start instead of failing later.
 
+mod cipher;
 mod file;
 mod repo;
+mod reseal;
+
+pub use file::{DATA_KEYS_FILE, DataKeyFile};
+pub use reseal::Resealed;
+pub(crate) use reseal::reseal;
 
 use crate::Error;
 use crate::keys::KeyFileError;
-use aws_lc_rs::aead::{AES_256_GCM, Aad, Nonce, RandomizedNonceKey};
-use aws_lc_rs::hkdf::{HKDF_SHA256, KeyType, Prk, Salt};
-use kernel::{IdSource, Timestamp};
-use std::path::{Path, PathBuf};
-use store::{Store, WriteTx};
+use aws_lc_rs::hmac;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use cipher::{KEY_BYTES, SealingKey};
+use kernel::Timestamp;
+use ports::DataKeySource;
+use secrecy::ExposeSecret;
+use store::{Store, StoreError, WriteTx};
 use uuid::Uuid;
 
-/// What a secret is for. Each purpose has keys of its own, derived from the data keys (RFC 5869).
+/// What is sealed, by table and column. Each has keys of its own, derived from the data keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
     /// The shared secret of a second factor.
     Totp,
+    /// A user's e-mail address.
+    Email,
+    /// A user's phone number.
+    PhoneNumber,
+    /// What others see of a user.
+    DisplayName,
+    /// An e-mail address that is to take the place of a user's.
+    NewEmail,
+    /// A phone number that is to.
+    NewPhoneNumber,
+    /// The key of the blind indexes.
+    IndexKey,
 }
 
 impl Purpose {
-    fn info(self) -> &'static [u8] {
+    /// Never to be changed: what is sealed under it would not open any more.
+    fn name(self) -> &'static str {
         match self {
-            Self::Totp => b"finitech/identity/totp",
+            Self::Totp => "finitech/identity/totp",
+            Self::Email => "finitech/identity/users.sealed_email",
+            Self::PhoneNumber => "finitech/identity/users.sealed_phone_number",
+            Self::DisplayName => "finitech/identity/users.sealed_display_name",
+            Self::NewEmail => "finitech/identity/contact_codes.sealed_new_email",
+            Self::NewPhoneNumber => "finitech/identity/contact_codes.sealed_new_phone_number",
+            Self::IndexKey => "finitech/identity/index_keys.sealed_key",
         }
     }
 }
 
-/// The keys of this process.
-pub(crate) struct DataKeys {
-    path: PathBuf,
-    keys: Vec<DataKey>,
+/// What can be looked for although it is sealed. Equal texts of two kinds have different indexes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Indexed {
+    /// An e-mail address, normalised.
+    Email,
+    /// A phone number, normalised.
+    PhoneNumber,
+    /// What somebody typed who is not registered.
+    Stranger,
 }
 
-struct DataKey {
-    name: [u8; NAME_BYTES],
-    prk: Prk,
+impl Indexed {
+    /// Never to be changed: nobody would be found any more.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Email => "finitech/identity/email",
+            Self::PhoneNumber => "finitech/identity/phone-number",
+            Self::Stranger => "finitech/identity/stranger",
+        }
+    }
 }
+
+/// The data keys of this process, and the key of the blind indexes.
+pub(crate) struct DataKeys {
+    ring: KeyRing,
+    index_key: hmac::Key,
+}
+
+/// The data keys of this process.
+struct KeyRing {
+    /// Where they came from.
+    place: String,
+    keys: Vec<SealingKey>,
+}
+
+/// Seals with the newest key, in the transaction that it was made for.
+pub(crate) struct Sealer<'a>(&'a SealingKey);
 
 /// A secret could not be sealed or opened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SealError {
-    /// It was sealed with a key that is not in this process's file.
+    /// It was sealed with a key that this process does not have.
     #[error("a secret needs a data key that this process does not have")]
     UnknownKey,
     /// It was changed, or belongs to another row.
@@ -57,170 +112,183 @@ pub enum SealError {
     Cipher,
 }
 
-/// The first byte of everything sealed in this way.
-const FORMAT: u8 = 1;
-const NAME_BYTES: usize = 8;
-const NONCE_BYTES: usize = 12;
-const KEY_BYTES: usize = 32;
-
 impl DataKeys {
-    /// Reads the folder's keys, after making one if there are none, and checks that nothing in the
-    /// database needs another one.
+    /// Gets the keys and checks that nothing in the database needs another one. The key of the blind
+    /// indexes is made when there is none.
     pub(crate) async fn init(
         store: &Store,
-        folder: &Path,
-        ids: &dyn IdSource,
+        source: &dyn DataKeySource,
+        now: Timestamp,
     ) -> Result<Self, Error> {
-        let keys = file::load_or_create(folder, ids.next())?;
-        let keys = keys.iter().map(|key| DataKey::new(key)).collect::<Result<_, _>>()?;
-        let keys = Self { path: file::path(folder), keys };
-        let used = repo::names(store).await?;
-        keys.require_all(used)?;
-        Ok(keys)
+        let ring = KeyRing::init(store, source).await?;
+        let sealed = match repo::index_key(store).await? {
+            Some(sealed) => sealed,
+            None => ring.make_index_key(store, now).await?,
+        };
+        let secret = ring.open(Purpose::IndexKey, repo::INDEX_KEY, &sealed)?;
+        Ok(Self { ring, index_key: hmac::Key::new(hmac::HMAC_SHA256, &secret) })
     }
 
-    /// Seals a secret of a row. `tx` is the transaction that stores it.
-    pub(crate) async fn seal_in_tx(
+    /// For the transaction that stores what is sealed.
+    pub(crate) async fn sealer_in_tx(
         &self,
         store: &Store,
         tx: &WriteTx,
-        (purpose, row): (Purpose, Uuid),
-        secret: &[u8],
         now: Timestamp,
-    ) -> Result<Vec<u8>, Error> {
-        let key = self.keys.last().ok_or(SealError::UnknownKey)?;
-        // Another process may have begun with another key since this one started.
-        self.require_all(repo::note_in_tx(store, tx, &hex(&key.name), now).await?)?;
-        Ok(key.seal(purpose, row, secret)?)
+    ) -> Result<Sealer<'_>, Error> {
+        self.ring.sealer_in_tx(store, tx, now).await
     }
 
-    /// The secret of a row.
+    /// What was sealed for this place.
     pub(crate) fn open(
         &self,
         purpose: Purpose,
         row: Uuid,
         sealed: &[u8],
     ) -> Result<Vec<u8>, SealError> {
-        let (format, rest) = sealed.split_first().ok_or(SealError::Broken)?;
-        let (name, rest) = rest.split_at_checked(NAME_BYTES).ok_or(SealError::Broken)?;
-        if *format != FORMAT {
-            return Err(SealError::Broken);
-        }
-        let key = self.keys.iter().find(|key| key.name == name).ok_or(SealError::UnknownKey)?;
-        key.open(purpose, row, rest)
+        self.ring.open(purpose, row, sealed)
+    }
+
+    /// The text that was sealed for this place.
+    pub(crate) fn open_text(
+        &self,
+        purpose: Purpose,
+        row: Uuid,
+        sealed: &str,
+    ) -> Result<String, SealError> {
+        let sealed = STANDARD_NO_PAD.decode(sealed).map_err(|_| SealError::Broken)?;
+        let text = self.open(purpose, row, &sealed)?;
+        String::from_utf8(text).map_err(|_| SealError::Broken)
+    }
+
+    /// What stands for a text where it is looked for. It stays the same when data keys change.
+    pub(crate) fn blind_index(&self, kind: Indexed, text: &str) -> Vec<u8> {
+        let mut context = hmac::Context::with_key(&self.index_key);
+        context.update(kind.name().as_bytes());
+        // No kind's name has this in it, so no two texts of different kinds are signed as one.
+        context.update(&[0]);
+        context.update(text.as_bytes());
+        context.sign().as_ref().to_vec()
+    }
+}
+
+impl KeyRing {
+    async fn init(store: &Store, source: &dyn DataKeySource) -> Result<Self, Error> {
+        let keys = source.load().await?;
+        let keys = keys.iter().map(|key| SealingKey::new(key.expose_secret()));
+        let ring = Self { place: source.name(), keys: keys.collect::<Result<_, _>>()? };
+        ring.require_all(repo::names(store).await?)?;
+        Ok(ring)
+    }
+
+    fn newest(&self) -> Result<&SealingKey, SealError> {
+        self.keys.last().ok_or(SealError::UnknownKey)
+    }
+
+    async fn sealer_in_tx(
+        &self,
+        store: &Store,
+        tx: &WriteTx,
+        now: Timestamp,
+    ) -> Result<Sealer<'_>, Error> {
+        let key = self.newest()?;
+        // Another process may have begun with another key since this one started.
+        self.require_all(repo::note_in_tx(store, tx, &key.name(), now).await?)?;
+        Ok(Sealer(key))
+    }
+
+    fn open(&self, purpose: Purpose, row: Uuid, sealed: &[u8]) -> Result<Vec<u8>, SealError> {
+        let key = self.keys.iter().find(|key| sealed.starts_with(&key.header()));
+        key.ok_or(SealError::UnknownKey)?.open(purpose, row, sealed)
+    }
+
+    async fn make_index_key(&self, store: &Store, now: Timestamp) -> Result<Vec<u8>, Error> {
+        let mut secret = [0; KEY_BYTES];
+        aws_lc_rs::rand::fill(&mut secret).map_err(|_| SealError::Cipher)?;
+        let tx = store.begin().await?;
+        let sealer = self.sealer_in_tx(store, &tx, now).await?;
+        let sealed = sealer.seal(Purpose::IndexKey, repo::INDEX_KEY, &secret)?;
+        // Another process may have been faster; then that one's counts.
+        let sealed = repo::keep_index_key_in_tx(store, &tx, sealed, now).await?;
+        tx.commit().await.map_err(StoreError::from)?;
+        Ok(sealed)
     }
 
     fn require_all(&self, used: Vec<String>) -> Result<(), KeyFileError> {
-        let mine: Vec<String> = self.keys.iter().map(|key| hex(&key.name)).collect();
+        let mine: Vec<String> = self.keys.iter().map(SealingKey::name).collect();
         let missing: Vec<String> = used.into_iter().filter(|name| !mine.contains(name)).collect();
         if missing.is_empty() {
             return Ok(());
         }
-        Err(KeyFileError::MissingDataKeys { path: self.path.clone(), names: missing.join(", ") })
+        let place = self.place.clone();
+        Err(KeyFileError::MissingDataKeys { place, names: missing.join(", ") })
     }
 }
 
-impl DataKey {
-    fn new(secret: &[u8]) -> Result<Self, SealError> {
-        let prk = Salt::new(HKDF_SHA256, &[]).extract(secret);
-        let mut name = [0; NAME_BYTES];
-        derive(&prk, b"finitech/data-key-name", &mut name)?;
-        Ok(Self { name, prk })
+impl Sealer<'_> {
+    /// Seals a secret for this place.
+    pub(crate) fn seal(
+        &self,
+        purpose: Purpose,
+        row: Uuid,
+        secret: &[u8],
+    ) -> Result<Vec<u8>, SealError> {
+        self.0.seal(purpose, row, secret)
     }
 
-    fn seal(&self, purpose: Purpose, row: Uuid, secret: &[u8]) -> Result<Vec<u8>, SealError> {
-        let mut text = secret.to_vec();
-        let key = self.cipher(purpose)?;
-        let nonce = key
-            .seal_in_place_append_tag(Aad::from(associated(purpose, row)), &mut text)
-            .map_err(|_| SealError::Cipher)?;
-        Ok([&[FORMAT], self.name.as_slice(), nonce.as_ref(), &text].concat())
+    /// Seals a text for this place, in base64.
+    pub(crate) fn seal_text(
+        &self,
+        purpose: Purpose,
+        row: Uuid,
+        text: &str,
+    ) -> Result<String, SealError> {
+        Ok(STANDARD_NO_PAD.encode(self.seal(purpose, row, text.as_bytes())?))
     }
-
-    fn open(&self, purpose: Purpose, row: Uuid, sealed: &[u8]) -> Result<Vec<u8>, SealError> {
-        let (nonce, text) = sealed.split_at_checked(NONCE_BYTES).ok_or(SealError::Broken)?;
-        let nonce = Nonce::try_assume_unique_for_key(nonce).map_err(|_| SealError::Broken)?;
-        let mut text = text.to_vec();
-        let aad = Aad::from(associated(purpose, row));
-        let opened = self.cipher(purpose)?.open_in_place(nonce, aad, &mut text);
-        Ok(opened.map_err(|_| SealError::Broken)?.to_vec())
-    }
-
-    fn cipher(&self, purpose: Purpose) -> Result<RandomizedNonceKey, SealError> {
-        let mut key = [0; KEY_BYTES];
-        derive(&self.prk, purpose.info(), &mut key)?;
-        RandomizedNonceKey::new(&AES_256_GCM, &key).map_err(|_| SealError::Cipher)
-    }
-}
-
-/// What a sealed secret is bound to.
-fn associated(purpose: Purpose, row: Uuid) -> Vec<u8> {
-    [purpose.info(), row.as_bytes()].concat()
-}
-
-fn derive(prk: &Prk, info: &[u8], output: &mut [u8]) -> Result<(), SealError> {
-    struct Length(usize);
-    impl KeyType for Length {
-        fn len(&self) -> usize {
-            self.0
-        }
-    }
-    prk.expand(&[info], Length(output.len()))
-        .and_then(|derived| derived.fill(output))
-        .map_err(|_| SealError::Cipher)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn keys(secrets: &[u8]) -> DataKeys {
-        let keys = secrets.iter().map(|byte| DataKey::new(&[*byte; KEY_BYTES]).unwrap()).collect();
-        DataKeys { path: PathBuf::new(), keys }
+    impl DataKeys {
+        /// Keys that are each one byte repeated.
+        pub(crate) fn for_tests(secrets: &[u8]) -> Self {
+            let keys = secrets.iter().map(|byte| SealingKey::new(&[*byte; KEY_BYTES]).unwrap());
+            let ring = KeyRing { place: String::new(), keys: keys.collect() };
+            Self { ring, index_key: hmac::Key::new(hmac::HMAC_SHA256, &[9; KEY_BYTES]) }
+        }
     }
 
     const ROW: Uuid = Uuid::from_u128(1);
 
-    fn seal(keys: &DataKeys, secret: &[u8]) -> Vec<u8> {
-        keys.keys.last().unwrap().seal(Purpose::Totp, ROW, secret).unwrap()
-    }
-
-    #[test]
-    fn what_was_sealed_opens_for_its_row_alone() {
-        let keys = keys(&[1]);
-        let sealed = seal(&keys, b"secret");
-        assert_ne!(seal(&keys, b"secret"), sealed, "nonces differ");
-        assert!(!sealed.windows(6).any(|window| window == b"secret"));
-        assert_eq!(keys.open(Purpose::Totp, ROW, &sealed).unwrap(), b"secret");
-        let other = keys.open(Purpose::Totp, Uuid::from_u128(2), &sealed);
-        assert_eq!(other, Err(SealError::Broken));
-    }
-
-    #[test]
-    fn every_changed_bit_is_noticed() {
-        let keys = keys(&[1]);
-        let sealed = seal(&keys, b"secret");
-        for at in 0..sealed.len() {
-            let mut changed = sealed.clone();
-            changed[at] ^= 1;
-            assert!(keys.open(Purpose::Totp, ROW, &changed).is_err(), "byte {at}");
-            assert!(keys.open(Purpose::Totp, ROW, &sealed[..at]).is_err(), "cut at {at}");
-        }
+    fn seal(keys: &DataKeys, text: &str) -> String {
+        Sealer(keys.ring.newest().unwrap()).seal_text(Purpose::Email, ROW, text).unwrap()
     }
 
     #[test]
     fn a_new_key_seals_and_the_old_ones_still_open() {
-        let (old, both) = (keys(&[1]), keys(&[1, 2]));
-        let (by_old, by_new) = (seal(&old, b"one"), seal(&both, b"two"));
-        assert_eq!(both.open(Purpose::Totp, ROW, &by_old).unwrap(), b"one");
-        assert_eq!(both.open(Purpose::Totp, ROW, &by_new).unwrap(), b"two");
-        assert_eq!(old.open(Purpose::Totp, ROW, &by_new), Err(SealError::UnknownKey));
-        let used = |keys: &DataKeys| keys.keys.iter().map(|key| hex(&key.name)).collect();
-        both.require_all(used(&old)).unwrap();
-        assert!(matches!(old.require_all(used(&both)), Err(KeyFileError::MissingDataKeys { .. })));
+        let (old, both) = (DataKeys::for_tests(&[1]), DataKeys::for_tests(&[1, 2]));
+        let (by_old, by_new) = (seal(&old, "one"), seal(&both, "two"));
+        assert_eq!(both.open_text(Purpose::Email, ROW, &by_old).unwrap(), "one");
+        assert_eq!(both.open_text(Purpose::Email, ROW, &by_new).unwrap(), "two");
+        assert_eq!(old.open_text(Purpose::Email, ROW, &by_new), Err(SealError::UnknownKey));
+        assert_eq!(old.open_text(Purpose::Email, ROW, "a@b.c"), Err(SealError::Broken));
+        let used = |keys: &DataKeys| keys.ring.keys.iter().map(SealingKey::name).collect();
+        both.ring.require_all(used(&old)).unwrap();
+        let refused = old.ring.require_all(used(&both));
+        assert!(matches!(refused, Err(KeyFileError::MissingDataKeys { .. })));
+    }
+
+    #[test]
+    fn blind_indexes_stay_when_keys_change_and_differ_by_kind() {
+        let index = |keys: &DataKeys, kind| keys.blind_index(kind, "amina@example.com");
+        let (old, new) = (DataKeys::for_tests(&[1]), DataKeys::for_tests(&[2]));
+        assert_eq!(index(&old, Indexed::Email), index(&new, Indexed::Email));
+        assert_ne!(index(&old, Indexed::Email), index(&old, Indexed::Stranger));
+        assert_ne!(
+            old.blind_index(Indexed::Email, "amina@example.com"),
+            old.blind_index(Indexed::Email, "amina@example.org")
+        );
     }
 }

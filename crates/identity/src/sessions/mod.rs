@@ -17,6 +17,7 @@ pub use device::Device;
 pub use mine::OwnSession;
 pub(crate) use revocations::Revocations;
 
+use crate::audit::{self, NewEntry};
 use crate::events::{self, RevocationReason};
 use crate::messages::{Channel, Messages};
 use crate::mfa::{Mfa, Proof};
@@ -29,6 +30,7 @@ use challenges::Challenge;
 use entity::{Model as Session, Worth};
 use kernel::{Actor, Clock, IdSource, Timestamp, UserId};
 use secrecy::SecretString;
+use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Store, StoreError, WriteTx, outbox};
@@ -149,6 +151,7 @@ impl Sessions {
             expires_at: now.plus(self.refresh_token_lifetime).as_micros(),
             revoked_at: None,
         };
+        let with_second_factor = second_factor.is_some();
         let refresh_token = OneTimeToken::generate()?;
         let access_token = self.access_token(user_id, session.id).await?;
         let row = self.token_row(&refresh_token, session.id, now);
@@ -176,6 +179,18 @@ impl Sessions {
             let event = events::new_device_signed_in(user_id, session_id, now);
             outbox::append_in_tx(&self.store, &tx, event).await?;
         }
+        let logged_in = NewEntry {
+            actor: Some(user_id),
+            action: "logged_in",
+            object: Some(user_id.0),
+            details: json!({
+                "sessionId": session_id,
+                "isNewDevice": is_new,
+                "withSecondFactor": with_second_factor,
+            }),
+            at: now,
+        };
+        audit::append_in_tx(&self.store, &tx, logged_in).await?;
         tx.commit().await.map_err(StoreError::from)?;
         if is_new {
             self.tell_of_new_device(user, &device_name, now);
@@ -274,7 +289,7 @@ impl Sessions {
         let tx = self.store.begin().await?;
         if repo::revoke_in_tx(&self.store, &tx, session_id, now).await? {
             let event = events::session_revoked(user_id, session_id, reason, now);
-            outbox::append_in_tx(&self.store, &tx, event).await?;
+            audit::tell_in_tx(&self.store, &tx, reason.actor(user_id), event, None).await?;
             tx.commit().await?;
         }
         self.revocations.add(session_id, now);
@@ -294,7 +309,7 @@ impl Sessions {
         let revoked = repo::revoke_all_in_tx(&self.store, tx, user_id, except, now).await?;
         for &session_id in &revoked {
             let event = events::session_revoked(user_id, session_id, reason, now);
-            outbox::append_in_tx(&self.store, tx, event).await?;
+            audit::tell_in_tx(&self.store, tx, reason.actor(user_id), event, None).await?;
         }
         Ok(revoked)
     }

@@ -7,14 +7,11 @@ use crate::roles::entity::is_built_in;
 use kernel::{Timestamp, UserId};
 use secrecy::{ExposeSecret, SecretString};
 use std::fmt;
-use store::sea_orm;
-use store::sea_orm::entity::prelude::*;
+use uuid::Uuid;
 
-/// A row of `users`.
-#[derive(Clone, PartialEq, Eq, DeriveEntityModel)]
-#[sea_orm(table_name = "users")]
+/// A user, with what is sealed in the table opened.
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Model {
-    #[sea_orm(primary_key, auto_increment = false)]
     pub(crate) id: Uuid,
     pub(crate) email: String,
     pub(crate) phone_number: String,
@@ -30,11 +27,6 @@ pub(crate) struct Model {
     pub(crate) email_verified_at: Option<i64>,
     pub(crate) phone_verified_at: Option<i64>,
 }
-
-#[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
-pub(crate) enum Relation {}
-
-impl ActiveModelBehavior for ActiveModel {}
 
 /// The status of a user who may sign in.
 pub(crate) const ACTIVE: &str = "active";

@@ -3,19 +3,24 @@
 mod directory;
 pub(crate) mod entity;
 pub(crate) mod repo;
+mod row;
+pub(crate) mod sealing;
 
 pub(crate) use directory::Directory;
 
 use crate::contacts::{EmailAddress, PhoneNumber};
 use crate::lock_out::{self, Subject};
 use crate::passwords::{PasswordError, Passwords, Verdict, policy};
-use crate::{Error, events, roles};
+use crate::secrets::DataKeys;
+use crate::{Error, audit, events, roles};
 use entity::{ACTIVE, Model, Registration};
 use kernel::{Clock, IdSource, Timestamp, UserId};
+use row::Model as Row;
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::json;
 use std::fmt;
 use std::sync::Arc;
-use store::{Store, StoreError, outbox};
+use store::{Store, StoreError};
 
 /// What somebody signs up with, as they wrote it.
 #[derive(Clone)]
@@ -122,6 +127,7 @@ pub(crate) enum Contacts {
 /// Registers and finds users.
 pub(crate) struct Users {
     pub(crate) store: Store,
+    pub(crate) keys: Arc<DataKeys>,
     pub(crate) passwords: Arc<Passwords>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn IdSource>,
@@ -159,7 +165,7 @@ impl Users {
         };
         match self.insert(user.clone(), roles, now).await {
             Ok(()) => Ok(user.into()),
-            Err(error) if error.is_unique_violation() => {
+            Err(Error::Store(error)) if error.is_unique_violation() => {
                 self.require_free(&registration).await?;
                 Err(error.into())
             }
@@ -183,7 +189,7 @@ impl Users {
         let found = self.find_by_identifier(identifier).await?;
         let subject = match &found {
             Some(user) => Subject::user(UserId(user.id)),
-            None => Subject::stranger(identifier),
+            None => Subject::stranger(&self.keys, identifier),
         };
         self.check(found, subject, password).await
     }
@@ -210,6 +216,7 @@ impl Users {
         let now = self.clock.now();
         let failures = lock_out::failures(&self.store, subject).await?;
         if failures.is_some_and(|failures| failures.locked_until(now).is_some()) {
+            lock_out::note_refused(&self.store, subject, now).await?;
             return Ok(None);
         }
         let Some(user) = user.filter(|_| verdict != Verdict::Wrong) else {
@@ -248,42 +255,57 @@ impl Users {
     }
 
     pub(crate) async fn find(&self, id: UserId) -> Result<Option<Model>, StoreError> {
-        repo::find(&self.store, id).await
+        self.open(repo::find(&self.store, id).await?)
     }
 
     async fn find_by_email(&self, email: &str) -> Result<Option<Model>, StoreError> {
         match EmailAddress::parse(email) {
-            Some(email) => repo::find_by_email(&self.store, &email).await,
+            Some(email) => self.open(self.row_by_email(&email).await?),
             None => Ok(None),
         }
     }
 
     async fn find_by_phone(&self, phone_number: &str) -> Result<Option<Model>, StoreError> {
         match PhoneNumber::parse(phone_number) {
-            Some(phone_number) => repo::find_by_phone(&self.store, &phone_number).await,
+            Some(phone_number) => self.open(self.row_by_phone(&phone_number).await?),
             None => Ok(None),
         }
     }
 
     async fn require_free(&self, registration: &Registration) -> Result<(), RegisterError> {
-        if repo::find_by_email(&self.store, &registration.email).await?.is_some() {
+        if self.row_by_email(&registration.email).await?.is_some() {
             return Err(RegisterError::EmailAlreadyRegistered);
         }
-        if repo::find_by_phone(&self.store, &registration.phone_number).await?.is_some() {
+        if self.row_by_phone(&registration.phone_number).await?.is_some() {
             return Err(RegisterError::PhoneAlreadyRegistered);
         }
         Ok(())
     }
 
-    async fn insert(&self, user: Model, roles: &[&str], now: Timestamp) -> Result<(), StoreError> {
+    async fn row_by_email(&self, email: &EmailAddress) -> Result<Option<Row>, StoreError> {
+        repo::find_by_email(&self.store, row::email_index(&self.keys, email)).await
+    }
+
+    async fn row_by_phone(&self, phone_number: &PhoneNumber) -> Result<Option<Row>, StoreError> {
+        repo::find_by_phone(&self.store, row::phone_number_index(&self.keys, phone_number)).await
+    }
+
+    fn open(&self, found: Option<Row>) -> Result<Option<Model>, StoreError> {
+        found.map(|row| row.open(&self.keys)).transpose()
+    }
+
+    async fn insert(&self, user: Model, roles: &[&str], now: Timestamp) -> Result<(), Error> {
         let id = UserId(user.id);
         let tx = self.store.begin().await?;
-        repo::insert_in_tx(&tx, user).await?;
+        let sealer = self.keys.sealer_in_tx(&self.store, &tx, now).await?;
+        repo::insert_in_tx(&tx, Row::seal(&user, &self.keys, &sealer)?).await?;
         for role in roles {
             roles::grant_in_tx(&self.store, &tx, id, role, now).await?;
         }
-        outbox::append_in_tx(&self.store, &tx, events::user_registered(id, now)).await?;
-        Ok(tx.commit().await?)
+        let event = events::user_registered(id, now);
+        let more = json!({ "roles": roles });
+        audit::tell_in_tx(&self.store, &tx, Some(id), event, Some(more)).await?;
+        Ok(tx.commit().await.map_err(StoreError::from)?)
     }
 
     /// Brings an old hash up to today's parameters. The sign-in does not depend on it: it is tried

@@ -1,8 +1,11 @@
-use super::entity::{ACTIVE, ActiveModel, Column, Entity, Model};
-use crate::contacts::{EmailAddress, PhoneNumber};
+use super::entity::{ACTIVE, Model};
+use super::row::{ActiveModel, Column, Entity, Model as Row};
+use crate::Contact;
+use crate::secrets::{DataKeys, Indexed, Purpose, SealError, Sealer};
 use kernel::{Timestamp, UserId};
 use store::sea_orm::{
-    ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect,
+    self, ColumnTrait, ConnectionTrait, EntityTrait, FromQueryResult, IntoActiveModel, QueryFilter,
+    QuerySelect,
 };
 use store::{Store, StoreError, WriteTx};
 use uuid::Uuid;
@@ -10,13 +13,13 @@ use uuid::Uuid;
 /// How many ids one statement asks for; both stores bind many more.
 const IDS_PER_STATEMENT: usize = 1_000;
 
-pub(super) async fn insert_in_tx(tx: &WriteTx, user: Model) -> Result<(), StoreError> {
+pub(super) async fn insert_in_tx(tx: &WriteTx, user: Row) -> Result<(), StoreError> {
     let user: ActiveModel = user.into_active_model();
     Entity::insert(user).exec_without_returning(tx).await?;
     Ok(())
 }
 
-pub(crate) async fn find(store: &Store, id: UserId) -> Result<Option<Model>, StoreError> {
+pub(super) async fn find(store: &Store, id: UserId) -> Result<Option<Row>, StoreError> {
     Ok(Entity::find_by_id(id.0).one(store.read()).await?)
 }
 
@@ -26,20 +29,21 @@ pub(super) async fn any(store: &Store) -> Result<bool, StoreError> {
 
 pub(super) async fn find_by_email(
     store: &Store,
-    email: &EmailAddress,
-) -> Result<Option<Model>, StoreError> {
-    let found = Entity::find().filter(Column::Email.eq(email.as_str()));
+    email_index: Vec<u8>,
+) -> Result<Option<Row>, StoreError> {
+    let found = Entity::find().filter(Column::EmailIndex.eq(email_index));
     Ok(found.one(store.read()).await?)
 }
 
 pub(super) async fn find_by_phone(
     store: &Store,
-    phone_number: &PhoneNumber,
-) -> Result<Option<Model>, StoreError> {
-    let found = Entity::find().filter(Column::PhoneNumber.eq(phone_number.as_str()));
+    phone_number_index: Vec<u8>,
+) -> Result<Option<Row>, StoreError> {
+    let found = Entity::find().filter(Column::PhoneNumberIndex.eq(phone_number_index));
     Ok(found.one(store.read()).await?)
 }
 
+/// The sealed names of these users.
 pub(super) async fn display_names(
     store: &Store,
     users: &[UserId],
@@ -49,7 +53,7 @@ pub(super) async fn display_names(
         let rows = Entity::find()
             .select_only()
             .column(Column::Id)
-            .column(Column::DisplayName)
+            .column(Column::SealedDisplayName)
             .filter(Column::Id.is_in(some.iter().map(|user| user.0)))
             .into_tuple::<(Uuid, String)>()
             .all(store.read())
@@ -57,6 +61,88 @@ pub(super) async fn display_names(
         names.extend(rows);
     }
     Ok(names)
+}
+
+/// A user from before contacts were sealed: what the columns hold is in clear.
+#[derive(FromQueryResult)]
+pub(super) struct PlainUser {
+    pub(super) id: Uuid,
+    pub(super) sealed_email: String,
+    pub(super) sealed_phone_number: String,
+    pub(super) sealed_display_name: String,
+}
+
+/// The next users whose contacts are in clear.
+pub(super) async fn plain(
+    store: &Store,
+    after: Uuid,
+    limit: i64,
+) -> Result<Vec<PlainUser>, StoreError> {
+    let plain = PlainUser::find_by_statement(store.statement(
+        "select id, sealed_email, sealed_phone_number, sealed_display_name from users \
+         where email_index is null and id > $1 order by id limit $2",
+        [after.into(), limit.into()],
+    ));
+    Ok(plain.all(store.read()).await?)
+}
+
+/// What takes the place of plain columns.
+pub(super) struct SealedContacts {
+    pub(super) email: String,
+    pub(super) phone_number: String,
+    pub(super) display_name: String,
+    pub(super) email_index: Vec<u8>,
+    pub(super) phone_number_index: Vec<u8>,
+}
+
+/// Seals a user; `false` if somebody else did.
+pub(super) async fn seal_plain_in_tx(
+    store: &Store,
+    tx: &WriteTx,
+    id: Uuid,
+    sealed: SealedContacts,
+) -> Result<bool, StoreError> {
+    let done = tx
+        .execute_raw(store.statement(
+            "update users set sealed_email = $1, sealed_phone_number = $2, \
+             sealed_display_name = $3, email_index = $4, phone_number_index = $5 \
+             where id = $6 and email_index is null",
+            [
+                sealed.email.into(),
+                sealed.phone_number.into(),
+                sealed.display_name.into(),
+                sealed.email_index.into(),
+                sealed.phone_number_index.into(),
+                id.into(),
+            ],
+        ))
+        .await?;
+    Ok(done.rows_affected() == 1)
+}
+
+/// Whether a change of the data that SQL cannot do is done.
+pub(super) async fn is_finished(store: &Store, name: &str) -> Result<bool, StoreError> {
+    #[derive(FromQueryResult)]
+    struct Found {
+        #[expect(dead_code, reason = "that there is a row is what counts")]
+        finished_at: i64,
+    }
+    let found = Found::find_by_statement(
+        store.statement("select finished_at from data_migrations where name = $1", [name.into()]),
+    );
+    Ok(found.one(store.read()).await?.is_some())
+}
+
+/// Records that such a change is done.
+pub(super) async fn finish(store: &Store, name: &str, now: Timestamp) -> Result<(), StoreError> {
+    let tx = store.begin().await?;
+    tx.execute_raw(store.statement(
+        "insert into data_migrations (name, finished_at) values ($1, $2) \
+         on conflict (name) do nothing",
+        [name.into(), now.as_micros().into()],
+    ))
+    .await?;
+    Ok(tx.commit().await?)
 }
 
 /// Replaces a hash by another of the same password, unless the password was changed meanwhile.
@@ -155,4 +241,53 @@ pub(crate) async fn note_log_in_in_tx(
         ))
         .await?;
     Ok(noted.rows_affected() == 1)
+}
+
+/// What takes the place of a contact.
+pub(crate) struct ChangedContact {
+    contact: Contact,
+    sealed: String,
+    index: Vec<u8>,
+}
+
+impl ChangedContact {
+    /// Seals a contact, which is normalised.
+    pub(crate) fn seal(
+        contact: Contact,
+        id: UserId,
+        new: &str,
+        keys: &DataKeys,
+        sealer: &Sealer<'_>,
+    ) -> Result<Self, SealError> {
+        let (purpose, kind) = match contact {
+            Contact::Email => (Purpose::Email, Indexed::Email),
+            Contact::Phone => (Purpose::PhoneNumber, Indexed::PhoneNumber),
+        };
+        let sealed = sealer.seal_text(purpose, id.0, new)?;
+        Ok(Self { contact, sealed, index: keys.blind_index(kind, new) })
+    }
+}
+
+/// Gives an active user another contact, which is verified; `false` if the user is not active any more.
+/// The row stays locked as above.
+pub(crate) async fn change_contact_in_tx(
+    store: &Store,
+    tx: &WriteTx,
+    id: UserId,
+    new: ChangedContact,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let sql = match new.contact {
+        Contact::Email => {
+            "update users set sealed_email = $1, email_index = $2, email_verified_at = $3 \
+             where id = $4 and status = $5"
+        }
+        Contact::Phone => {
+            "update users set sealed_phone_number = $1, phone_number_index = $2, \
+             phone_verified_at = $3 where id = $4 and status = $5"
+        }
+    };
+    let binds =
+        [new.sealed.into(), new.index.into(), now.as_micros().into(), id.0.into(), ACTIVE.into()];
+    Ok(tx.execute_raw(store.statement(sql, binds)).await?.rows_affected() == 1)
 }

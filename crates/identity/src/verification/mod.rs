@@ -2,24 +2,29 @@
 //! whoever types it in has shown that they read what is sent there. Until then the contact is what
 //! somebody claimed.
 
+mod changes;
 mod entity;
 mod repo;
 
+pub use changes::{ContactChange, ContactChangeError};
 pub use entity::Contact;
 
 use crate::messages::{Channel, Messages};
+use crate::mfa::Mfa;
 use crate::passwords::{HashingError, PasswordError, Passwords, Verdict};
+use crate::secrets::DataKeys;
+use crate::sessions::Sessions;
 use crate::users::Users;
 use crate::users::entity::Model as User;
-use crate::{Error, events};
+use crate::{Error, audit, events};
 use entity::Sendings;
-use kernel::{Clock, UserId};
+use kernel::{Clock, Timestamp, UserId};
 use ports::MessageError;
-use repo::NewCode;
+use repo::{Attempt, NewCode};
 use secrecy::{ExposeSecret, SecretString};
 use std::sync::Arc;
 use std::time::Duration;
-use store::{Store, StoreError, outbox};
+use store::{Store, StoreError};
 
 /// Why a contact was not verified, or no code sent.
 #[derive(Debug, thiserror::Error)]
@@ -74,11 +79,14 @@ impl From<PasswordError> for VerificationError {
     }
 }
 
-/// Verifies contacts.
+/// Verifies and changes contacts.
 pub(crate) struct Verifications {
     pub(crate) store: Store,
+    pub(crate) keys: Arc<DataKeys>,
     pub(crate) users: Arc<Users>,
     pub(crate) passwords: Arc<Passwords>,
+    pub(crate) mfa: Arc<Mfa>,
+    pub(crate) sessions: Arc<Sessions>,
     pub(crate) messages: Messages,
     pub(crate) clock: Arc<dyn Clock>,
 }
@@ -96,6 +104,25 @@ impl Verifications {
         contact: Contact,
     ) -> Result<(), VerificationError> {
         let user = self.unverified(user_id, contact).await?;
+        let (code, row) = self.new_code(user_id, contact).await?;
+        let tx = self.store.begin().await?;
+        if !repo::replace_in_tx(&self.store, &tx, row).await? {
+            return Err(VerificationError::TooManyCodes { retry_after: entity::INTERVAL });
+        }
+        tx.commit().await.map_err(StoreError::from)?;
+        let to = match contact {
+            Contact::Email => user.email,
+            Contact::Phone => user.phone_number,
+        };
+        self.send(contact, to, "Your code", code_text(&code)).await
+    }
+
+    /// A code, and the row that is to be stored of it, unless too many were sent.
+    async fn new_code(
+        &self,
+        user_id: UserId,
+        contact: Contact,
+    ) -> Result<(SecretString, NewCode), VerificationError> {
         let earlier = repo::sendings(&self.store, user_id, contact).await?;
         let now = self.clock.now();
         let sendings = Sendings::and_one_more(earlier, now)
@@ -108,19 +135,23 @@ impl Verifications {
             attempts: ATTEMPTS,
             expires_at: now.plus(LIFETIME),
             sendings,
+            sealed_new: None,
         };
-        if !repo::replace(&self.store, row).await? {
-            return Err(VerificationError::TooManyCodes { retry_after: entity::INTERVAL });
-        }
+        Ok((code, row))
+    }
+
+    async fn send(
+        &self,
+        contact: Contact,
+        to: String,
+        subject: &str,
+        text: SecretString,
+    ) -> Result<(), VerificationError> {
         let channel = match contact {
-            Contact::Email => Channel::Email(user.email),
-            Contact::Phone => Channel::Sms(user.phone_number),
+            Contact::Email => Channel::Email(to),
+            Contact::Phone => Channel::Sms(to),
         };
-        let text = format!(
-            "{} is your Finitech code for the next 10 minutes. Give it to nobody.",
-            code.expose_secret()
-        );
-        let sent = self.messages.send(channel, "Your code", text.into()).await;
+        let sent = self.messages.send(channel, subject, text).await;
         sent.map_err(VerificationError::NotSent)
     }
 
@@ -133,20 +164,34 @@ impl Verifications {
     ) -> Result<(), VerificationError> {
         self.unverified(user_id, contact).await?;
         let now = self.clock.now();
-        // Taken before the comparison: of many guesses at once none is free.
-        let (code_hash, attempts_left) = repo::take_attempt(&self.store, user_id, contact, now)
-            .await?
-            .ok_or(VerificationError::NoCode)?;
-        if self.passwords.verify(code, Some(&code_hash)).await? == Verdict::Wrong {
-            return Err(VerificationError::WrongCode { attempts_left });
-        }
+        let attempt = self.right_code(user_id, contact, false, code, now).await?;
         let tx = self.store.begin().await?;
-        if !repo::verify_in_tx(&self.store, &tx, user_id, contact, &code_hash, now).await? {
+        let code_hash = &attempt.code_hash;
+        if !repo::take_code_in_tx(&self.store, &tx, user_id, contact, code_hash).await? {
             return Err(VerificationError::NoCode);
         }
+        repo::verify_in_tx(&self.store, &tx, user_id, contact, now).await?;
         let event = events::contact_verified(user_id, contact, now);
-        outbox::append_in_tx(&self.store, &tx, event).await?;
+        audit::tell_in_tx(&self.store, &tx, Some(user_id), event, None).await?;
         Ok(tx.commit().await.map_err(StoreError::from)?)
+    }
+
+    /// The attempt, if the code is the one that was sent for this.
+    async fn right_code(
+        &self,
+        user_id: UserId,
+        contact: Contact,
+        is_change: bool,
+        code: &SecretString,
+        now: Timestamp,
+    ) -> Result<Attempt, VerificationError> {
+        // Taken before the comparison: of many guesses at once none is free.
+        let attempt = repo::take_attempt(&self.store, user_id, contact, is_change, now).await?;
+        let attempt = attempt.ok_or(VerificationError::NoCode)?;
+        if self.passwords.verify(code, Some(&attempt.code_hash)).await? == Verdict::Wrong {
+            return Err(VerificationError::WrongCode { attempts_left: attempt.attempts_left });
+        }
+        Ok(attempt)
     }
 
     async fn unverified(
@@ -165,6 +210,11 @@ impl Verifications {
             None => Ok(user),
         }
     }
+}
+
+fn code_text(code: &SecretString) -> SecretString {
+    let code = code.expose_secret();
+    format!("{code} is your Finitech code for the next 10 minutes. Give it to nobody.").into()
 }
 
 /// Every code is as likely as any other: numbers that would favour some are thrown away.

@@ -7,6 +7,8 @@
 )]
 
 mod accounts;
+mod audit;
+mod contact_changes;
 mod lock_out;
 mod mfa;
 mod processes;
@@ -14,6 +16,7 @@ mod registering;
 mod resets;
 mod roles;
 mod rotation;
+mod sealed;
 mod sessions;
 mod signing_in;
 mod support;

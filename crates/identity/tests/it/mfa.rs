@@ -21,7 +21,7 @@ store::on_every_store! {
 const STEP: Duration = Duration::from_secs(30);
 
 /// What an app does with the secret of the QR code.
-fn app_code(process: &Process, secret: &str) -> String {
+pub(crate) fn app_code(process: &Process, secret: &str) -> String {
     let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
     let bits: String =
         secret.chars().map(|one| format!("{:05b}", alphabet.find(one).unwrap())).collect();
@@ -244,7 +244,7 @@ async fn secrets_are_sealed_for_their_user_and_key(database: TestDatabase) {
             password_hash: CHEAP,
             ..identity::Config::default()
         };
-        let deps = dependencies(&process.store, &process.clock, &process.messages);
+        let deps = dependencies(&process.store, &process.clock, &process.messages, folder);
         identity::Identity::init(deps, config).await
     };
     // Another process on the database needs the same data keys, and says so before it serves.

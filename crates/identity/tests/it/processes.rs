@@ -86,11 +86,12 @@ async fn the_key_file_is_private_and_kept(database: TestDatabase) {
     }
     let (access, _) = process.signed_in_amina().await;
     let config = identity::Config {
-        keys_folder: process.key_file().parent().unwrap().to_owned(),
+        keys_folder: process.keys_folder(),
         password_hash: crate::support::CHEAP,
         ..identity::Config::default()
     };
-    let deps = dependencies(&process.store, &process.clock, &process.messages);
+    let deps =
+        dependencies(&process.store, &process.clock, &process.messages, &process.keys_folder());
     let restarted = identity::Identity::init(deps, config).await.unwrap();
     restarted.authenticator().authenticate(&access).await.unwrap();
     assert_eq!(std::fs::read_to_string(process.key_file()).unwrap(), pem);

@@ -95,11 +95,11 @@ async fn processes_on_one_folder_go_over_together(database: TestDatabase) {
     let here = Process::start(&database, &clock).await;
     here.register_amina().await;
     let config = identity::Config {
-        keys_folder: here.key_file().parent().unwrap().to_owned(),
+        keys_folder: here.keys_folder(),
         password_hash: crate::support::CHEAP,
         ..identity::Config::default()
     };
-    let deps = dependencies(&here.store, &clock, &here.messages);
+    let deps = dependencies(&here.store, &clock, &here.messages, &here.keys_folder());
     let there = identity::Identity::init(deps, config).await.unwrap();
     let rotation = rotate(&here).await;
     clock.advance(Duration::from_mins(2));

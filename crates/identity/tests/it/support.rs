@@ -1,10 +1,14 @@
 //! A process with identity in it, as the tests see one.
 
 use async_trait::async_trait;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use http_body_util::BodyExt;
-use identity::{Config, Dependencies, Identity, MIGRATIONS, NewUser, PasswordHashConfig, User};
+use identity::{
+    Config, DataKeyFile, Dependencies, Identity, MIGRATIONS, NewUser, PasswordHashConfig, User,
+};
 use identity_api::{Holdings, HoldingsError};
-use kernel::{Clock, Event, ManualClock, Timestamp, UserId};
+use kernel::{Clock, Event, IdSource, ManualClock, Timestamp, UserId};
 use ports::{Email, EmailSender, MessageError, Sms, SmsSender, SystemIds};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
@@ -112,10 +116,11 @@ impl Process {
         let store = Store::open("identity", database.target()).await.unwrap();
         store.migrate(MIGRATIONS).await.unwrap();
         let keys = Arc::new(tempfile::tempdir().unwrap());
-        let config =
-            Config { keys_folder: keys.path().join("keys"), password_hash, ..Config::default() };
+        let keys_folder = keys.path().join("keys");
+        write_data_keys(&keys_folder, &[1]);
         let messages = Arc::new(Messages::default());
-        let deps = dependencies(&store, clock, &messages);
+        let deps = dependencies(&store, clock, &messages, &keys_folder);
+        let config = Config { keys_folder, password_hash, ..Config::default() };
         let identity = Identity::init(deps, config).await.unwrap();
         Self { identity, store, clock: clock.clone(), messages, money: Arc::default(), keys }
     }
@@ -133,7 +138,11 @@ impl Process {
     }
 
     pub(crate) fn key_file(&self) -> PathBuf {
-        Path::join(self.keys.path(), "keys/signing-key.pem")
+        self.keys_folder().join("signing-key.pem")
+    }
+
+    pub(crate) fn keys_folder(&self) -> PathBuf {
+        Path::join(self.keys.path(), "keys")
     }
 
     pub(crate) fn now(&self) -> i64 {
@@ -221,13 +230,27 @@ impl Process {
     }
 }
 
+/// Gives a folder these data keys, each one byte repeated: processes on one database need the same.
+pub(crate) fn write_data_keys(keys_folder: &Path, keys: &[u8]) {
+    use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+    let lines: String =
+        keys.iter().map(|key| format!("{}\n", STANDARD.encode([*key; 32]))).collect();
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(keys_folder).unwrap();
+    let mut options = std::fs::OpenOptions::new();
+    let file = options.write(true).create(true).truncate(true).mode(0o600);
+    let mut file = file.open(keys_folder.join("data-keys")).unwrap();
+    std::io::Write::write_all(&mut file, lines.as_bytes()).unwrap();
+}
+
 pub(crate) fn dependencies(
     store: &Store,
     clock: &Arc<ManualClock>,
     messages: &Arc<Messages>,
+    keys_folder: &Path,
 ) -> Dependencies {
     Dependencies {
         store: store.clone(),
+        data_keys: Arc::new(DataKeyFile::in_folder(keys_folder, SystemIds.next())),
         email: messages.clone(),
         sms: messages.clone(),
         clock: clock.clone(),

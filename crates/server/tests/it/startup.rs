@@ -1,6 +1,6 @@
 //! Starting, refusing to start, stopping.
 
-use crate::support::{AHMED, Server, World, finish, id, is_private};
+use crate::support::{ADMIN, AHMED, Server, World, finish, id, is_private};
 use hyper::Method;
 use serde_json::json;
 use std::time::Duration;
@@ -12,6 +12,8 @@ store::on_every_store! {
     production_asks_for_migrations_first,
     an_operator_makes_the_first_administrator,
     an_operator_rotates_the_signing_key_of_a_running_server,
+    an_operator_changes_the_data_key_of_a_running_server,
+    an_operator_verifies_the_audit_trail,
     an_embedded_database_serves_one_process,
     production_refuses_what_is_unsafe,
     unknown_settings_are_refused,
@@ -156,6 +158,60 @@ async fn an_operator_rotates_the_signing_key_of_a_running_server(database: TestD
     assert!(server.stop().await);
 }
 
+async fn an_operator_changes_the_data_key_of_a_running_server(database: TestDatabase) {
+    let world = World::new(database);
+    let server = world.serve().await;
+    server.client.signed_in(AHMED).await;
+    assert!(server.stop().await);
+    let file = world.data_dir().join("keys/data-keys");
+    let old = std::fs::read_to_string(&file).unwrap();
+    let new = "BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc=\n";
+    std::fs::write(&file, format!("{old}{new}")).unwrap();
+    let server = world.serve().await;
+    let resealed = world.run(&["keys", "reseal"]).await;
+    // Three values of each of the four people of the demo world, and the key of the indexes.
+    assert!(resealed.stdout.starts_with("13 value(s) sealed anew"), "{resealed:?}");
+    assert!(resealed.stdout.contains("is needed no more"), "{resealed:?}");
+    server.client.signed_in(AHMED).await;
+    assert!(server.stop().await);
+    // The old key is gone, and the new one a mounted secret.
+    let mounted = world.data_dir().join("mounted");
+    std::fs::rename(&file, &mounted).unwrap();
+    std::fs::write(&mounted, new).unwrap();
+    let mut command = world.command(&[]);
+    command.env("FINITECH__DATA_KEYS__FILE", &mounted);
+    let server = Server::start(command).await;
+    server.client.signed_in(AHMED).await;
+    assert!(server.stop().await);
+    assert!(!file.exists());
+    // Without it nothing starts, and nothing is made in its place.
+    let lost = world.run(&["keys", "reseal"]).await;
+    assert!(!lost.success && lost.stderr.contains("data-keys"), "{lost:?}");
+    let lost = finish(world.command(&[])).await;
+    assert!(!lost.success && lost.stderr.contains("lacks data keys"), "{lost:?}");
+}
+
+async fn an_operator_verifies_the_audit_trail(database: TestDatabase) {
+    let world = World::new(database);
+    let server = world.serve().await;
+    server.client.signed_in(AHMED).await;
+    let admin = server.client.signed_in(ADMIN).await;
+    let found = admin.get("/api/v1/admin/audit-events?action=logged_in").await.expect(200);
+    assert_eq!(found["items"].as_array().unwrap().len(), 2);
+    assert_eq!(found["items"][0]["clientAddress"], "127.0.0.1");
+    let sound = world.run(&["audit", "verify"]).await;
+    assert!(sound.success && sound.stdout.contains("the trail is sound"), "{sound:?}");
+    assert!(server.stop().await);
+    let store = world.identity_store().await;
+    let tx = store.begin().await.unwrap();
+    let forget = "update audit_head set last_sequence = last_sequence + 1";
+    store::sea_orm::ConnectionTrait::execute_unprepared(&tx, forget).await.unwrap();
+    tx.commit().await.unwrap();
+    store.close().await.unwrap();
+    let found = world.run(&["audit", "verify"]).await;
+    assert!(!found.success && found.stdout.contains("are missing"), "{found:?}");
+}
+
 async fn an_embedded_database_serves_one_process(database: TestDatabase) {
     let world = World::new(database);
     if world.is_postgres() {
@@ -229,6 +285,7 @@ async fn two_processes_serve_the_same_data(database: TestDatabase) {
     let first = world.serve().await;
     let mut command = world.command(&[]);
     command.env("FINITECH__DATA_DIR", world.data_dir().join("second"));
+    command.env("FINITECH__DATA_KEYS__FILE", world.data_dir().join("keys/data-keys"));
     let second = Server::start(command).await;
     // A token of one counts at the other, although each has a signing key of its own.
     let ahmed = first.client.signed_in(AHMED).await;

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 use store::testing::TestDatabase;
+use store::{Store, Target};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 
@@ -57,6 +58,15 @@ impl World {
             command.env("FINITECH__CONNECTION_STRINGS__DEFAULT", url);
         }
         command
+    }
+
+    /// The store of identity, as whoever has the database opens it.
+    pub(crate) async fn identity_store(&self) -> Store {
+        let target = match self.database.postgres_url() {
+            Some(_) => self.database.target().clone(),
+            None => Target::Sqlite { folder: self.data_dir() },
+        };
+        Store::open("identity", &target).await.unwrap()
     }
 
     /// Runs a subcommand to its end.

@@ -1,7 +1,7 @@
 //! A wallet's history.
 
 use crate::faults::Fault;
-use crate::world::{Person, World, mad, tamper, to};
+use crate::world::{Person, World, mad, tamper, tamper_with_user, to};
 use serde_json::{Value, json};
 use store::testing::TestDatabase;
 
@@ -56,7 +56,7 @@ async fn both_sides_see_a_transfer(database: TestDatabase) {
     tamper(&world.identity_store, "delete from user_sessions").await;
     tamper(&world.identity_store, "delete from user_roles").await;
     tamper(&world.identity_store, "delete from user_devices").await;
-    tamper(&world.identity_store, "delete from users where display_name = 'Youssef'").await;
+    tamper_with_user(&world.identity_store, "delete from users where id = $1", &youssef).await;
     assert_eq!(world.history(&amina).await[1]["counterpartyName"], Value::Null);
 }
 

@@ -1,7 +1,7 @@
 //! One key, one operation.
 
 use crate::faults::Fault;
-use crate::world::{Answer, World, count, mad, tamper, to};
+use crate::world::{Answer, World, count, mad, tamper, tamper_with_user, to};
 use axum::body::Body;
 use axum::http::Request;
 use serde_json::json;
@@ -38,11 +38,8 @@ async fn a_replay_is_the_first_answer_whatever_has_changed_since(database: TestD
     let before = (world.books().await, world.gateway.charged());
 
     // The number is somebody else's now, everyone's wallets are frozen, the day is another.
-    tamper(
-        &world.identity_store,
-        "update users set phone_number = '+212699999999' where display_name = 'Youssef'",
-    )
-    .await;
+    let sql = "update users set phone_number_index = email_index where id = $1";
+    tamper_with_user(&world.identity_store, sql, &youssef).await;
     tamper(&process.store, "update wallets set status = 'frozen'").await;
     world.let_leases_end();
     let other = world.another_process(&database).await;

@@ -1,6 +1,6 @@
 //! Everything that is refused for a reason of business, and that nothing moves then.
 
-use crate::world::{Answer, Person, Process, World, mad, tamper, to};
+use crate::world::{Answer, Person, Process, World, mad, tamper, tamper_with_user, to};
 use axum::body::Body;
 use axum::http::Request;
 use ledger_api::{AccountId, Direction, Ledger as _, Limit, LimitChange, Limits, Period};
@@ -29,8 +29,8 @@ async fn a_transfer_is_refused_and_nothing_moves(database: TestDatabase) {
     let salma = world.person(2, &["EUR"]).await;
     let without_wallet = world.person_with_roles(3, &["Customer"]).await;
     let inactive = world.person(4, &["MAD"]).await;
-    let sql = "update users set status = 'locked' where display_name = 'Nadia'";
-    tamper(&world.identity_store, sql).await;
+    let sql = "update users set status = 'locked' where id = $1";
+    tamper_with_user(&world.identity_store, sql, &inactive).await;
     let mut own = amina.clone();
     own.wallet_id = world.open_wallet(&amina, &["USD"]).await;
     let before = world.books().await;

@@ -7,9 +7,9 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
 use http_body_util::BodyExt;
-use identity::{Identity, NewUser, PasswordHashConfig};
+use identity::{DataKeyFile, Identity, NewUser, PasswordHashConfig};
 use identity_api::{Holdings, HoldingsError};
-use kernel::{ManualClock, Timestamp, UserId};
+use kernel::{IdSource, ManualClock, Timestamp, UserId};
 use ledger::{CheckpointSigner, EngineConfig, Ledger};
 use ledger_api::{AccountId, Constraint, Ledger as _, NewAccount, Side, TransactionId};
 use ports::{DisabledMessages, SystemIds};
@@ -112,6 +112,7 @@ impl World {
         // Identity's clock stands still, so that tokens live through every test.
         let deps = identity::Dependencies {
             store: identity_store.clone(),
+            data_keys: Arc::new(DataKeyFile::in_folder(keys_folder.path(), SystemIds.next())),
             email: Arc::new(DisabledMessages),
             sms: Arc::new(DisabledMessages),
             clock: Arc::new(ManualClock::at(noon())),
@@ -392,6 +393,13 @@ pub(crate) async fn count(store: &Store, table: &str) -> i64 {
 pub(crate) async fn tamper(store: &Store, sql: &str) {
     let tx = store.begin().await.unwrap();
     tx.execute_unprepared(sql).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+/// Likewise of one user; `$1` is their id.
+pub(crate) async fn tamper_with_user(store: &Store, sql: &str, person: &Person) {
+    let tx = store.begin().await.unwrap();
+    tx.execute_raw(store.statement(sql, [person.user_id.0.into()])).await.unwrap();
     tx.commit().await.unwrap();
 }
 

@@ -1,0 +1,285 @@
+//! The audit trail: what is in it, that staff find it, and that changes of it show.
+
+use crate::support::{Answer, PASSWORD, Process, clock, youssef};
+use identity::{AuditReport, verify_audit_trail};
+use serde_json::{Value, json};
+use std::sync::Arc;
+use std::time::Duration;
+use store::Store;
+use store::sea_orm::ConnectionTrait;
+use store::testing::TestDatabase;
+
+store::on_every_store! {
+    what_people_do_is_written_down_with_where_from,
+    what_staff_do_is_written_down_with_before_and_after,
+    refused_sign_ins_are_written_down_without_what_was_typed,
+    staff_search_the_trail_page_by_page,
+    the_trail_is_append_only,
+    every_change_of_the_trail_is_found,
+    processes_write_one_trail,
+}
+
+/// An auditor's access token.
+async fn auditor(process: &Process) -> String {
+    let auditor = identity::NewUser {
+        email: "auditor@example.com".into(),
+        phone_number: "+212612345699".into(),
+        ..youssef()
+    };
+    process.identity.register_with_roles(auditor, &["Auditor", "Compliance"]).await.unwrap();
+    process.log_in("auditor@example.com", PASSWORD).await.tokens().0
+}
+
+async fn search(process: &Process, token: &str, query: &str) -> Answer {
+    process.get(&format!("/api/v1/admin/audit-events?{query}"), token).await
+}
+
+/// The entries that a query finds, oldest first.
+async fn entries(process: &Process, token: &str, query: &str) -> Vec<Value> {
+    let found = search(process, token, query).await;
+    assert_eq!(found.status, 200, "{}", found.body);
+    found.body["items"].as_array().unwrap().iter().rev().cloned().collect()
+}
+
+fn actions(entries: &[Value]) -> Vec<&str> {
+    entries.iter().map(|entry| entry["action"].as_str().unwrap()).collect()
+}
+
+async fn what_people_do_is_written_down_with_where_from(database: TestDatabase) {
+    let process = Process::start(&database, &clock()).await;
+    let amina = process.register_amina().await;
+    let body = json!({ "identifier": "amina@example.com", "password": PASSWORD });
+    let mut request = axum::http::Request::post("/api/v1/auth/login")
+        .header("content-type", "application/json")
+        .header("user-agent", "curl/8.5.0")
+        .body(axum::body::Body::from(body.to_string()))
+        .unwrap();
+    let address = web::ClientAddress("203.0.113.9".parse().unwrap());
+    request.extensions_mut().insert(address);
+    let access = process.send(request).await.tokens().0;
+    let new = json!({ "newEmail": "amina@example.org", "password": PASSWORD });
+    assert_eq!(process.post_as(&access, "/api/v1/me/email/change", new).await.status, 202);
+    let (_, message) = process.messages.next().await;
+    let code = json!({ "code": message.split(' ').next().unwrap() });
+    let changed = process.post_as(&access, "/api/v1/me/email/change/confirm", code).await;
+    assert_eq!(changed.status, 204);
+    let new = json!({ "currentPassword": PASSWORD, "newPassword": "another-Finitech-2" });
+    assert_eq!(process.post_as(&access, "/api/v1/me/password", new).await.status, 204);
+    assert_eq!(process.log_out(&access).await.status, 204);
+
+    let token = auditor(&process).await;
+    let found = entries(&process, &token, &format!("objectId={}", amina.id.0)).await;
+    let expected =
+        ["user_registered", "logged_in", "contact_changed", "password_changed", "session_revoked"];
+    assert_eq!(actions(&found), expected);
+    assert!(found.iter().all(|entry| entry["actorId"] == json!(amina.id.0)));
+    assert_eq!(found[1]["clientAddress"], "203.0.113.9");
+    assert_eq!(found[1]["userAgent"], "curl/8.5.0");
+    assert_eq!(found[1]["details"]["withSecondFactor"], false);
+    assert_eq!(found[2]["details"]["before"], "a…a@example.com");
+    assert_eq!(found[2]["details"]["after"], "a…a@example.org");
+    assert_eq!(found[4]["details"]["reason"], "logged_out");
+    sound(&process.store).await;
+}
+
+async fn what_staff_do_is_written_down_with_before_and_after(database: TestDatabase) {
+    let process = Process::start(&database, &clock()).await;
+    let amina = process.register_amina().await.id.0;
+    let token = auditor(&process).await;
+    let staff = process.me(&token).await.body["id"].clone();
+    let search_users = "/api/v1/admin/users/search";
+    let body = json!({ "identifier": "amina@example.com" });
+    assert_eq!(process.post_as(&token, search_users, body).await.status, 200);
+    assert_eq!(process.get(&format!("/api/v1/admin/users/{amina}"), &token).await.status, 200);
+    for action in ["lock", "lock", "unlock", "unlock"] {
+        let path = format!("/api/v1/admin/users/{amina}/{action}");
+        let done = process.post_as(&token, &path, json!({ "reason": "stolen phone" })).await;
+        assert_eq!(done.status, 200);
+    }
+    let mine = format!("actorId={}&objectId={amina}", staff.as_str().unwrap());
+    let found = entries(&process, &token, &mine).await;
+    let expected = [
+        "users_searched",
+        "user_viewed",
+        "user_locked",
+        "user_lock_repeated",
+        "user_unlocked",
+        "lock_out_lifted",
+    ];
+    assert_eq!(actions(&found), expected);
+    let details = &found[2]["details"];
+    assert_eq!(details["before"], json!({ "status": "active" }));
+    assert_eq!(details["after"], json!({ "status": "locked" }));
+    assert_eq!(details["reason"], "stolen phone");
+}
+
+async fn refused_sign_ins_are_written_down_without_what_was_typed(database: TestDatabase) {
+    let process = Process::start(&database, &clock()).await;
+    let amina = process.register_amina().await.id.0;
+    for _ in 0..6 {
+        for identifier in ["amina@example.com", "nobody@example.com"] {
+            assert_eq!(process.log_in(identifier, "wrong-Finitech-1").await.status, 401);
+        }
+    }
+    let token = auditor(&process).await;
+    let of_amina = entries(&process, &token, &format!("objectId={amina}")).await;
+    let refused = of_amina.iter().filter(|entry| entry["action"] == "credential_refused").count();
+    assert_eq!(refused, 5);
+    let last: Vec<_> = actions(&of_amina).into_iter().rev().take(3).collect();
+    assert_eq!(last, ["refused_while_locked_out", "credential_refused", "user_locked_out"]);
+    let all = entries(&process, &token, "action=credential_refused").await;
+    assert_eq!(all.len(), 10, "strangers too");
+    assert!(!json!(all).to_string().contains("nobody"));
+}
+
+async fn staff_search_the_trail_page_by_page(database: TestDatabase) {
+    let process = Process::start(&database, &clock()).await;
+    let (customer, _) = process.signed_in_amina().await;
+    let token = auditor(&process).await;
+    assert_eq!(search(&process, &customer, "").await.problem(), (403, "forbidden"));
+    assert_eq!(search(&process, &token, "actor=x").await.problem(), (422, "validation_failed"));
+    process.clock.advance(Duration::from_mins(5));
+    for _ in 0..5 {
+        assert_eq!(process.log_in("amina@example.com", PASSWORD).await.status, 200);
+    }
+    let all = entries(&process, &token, "limit=200").await;
+    let numbers: Vec<i64> = all.iter().map(|one| one["sequence"].as_i64().unwrap()).collect();
+    assert_eq!(numbers, (1..=i64::try_from(all.len()).unwrap()).collect::<Vec<_>>());
+    let (mut paged, mut cursor) = (Vec::new(), String::new());
+    loop {
+        let page = search(&process, &token, &format!("limit=2{cursor}")).await.body;
+        paged.extend(page["items"].as_array().unwrap().clone());
+        let Some(next) = page["nextCursor"].as_str() else { break };
+        cursor = format!("&cursor={next}");
+    }
+    paged.reverse();
+    assert_eq!(paged, all);
+    let late = entries(&process, &token, "from=2026-11-23T09:35:00Z").await;
+    assert_eq!(actions(&late), ["logged_in"; 5]);
+    let early = entries(&process, &token, "to=2026-11-23T09:35:00Z").await;
+    assert_eq!(early.len() + late.len(), all.len());
+    assert_eq!(entries(&process, &token, "from=2026-11-23T09:36:00Z").await.len(), 0);
+    let none = entries(&process, &token, "to=2026-11-23T09:30:00Z").await;
+    assert_eq!(none.len(), 0);
+}
+
+async fn execute(store: &Store, sql: &str) -> bool {
+    let tx = store.begin().await.unwrap();
+    let done = tx.execute_unprepared(sql).await.is_ok();
+    if done {
+        tx.commit().await.unwrap();
+    }
+    done
+}
+
+async fn the_trail_is_append_only(database: TestDatabase) {
+    let process = Process::start(&database, &clock()).await;
+    process.signed_in_amina().await;
+    for sql in [
+        "update audit_events set action = 'nothing' where sequence = 1",
+        "delete from audit_events where sequence = 1",
+        "insert or replace into audit_events select * from audit_events where sequence = 1",
+        "truncate audit_events",
+        "delete from audit_head",
+    ] {
+        assert!(!execute(&process.store, sql).await, "{sql}");
+    }
+    sound(&process.store).await;
+}
+
+async fn report(store: &Store) -> AuditReport {
+    verify_audit_trail(store).await.unwrap()
+}
+
+async fn sound(store: &Store) {
+    let report = report(store).await;
+    assert!(report.findings.is_empty() && report.entries > 0, "{report:?}");
+}
+
+async fn every_change_of_the_trail_is_found(database: TestDatabase) {
+    let process = Process::start(&database, &clock()).await;
+    process.signed_in_amina().await;
+    for _ in 0..4 {
+        process.log_in("amina@example.com", PASSWORD).await.tokens();
+    }
+    let store = &process.store;
+    sound(store).await;
+    // Whoever owns the database can get around the triggers.
+    let triggers: &[&str] = match store.sqlite_path() {
+        Some(_) => &[
+            "drop trigger audit_events_refuse_update",
+            "drop trigger audit_events_refuse_delete",
+            "drop trigger audit_events_refuse_replace",
+        ],
+        None => &["drop trigger audit_events_refuse_change on audit_events"],
+    };
+    for trigger in triggers {
+        assert!(execute(store, trigger).await);
+    }
+    let keep = "create table kept as select * from audit_events";
+    assert!(execute(store, keep).await);
+    for (what, tamper) in [
+        ("changed", vec!["update audit_events set client_address = '10.0.0.1' where sequence = 2"]),
+        (
+            "changed time",
+            vec!["update audit_events set occurred_at = occurred_at + 1 where sequence = 3"],
+        ),
+        ("removed", vec!["delete from audit_events where sequence = 3"]),
+        ("removed first", vec!["delete from audit_events where sequence = 1"]),
+        ("removed last", vec!["delete from audit_events where sequence = 6"]),
+        (
+            "added",
+            vec![
+                "insert into audit_events (sequence, occurred_at, action, client_address, \
+            user_agent, details, hash) select 7, occurred_at, action, client_address, user_agent, \
+            details, hash from audit_events where sequence = 6",
+            ],
+        ),
+        (
+            "reordered",
+            vec![
+                "update audit_events set sequence = -3 where sequence = 3",
+                "update audit_events set sequence = 3 where sequence = 4",
+                "update audit_events set sequence = 4 where sequence = -3",
+            ],
+        ),
+        (
+            "removed and closed up",
+            vec![
+                "delete from audit_events where sequence = 3",
+                "update audit_events set sequence = 3 where sequence = 4",
+                "update audit_events set sequence = 4 where sequence = 5",
+                "update audit_events set sequence = 5 where sequence = 6",
+            ],
+        ),
+    ] {
+        for sql in tamper {
+            assert!(execute(store, sql).await, "{what}");
+        }
+        let found = report(store).await.findings;
+        assert!(!found.is_empty(), "{what} was not found");
+        assert!(execute(store, "delete from audit_events").await);
+        assert!(execute(store, "insert into audit_events select * from kept").await);
+        sound(store).await;
+    }
+}
+
+async fn processes_write_one_trail(database: TestDatabase) {
+    let clock = clock();
+    let here = Arc::new(Process::start(&database, &clock).await);
+    let there = Arc::new(Process::start(&database, &clock).await);
+    here.register_amina().await;
+    let signing_in: Vec<_> = (0..24)
+        .map(|number| {
+            let process = if number % 2 == 0 { here.clone() } else { there.clone() };
+            let password = if number % 3 == 0 { "wrong-Finitech-1" } else { PASSWORD };
+            tokio::spawn(async move { process.log_in("amina@example.com", password).await.status })
+        })
+        .collect();
+    for one in signing_in {
+        assert!([200, 401].contains(&one.await.unwrap()));
+    }
+    let report = report(&there.store).await;
+    assert!(report.findings.is_empty(), "{report:?}");
+    assert!(report.entries >= 25, "{report:?}");
+}
