@@ -19,7 +19,7 @@ use uuid::Uuid;
 pub(crate) const KIND: &str = "bench.transfer";
 
 /// What each account begins with: far more than it can lose while it is measured.
-const FUNDS: i64 = 1_000_000_000_000;
+const FUNDS: i64 = 100_000_000_000;
 
 /// The engine as it is measured: large groups, a queue that holds the next one.
 pub(crate) const ENGINE: EngineConfig = EngineConfig { queue_max: 16_384, group_max: 8_000 };

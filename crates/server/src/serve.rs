@@ -27,6 +27,8 @@ pub(crate) async fn serve(config: &Config, with_demo: bool) -> anyhow::Result<()
     let app = App::start(config, stores).await?;
     let wants_demo = with_demo && config.environment == Environment::Development;
     let has_demo = wants_demo && demo::ensure(&app).await.context("cannot make the demo world")?;
+    // Whoever reads that the server is ready may stop it at once.
+    let stop = stop_signal().context("cannot wait for signals")?;
     announce(&listener, started.elapsed(), has_demo)?;
     let listener = listener.tap_io(|stream| {
         // Answers are small and must not wait to be joined with others.
@@ -36,7 +38,7 @@ pub(crate) async fn serve(config: &Config, with_demo: bool) -> anyhow::Result<()
     });
     let (stopping, stopped) = oneshot::channel();
     let signal = async {
-        stop_signal().await;
+        stop.await;
         tracing::info!("stopping: finishing requests in flight");
         // The receiver goes away only together with the server.
         stopping.send(()).unwrap_or_default();
@@ -89,20 +91,15 @@ async fn overdue(stopped: oneshot::Receiver<()>, drain: Duration) {
     }
 }
 
-async fn stop_signal() {
-    let wait = async |kind| match signal(kind) {
-        Ok(mut signal) => {
-            signal.recv().await;
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
         }
-        Err(error) => {
-            tracing::error!(%error, "a signal cannot be awaited");
-            std::future::pending().await
-        }
-    };
-    tokio::select! {
-        () = wait(SignalKind::interrupt()) => {}
-        () = wait(SignalKind::terminate()) => {}
-    }
+    })
 }
 
 /// Tells where the server is and how to begin, on standard output.
