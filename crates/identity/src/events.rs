@@ -3,6 +3,7 @@
 use crate::verification::Contact;
 use kernel::{Timestamp, UserId};
 use serde_json::json;
+use std::collections::BTreeSet;
 use store::outbox::NewEvent;
 use uuid::Uuid;
 
@@ -169,5 +170,58 @@ pub(crate) fn mfa_switched(user_id: UserId, is_on: bool, occurred_at: Timestamp)
         aggregate_id: user_id.0,
         occurred_at,
         payload: json!({ "userId": user_id.0 }).to_string(),
+    }
+}
+
+/// `identity.api_client_created`: `{clientId, scopes, by}`. The aggregate is the client, as of the next
+/// three; `by` is a member of staff.
+pub(crate) fn api_client_created(
+    client: UserId,
+    scopes: &BTreeSet<String>,
+    by: UserId,
+    occurred_at: Timestamp,
+) -> NewEvent {
+    NewEvent {
+        event_type: "identity.api_client_created",
+        aggregate_id: client.0,
+        occurred_at,
+        payload: json!({ "clientId": client.0, "scopes": scopes, "by": by.0 }).to_string(),
+    }
+}
+
+/// `identity.api_client_secret_rotated`: `{clientId, by}`.
+pub(crate) fn api_client_secret_rotated(
+    client: UserId,
+    by: UserId,
+    occurred_at: Timestamp,
+) -> NewEvent {
+    api_client_changed("identity.api_client_secret_rotated", client, by, occurred_at)
+}
+
+/// `identity.api_client_networks_changed`: `{clientId, by}`.
+pub(crate) fn api_client_networks_changed(
+    client: UserId,
+    by: UserId,
+    occurred_at: Timestamp,
+) -> NewEvent {
+    api_client_changed("identity.api_client_networks_changed", client, by, occurred_at)
+}
+
+/// `identity.api_client_revoked`: `{clientId, by}`. The reason is free text and stays in the store.
+pub(crate) fn api_client_revoked(client: UserId, by: UserId, occurred_at: Timestamp) -> NewEvent {
+    api_client_changed("identity.api_client_revoked", client, by, occurred_at)
+}
+
+fn api_client_changed(
+    event_type: &'static str,
+    client: UserId,
+    by: UserId,
+    occurred_at: Timestamp,
+) -> NewEvent {
+    NewEvent {
+        event_type,
+        aggregate_id: client.0,
+        occurred_at,
+        payload: json!({ "clientId": client.0, "by": by.0 }).to_string(),
     }
 }

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod accounts;
+mod api_clients;
 mod authenticator;
 mod config;
 mod contacts;
@@ -14,6 +15,7 @@ mod mfa;
 mod passwords;
 pub mod permissions;
 mod resets;
+mod revocations;
 mod roles;
 mod secrets;
 mod sessions;
@@ -22,6 +24,7 @@ mod users;
 mod verification;
 
 pub use accounts::{AccountError, StaffError, StaffView, UserStatus};
+pub use api_clients::{ApiClient, ApiClientError, ClientTokenError, NewApiClient};
 pub use config::{Config, PasswordHashConfig};
 pub use error::Error;
 pub use keys::{KeyFileError, Rotation};
@@ -35,7 +38,8 @@ pub use users::{InvalidField, NewUser, RegisterError, User};
 pub use verification::{Contact, VerificationError};
 
 use accounts::Accounts;
-use authenticator::SessionAuthenticator;
+use api_clients::ApiClients;
+use authenticator::TokenAuthenticator;
 use identity_api::{Holdings, UserDirectory};
 use kernel::{Actor, Clock, IdSource, Timestamp, UserId};
 use keys::Keys;
@@ -44,9 +48,10 @@ use mfa::Mfa;
 use passwords::Passwords;
 use ports::{EmailSender, SmsSender};
 use resets::Resets;
+use revocations::Revocations;
 use secrecy::SecretString;
 use secrets::DataKeys;
-use sessions::{Revocations, Sessions};
+use sessions::Sessions;
 use std::path::Path;
 use std::sync::Arc;
 use store::outbox::{EventSource, Outbox};
@@ -91,6 +96,12 @@ pub const MIGRATIONS: &[SqlMigration] = &[
     SqlMigration {
         name: "m0006_retired_keys",
         sql: include_str!("migrations/m0006_retired_keys.sql"),
+        sqlite: "",
+        postgres: "",
+    },
+    SqlMigration {
+        name: "m0010_api_clients",
+        sql: include_str!("migrations/m0010_api_clients.sql"),
         sqlite: "",
         postgres: "",
     },
@@ -150,9 +161,10 @@ struct Parts {
     mfa: Arc<Mfa>,
     sessions: Arc<Sessions>,
     accounts: Accounts,
+    api_clients: ApiClients,
     resets: Resets,
     verifications: Verifications,
-    authenticator: Arc<SessionAuthenticator>,
+    authenticator: Arc<TokenAuthenticator>,
 }
 
 impl Identity {
@@ -199,7 +211,7 @@ impl Identity {
             revocations: revocations.clone(),
             messages: messages.clone(),
             clock: clock.clone(),
-            ids,
+            ids: ids.clone(),
             refresh_token_lifetime: config.refresh_token_lifetime,
         });
         let accounts = Accounts {
@@ -207,6 +219,13 @@ impl Identity {
             users: users.clone(),
             sessions: sessions.clone(),
             clock: clock.clone(),
+        };
+        let api_clients = ApiClients {
+            store: store.clone(),
+            tokens: tokens.clone(),
+            revocations: revocations.clone(),
+            clock: clock.clone(),
+            ids,
         };
         let resets = Resets {
             store: store.clone(),
@@ -223,7 +242,7 @@ impl Identity {
             messages,
             clock,
         };
-        let authenticator = Arc::new(SessionAuthenticator { tokens, revocations });
+        let authenticator = Arc::new(TokenAuthenticator { tokens, revocations });
         let parts = Parts {
             store,
             keys,
@@ -231,6 +250,7 @@ impl Identity {
             mfa,
             sessions,
             accounts,
+            api_clients,
             resets,
             verifications,
             authenticator,
@@ -344,6 +364,10 @@ impl Identity {
 
     pub(crate) fn accounts(&self) -> &Accounts {
         &self.0.accounts
+    }
+
+    pub(crate) fn api_clients(&self) -> &ApiClients {
+        &self.0.api_clients
     }
 
     pub(crate) fn keys(&self) -> &Keys {

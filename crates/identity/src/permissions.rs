@@ -17,6 +17,24 @@ pub const USERS_WRITE: Permission = Permission("users:write");
 /// See who did what.
 pub const AUDIT_READ: Permission = Permission("audit:read");
 
+/// See which API clients there are.
+pub const CLIENTS_READ: Permission = Permission("clients:read");
+/// Make API clients and take them back.
+pub const CLIENTS_WRITE: Permission = Permission("clients:write");
+
 /// All of them, as the role Admin holds.
-pub const ALL: &[Permission] =
-    &[WALLET_READ, WALLET_WRITE, LEDGER_READ, LEDGER_WRITE, USERS_READ, USERS_WRITE, AUDIT_READ];
+pub const ALL: &[Permission] = &[
+    WALLET_READ,
+    WALLET_WRITE,
+    LEDGER_READ,
+    LEDGER_WRITE,
+    USERS_READ,
+    USERS_WRITE,
+    AUDIT_READ,
+    CLIENTS_READ,
+    CLIENTS_WRITE,
+];
+
+/// Those that can be the scope of an API client. It has no wallet, and decides neither over people
+/// nor over what others may do.
+pub const FOR_CLIENTS: &[Permission] = &[LEDGER_READ, LEDGER_WRITE, USERS_READ, AUDIT_READ];

@@ -9,16 +9,27 @@ use uuid::Uuid;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Permission(pub &'static str);
 
+/// What an actor is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ActorKind {
+    /// A user, who signed in.
+    Person,
+    /// An API client: it has permissions, and nothing of its own.
+    Program,
+}
+
 /// The authenticated caller of an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Actor {
-    /// Who: a user's id.
+    /// Who: a user's id, or an API client's.
     pub user_id: UserId,
+    /// Which of them.
+    pub kind: ActorKind,
     /// The sign-in this call belongs to.
     pub session_id: Uuid,
     /// Names of the roles held when the token was issued.
     pub roles: BTreeSet<String>,
-    /// Names of the permissions those roles gave.
+    /// Names of the permissions those roles gave, or of the scopes of an API client's token.
     pub permissions: BTreeSet<String>,
 }
 

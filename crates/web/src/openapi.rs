@@ -51,7 +51,8 @@ pub fn required_permissions(operation: &Value) -> impl Iterator<Item = &str> {
 
 const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 
-fn operations_mut(document: &mut Value) -> impl Iterator<Item = &mut Value> {
+/// The same, to be changed.
+pub fn operations_mut(document: &mut Value) -> impl Iterator<Item = &mut Value> {
     let paths = document.get_mut("paths").and_then(Value::as_object_mut).into_iter().flatten();
     paths.flat_map(|(_, item)| {
         let methods = item.as_object_mut().into_iter().flatten();
@@ -88,7 +89,8 @@ fn add_shared_responses(operation: &mut Value) {
         }
     }
     for (status, response) in responses.iter_mut() {
-        if status.as_str() >= "400" {
+        // An answer with a body of its own is one that a standard demands.
+        if status.as_str() >= "400" && response.get("content").is_none() {
             response["content"] = json!({
                 "application/problem+json": {
                     "schema": { "$ref": "#/components/schemas/ProblemBody" }

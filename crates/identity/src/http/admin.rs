@@ -44,10 +44,10 @@ impl Validate for SearchUsersBody {}
 /// Why something is done, for whoever looks at it later.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct StaffReasonBody {
+pub(super) struct StaffReasonBody {
     /// In the words of staff; the user does not see it.
     #[schema(min_length = 1, max_length = 500, example = "The phone was stolen.")]
-    reason: String,
+    pub(super) reason: String,
 }
 
 const REASON_LENGTH_MAX: usize = 500;

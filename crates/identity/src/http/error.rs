@@ -1,8 +1,8 @@
 //! Refusals and failures as problems.
 
 use crate::{
-    AccountError, Error, InvalidField, LogInError, MfaError, RefreshError, RegisterError,
-    ResetError, StaffError, VerificationError,
+    AccountError, ApiClientError, Error, InvalidField, LogInError, MfaError, RefreshError,
+    RegisterError, ResetError, StaffError, VerificationError,
 };
 use axum::http::StatusCode;
 use store::StoreError;
@@ -94,6 +94,27 @@ pub(super) fn refused_to_staff(error: StaffError) -> Problem {
         StaffError::OwnAccount => Problem::conflict("own_account", text),
         StaffError::Failed(error) => failed(error),
     }
+}
+
+pub(super) fn client_not_changed(error: ApiClientError) -> Problem {
+    let text = error.to_string();
+    let at = |pointer: &str| {
+        let pointer = pointer.to_owned();
+        Problem::validation(vec![FieldError { pointer, detail: text.clone() }])
+    };
+    match error {
+        ApiClientError::NotFound => Problem::not_found("API client"),
+        ApiClientError::Revoked => Problem::conflict("api_client_revoked", text),
+        ApiClientError::Scope(_) => at("/scopes"),
+        ApiClientError::Network(_) => at("/allowedNetworks"),
+        ApiClientError::Expired => at("/expiresAt"),
+        ApiClientError::NotHeld(_) => permission_not_held(text),
+        ApiClientError::Failed(error) => failed(error),
+    }
+}
+
+fn permission_not_held(text: String) -> Problem {
+    Problem::new(StatusCode::FORBIDDEN, "permission_not_held", text)
 }
 
 pub(super) fn not_verified(error: VerificationError) -> Problem {

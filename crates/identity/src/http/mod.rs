@@ -2,11 +2,13 @@
 
 mod account;
 mod admin;
+mod api_clients;
 mod device;
 mod dto;
 mod error;
 mod mfa;
 mod sessions;
+mod token;
 mod verification;
 
 use crate::Identity;
@@ -37,8 +39,10 @@ pub(crate) fn router(identity: Identity, holdings: Arc<dyn Holdings>) -> OpenApi
         .routes(routes!(jwks))
         .merge(account::router())
         .merge(admin::router())
+        .merge(api_clients::router())
         .merge(mfa::router())
         .merge(sessions::router())
+        .merge(token::router())
         .merge(verification::router())
         .with_state(Identities { identity, holdings })
 }

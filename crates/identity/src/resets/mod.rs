@@ -12,7 +12,7 @@ use crate::lock_out;
 use crate::messages::{Channel, Messages};
 use crate::passwords::PasswordError;
 use crate::sessions::Sessions;
-use crate::tokens::OneTimeToken;
+use crate::tokens::OpaqueToken;
 use crate::users::{self, InvalidField, Users};
 use kernel::{Clock, UserId};
 use repo::NewReset;
@@ -96,7 +96,7 @@ impl Resets {
             return Ok(());
         };
         let now = self.clock.now();
-        let token = OneTimeToken::generate()?;
+        let token = OpaqueToken::generate()?;
         let reset = NewReset {
             user_id: UserId(user.id),
             token_hash: token.hash(),
@@ -125,7 +125,7 @@ impl Resets {
         token: &SecretString,
         password: &SecretString,
     ) -> Result<(), ResetError> {
-        let token_hash = OneTimeToken::hash_of(token);
+        let token_hash = OpaqueToken::hash_of(token);
         let user_id = repo::find(&self.store, &token_hash, self.clock.now()).await?;
         let user_id = user_id.ok_or(ResetError::InvalidToken)?;
         let user = self.users.find(user_id).await?.ok_or(ResetError::InvalidToken)?;

@@ -6,7 +6,7 @@ mod repo;
 
 pub(crate) use repo::grant_in_tx;
 
-use crate::events;
+use crate::{events, revocations};
 use identity_api::DirectoryError;
 use kernel::{Timestamp, UserId};
 use std::collections::BTreeSet;
@@ -17,6 +17,8 @@ use store::{Store, StoreError, outbox};
 pub(crate) struct Grants {
     pub(crate) roles: BTreeSet<String>,
     pub(crate) permissions: BTreeSet<String>,
+    /// How often something had been taken back of them before.
+    pub(crate) version: i64,
 }
 
 /// Makes the built-in roles in the tables what they are in the code. Writes nothing when they
@@ -85,7 +87,8 @@ pub(crate) async fn grant(
 
 /// What a user holds now.
 pub(crate) async fn grants(store: &Store, user_id: UserId) -> Result<Grants, StoreError> {
-    let mut grants = Grants::default();
+    let version = revocations::version(store, user_id).await?;
+    let mut grants = Grants { version, ..Grants::default() };
     for (role, permission) in repo::held_by(store, user_id).await? {
         grants.roles.insert(role);
         grants.permissions.extend(permission);

@@ -3,7 +3,7 @@
 
 use super::{Device, LogInError, Sessions, TokenPair, repo};
 use crate::mfa::MfaError;
-use crate::tokens::OneTimeToken;
+use crate::tokens::OpaqueToken;
 use crate::users::entity::Model as UserRow;
 use kernel::{Timestamp, UserId};
 use secrecy::SecretString;
@@ -36,7 +36,7 @@ const LIFETIME: Duration = Duration::from_mins(5);
 
 impl Sessions {
     pub(super) async fn challenge(&self, user: &UserRow) -> Result<LogIn, LogInError> {
-        let token = OneTimeToken::generate()?;
+        let token = OpaqueToken::generate()?;
         let now = self.clock.now();
         let challenge = Challenge {
             token_hash: token.hash(),
@@ -59,7 +59,7 @@ impl Sessions {
         code: &SecretString,
         device: &Device,
     ) -> Result<TokenPair, LogInError> {
-        let token_hash = OneTimeToken::hash_of(mfa_token);
+        let token_hash = OpaqueToken::hash_of(mfa_token);
         let challenge = repo::find_challenge(&self.store, &token_hash, self.clock.now()).await?;
         let challenge = challenge.ok_or(LogInError::InvalidMfaToken)?;
         let user = self.users.find(challenge.user_id).await?;

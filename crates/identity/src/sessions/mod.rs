@@ -10,18 +10,17 @@ mod entity;
 mod mine;
 mod refresh_token;
 mod repo;
-mod revocations;
 
 pub use challenges::LogIn;
 pub use device::Device;
 pub use mine::OwnSession;
-pub(crate) use revocations::Revocations;
 
 use crate::events::{self, RevocationReason};
 use crate::messages::{Channel, Messages};
 use crate::mfa::{Mfa, Proof};
 use crate::passwords::PasswordError;
-use crate::tokens::{AccessTokens, OneTimeToken};
+use crate::revocations::Revocations;
+use crate::tokens::{AccessTokens, OpaqueToken, Subject};
 use crate::users::entity::Model as UserRow;
 use crate::users::{self, Users, VerifyError};
 use crate::{Error, lock_out, roles};
@@ -149,7 +148,7 @@ impl Sessions {
             expires_at: now.plus(self.refresh_token_lifetime).as_micros(),
             revoked_at: None,
         };
-        let refresh_token = OneTimeToken::generate()?;
+        let refresh_token = OpaqueToken::generate()?;
         let access_token = self.access_token(user_id, session.id).await?;
         let row = self.token_row(&refresh_token, session.id, now);
         let tx = self.store.begin().await?;
@@ -205,7 +204,7 @@ impl Sessions {
     }
 
     pub(crate) async fn refresh(&self, token: &SecretString) -> Result<TokenPair, RefreshError> {
-        let (token, session) = repo::find_token(&self.store, OneTimeToken::hash_of(token))
+        let (token, session) = repo::find_token(&self.store, OpaqueToken::hash_of(token))
             .await?
             .ok_or(RefreshError::InvalidRefreshToken)?;
         let now = self.clock.now();
@@ -231,7 +230,7 @@ impl Sessions {
         if !self.users.find(user_id).await?.is_some_and(|user: UserRow| user.is_active()) {
             return Err(RefreshError::InvalidRefreshToken);
         }
-        let refresh_token = OneTimeToken::generate()?;
+        let refresh_token = OpaqueToken::generate()?;
         let access_token = self.access_token(user_id, session.id).await?;
         let row = self.token_row(&refresh_token, session.id, now);
         let expires_at = Timestamp::from_micros(row.expires_at);
@@ -308,12 +307,12 @@ impl Sessions {
 
     async fn access_token(&self, user_id: UserId, session_id: Uuid) -> Result<SecretString, Error> {
         let grants = roles::grants(&self.store, user_id).await?;
-        self.tokens.issue(user_id, session_id, grants)
+        self.tokens.issue(Subject { id: user_id, session_id, grants, client_networks: None })
     }
 
     fn token_row(
         &self,
-        token: &OneTimeToken,
+        token: &OpaqueToken,
         session_id: Uuid,
         now: Timestamp,
     ) -> refresh_token::Model {
@@ -327,7 +326,7 @@ impl Sessions {
         }
     }
 
-    fn pair(&self, access_token: SecretString, refresh_token: OneTimeToken) -> TokenPair {
+    fn pair(&self, access_token: SecretString, refresh_token: OpaqueToken) -> TokenPair {
         TokenPair {
             access_token,
             refresh_token: refresh_token.into_secret(),

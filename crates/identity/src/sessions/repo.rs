@@ -158,25 +158,6 @@ pub(super) async fn revoke_all_in_tx(
     Ok(rows.into_iter().map(|row| row.id).collect())
 }
 
-/// The sessions revoked after an instant, and when.
-pub(super) async fn revoked_after(
-    store: &Store,
-    after: Timestamp,
-) -> Result<Vec<(Uuid, Timestamp)>, StoreError> {
-    #[derive(FromQueryResult)]
-    struct Row {
-        id: Uuid,
-        revoked_at: i64,
-    }
-    let rows = Row::find_by_statement(store.statement(
-        "select id, revoked_at from user_sessions where revoked_at > $1",
-        [after.as_micros().into()],
-    ))
-    .all(store.read())
-    .await?;
-    Ok(rows.into_iter().map(|row| (row.id, Timestamp::from_micros(row.revoked_at))).collect())
-}
-
 pub(super) async fn insert_challenge_in_tx(
     store: &Store,
     tx: &WriteTx,

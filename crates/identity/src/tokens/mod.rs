@@ -4,9 +4,9 @@
 
 mod cache;
 mod claims;
-mod one_time;
+mod opaque;
 
-pub(crate) use one_time::OneTimeToken;
+pub(crate) use opaque::OpaqueToken;
 
 use crate::Error;
 use crate::keys::{Keys, KeysUnavailable};
@@ -15,11 +15,12 @@ use aws_lc_rs::digest::{SHA256, digest};
 use cache::Cache;
 use claims::Claims;
 use jsonwebtoken::{Algorithm, Header, Validation, decode, decode_header, encode};
-use kernel::{Actor, Clock, IdSource, UserId};
+use kernel::{Actor, ActorKind, Clock, IdSource, UserId};
 use secrecy::SecretString;
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
+use web::Network;
 
 /// Issues and checks access tokens.
 pub(crate) struct AccessTokens {
@@ -34,10 +35,24 @@ pub(crate) struct AccessTokens {
 }
 
 /// A token whose signature, issuer and audience were found right.
-struct Checked {
-    actor: Actor,
+pub(crate) struct Checked {
+    pub(crate) actor: Actor,
+    /// How often the actor's grants had been taken back when the token was made.
+    pub(crate) grants_version: i64,
+    /// Where it may come from; anywhere when there is none.
+    pub(crate) allowed_networks: Vec<Network>,
     claims_nbf: i64,
     claims_exp: i64,
+}
+
+/// Whom a token is made for.
+pub(crate) struct Subject {
+    /// A user's id, or an API client's.
+    pub(crate) id: UserId,
+    pub(crate) session_id: Uuid,
+    pub(crate) grants: Grants,
+    /// The networks of an API client; `None` of a user.
+    pub(crate) client_networks: Option<Vec<String>>,
 }
 
 /// Why a token does not count.
@@ -83,23 +98,33 @@ impl AccessTokens {
         self.lifetime
     }
 
-    /// A token that says who the user is and what they may do for its lifetime.
-    pub(crate) fn issue(
+    /// A token that says who the subject is and what they may do, for the usual lifetime.
+    pub(crate) fn issue(&self, subject: Subject) -> Result<SecretString, Error> {
+        self.issue_for(subject, self.lifetime)
+    }
+
+    /// The same for a lifetime of its own.
+    pub(crate) fn issue_for(
         &self,
-        user_id: UserId,
-        session_id: Uuid,
-        grants: Grants,
+        subject: Subject,
+        lifetime: Duration,
     ) -> Result<SecretString, Error> {
         let now = self.clock.now();
+        let Subject { id, session_id, grants, client_networks } = subject;
+        let scope: Vec<_> = grants.permissions.iter().map(String::as_str).collect();
         let claims = Claims {
             iss: self.issuer.clone(),
             aud: self.audience.clone(),
-            sub: user_id.0,
+            sub: id.0,
             jti: self.ids.next(),
             sid: session_id,
+            grants_version: grants.version,
+            client_id: client_networks.is_some().then_some(id.0),
+            scope: client_networks.is_some().then(|| scope.join(" ")),
+            allowed_networks: client_networks.unwrap_or_default(),
             iat: now.as_seconds(),
             nbf: now.as_seconds(),
-            exp: now.plus(self.lifetime).as_seconds(),
+            exp: now.plus(lifetime).as_seconds(),
             roles: grants.roles,
             permissions: grants.permissions,
         };
@@ -109,8 +134,8 @@ impl AccessTokens {
         Ok(SecretString::from(token))
     }
 
-    /// The actor of a token, if it is one of ours and this is its time.
-    pub(crate) async fn check(&self, token: &str) -> Result<Actor, TokenError> {
+    /// What a token says, if it is one of ours and this is its time.
+    pub(crate) async fn check(&self, token: &str) -> Result<Arc<Checked>, TokenError> {
         if token.len() > TOKEN_LENGTH_MAX {
             return Err(TokenError::Invalid);
         }
@@ -130,7 +155,7 @@ impl AccessTokens {
         if now.saturating_add(LEEWAY_SECONDS) < checked.claims_nbf {
             return Err(TokenError::Invalid);
         }
-        Ok(checked.actor.clone())
+        Ok(checked)
     }
 
     /// RFC 8725: the algorithm is ours to choose, not the token's, and the key is one that we
@@ -150,11 +175,20 @@ impl AccessTokens {
         let claims = decode::<Claims>(token, &key, &self.validation)
             .map_err(|_| TokenError::Invalid)?
             .claims;
+        let networks = claims.allowed_networks.iter().map(|network| network.parse());
         Ok(Checked {
+            grants_version: claims.grants_version,
+            allowed_networks: networks
+                .collect::<Result<_, _>>()
+                .map_err(|_| TokenError::Invalid)?,
             claims_nbf: claims.nbf,
             claims_exp: claims.exp,
             actor: Actor {
                 user_id: UserId(claims.sub),
+                kind: match claims.client_id {
+                    Some(_) => ActorKind::Program,
+                    None => ActorKind::Person,
+                },
                 session_id: claims.sid,
                 roles: claims.roles,
                 permissions: claims.permissions,

@@ -7,6 +7,7 @@
 )]
 
 mod accounts;
+mod api_clients;
 mod lock_out;
 mod mfa;
 mod processes;
