@@ -19,11 +19,13 @@ mod revocations;
 mod roles;
 mod secrets;
 mod sessions;
+mod staff_actions;
+mod staff_error;
 mod tokens;
 mod users;
 mod verification;
 
-pub use accounts::{AccountError, StaffError, StaffView, UserStatus};
+pub use accounts::{AccountError, StaffView, UserStatus};
 pub use api_clients::{ApiClient, ApiClientError, ClientTokenError, NewApiClient};
 pub use config::{Config, PasswordHashConfig};
 pub use error::Error;
@@ -31,9 +33,11 @@ pub use keys::{KeyFileError, Rotation};
 pub use mfa::{Enrolment, MfaError, MfaStatus};
 pub use passwords::HashingError;
 pub use resets::ResetError;
-pub use roles::GrantError;
+pub use roles::{GrantError, HeldRole, Role};
 pub use secrets::SealError;
 pub use sessions::{Device, LogIn, LogInError, OwnSession, RefreshError, TokenPair};
+pub use staff_actions::{Action, ActionState, StaffAction};
+pub use staff_error::StaffError;
 pub use users::{InvalidField, NewUser, RegisterError, User};
 pub use verification::{Contact, VerificationError};
 
@@ -49,9 +53,11 @@ use passwords::Passwords;
 use ports::{EmailSender, SmsSender};
 use resets::Resets;
 use revocations::Revocations;
+use roles::Roles;
 use secrecy::SecretString;
 use secrets::DataKeys;
 use sessions::Sessions;
+use staff_actions::StaffActions;
 use std::path::Path;
 use std::sync::Arc;
 use store::outbox::{EventSource, Outbox};
@@ -102,6 +108,18 @@ pub const MIGRATIONS: &[SqlMigration] = &[
     SqlMigration {
         name: "m0010_api_clients",
         sql: include_str!("migrations/m0010_api_clients.sql"),
+        sqlite: "",
+        postgres: "",
+    },
+    SqlMigration {
+        name: "m0011_permissions",
+        sql: include_str!("migrations/m0011_permissions.sql"),
+        sqlite: "",
+        postgres: "",
+    },
+    SqlMigration {
+        name: "m0012_staff_actions",
+        sql: include_str!("migrations/m0012_staff_actions.sql"),
         sqlite: "",
         postgres: "",
     },
@@ -160,8 +178,10 @@ struct Parts {
     users: Arc<Users>,
     mfa: Arc<Mfa>,
     sessions: Arc<Sessions>,
-    accounts: Accounts,
+    accounts: Arc<Accounts>,
     api_clients: ApiClients,
+    roles: Arc<Roles>,
+    staff_actions: StaffActions,
     resets: Resets,
     verifications: Verifications,
     authenticator: Arc<TokenAuthenticator>,
@@ -214,11 +234,27 @@ impl Identity {
             ids: ids.clone(),
             refresh_token_lifetime: config.refresh_token_lifetime,
         });
-        let accounts = Accounts {
+        let accounts = Arc::new(Accounts {
             store: store.clone(),
             users: users.clone(),
             sessions: sessions.clone(),
             clock: clock.clone(),
+        });
+        let roles = Arc::new(Roles {
+            store: store.clone(),
+            users: users.clone(),
+            revocations: revocations.clone(),
+            clock: clock.clone(),
+        });
+        let staff_actions = StaffActions {
+            store: store.clone(),
+            users: users.clone(),
+            accounts: accounts.clone(),
+            roles: roles.clone(),
+            clock: clock.clone(),
+            ids: ids.clone(),
+            four_eyes: config.four_eyes,
+            lifetime: config.staff_action_lifetime,
         };
         let api_clients = ApiClients {
             store: store.clone(),
@@ -251,6 +287,8 @@ impl Identity {
             sessions,
             accounts,
             api_clients,
+            roles,
+            staff_actions,
             resets,
             verifications,
             authenticator,
@@ -368,6 +406,14 @@ impl Identity {
 
     pub(crate) fn api_clients(&self) -> &ApiClients {
         &self.0.api_clients
+    }
+
+    pub(crate) fn roles(&self) -> &Roles {
+        &self.0.roles
+    }
+
+    pub(crate) fn staff_actions(&self) -> &StaffActions {
+        &self.0.staff_actions
     }
 
     pub(crate) fn keys(&self) -> &Keys {

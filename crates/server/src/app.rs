@@ -18,6 +18,9 @@ use ports::{
 use std::sync::Arc;
 use wallet::Wallets;
 
+/// What the routes begin with that only staff need.
+const ADMINISTRATIVE_ROUTES: &str = "/api/v1/admin/";
+
 /// The running program without its listener.
 pub(crate) struct App {
     pub(crate) identity: Identity,
@@ -63,6 +66,9 @@ impl App {
             api.merge(documentation::router(document)),
             identity.authenticator(),
         );
+        if let Some(networks) = config.staff_networks() {
+            router = web::restrict(router, ADMINISTRATIVE_ROUTES, networks);
+        }
         if let Some(limits) = config.rate_limits() {
             router = web::limit_rates(router, limits, identity.authenticator(), clock.clone());
         }
@@ -103,6 +109,7 @@ async fn start_identity(
         issuer: config.jwt.issuer.clone(),
         audience: config.jwt.audience.clone(),
         keys_folder: config.keys_dir(),
+        four_eyes: config.staff.four_eyes,
         ..identity::Config::default()
     };
     let deps = identity::Dependencies {

@@ -2,6 +2,7 @@
 //! are refused in both, so that a typing error is never a silent default.
 
 mod messages;
+mod staff;
 
 pub(crate) use messages::{EmailProvider, SmsProvider};
 
@@ -9,6 +10,7 @@ use anyhow::Context;
 use messages::{EmailSettings, SmsSettings, Smtp, SmtpSecurity};
 use secrecy::SecretString;
 use serde::Deserialize;
+use staff::StaffSettings;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -40,6 +42,8 @@ pub(crate) struct Config {
     pub(crate) rate_limiting: RateLimiting,
     /// Which other sites may call from a browser.
     pub(crate) cors: Cors,
+    /// How staff work.
+    pub(crate) staff: StaffSettings,
     /// How e-mails leave.
     pub(crate) email: EmailSettings,
     /// The mail server, where e-mails leave through one.
@@ -254,6 +258,7 @@ impl Config {
                 ));
             }
         }
+        refusals.extend(self.staff.refusals(self.environment));
         if self.environment == Environment::Production {
             if self.rate_limiting.enabled == Some(false) {
                 refusals.push(
@@ -383,6 +388,11 @@ impl Config {
         self.server.trusted_proxies.iter().filter_map(|text| text.parse().ok()).collect()
     }
 
+    /// Where administrative routes may be called from; `None` when from anywhere.
+    pub(crate) fn staff_networks(&self) -> Option<Vec<Network>> {
+        self.staff.networks(self.environment)
+    }
+
     /// What browsers are told.
     pub(crate) fn browser_policy(&self) -> BrowserPolicy {
         let origins = &self.cors.allowed_origins;
@@ -464,6 +474,7 @@ impl Default for Config {
             payment_gateway: PaymentGateway::default(),
             rate_limiting: RateLimiting::default(),
             cors: Cors::default(),
+            staff: StaffSettings::default(),
             email: EmailSettings::default(),
             smtp: Smtp::default(),
             sms: SmsSettings::default(),

@@ -17,7 +17,7 @@ pub use auth::{AnyUser, AuthenticationError, Authenticator, Authorized, Right, a
 pub use extract::{Json, Path, Query, parse_json, require_media_type};
 pub use idempotency::{IdempotencyKey, Replayed, fingerprint};
 pub use layers::{Limits, apply};
-pub use network::{ClientAddress, Network, NetworkError, trust_proxies};
+pub use network::{ClientAddress, Network, NetworkError, restrict, trust_proxies};
 pub use page::{ListBody, PageQuery, PageRequest};
 pub use problem::{FieldError, Problem};
 pub use rate_limits::{Quota, RateLimits, limit_rates};

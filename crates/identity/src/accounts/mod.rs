@@ -3,7 +3,7 @@
 
 mod staff;
 
-pub use staff::{StaffError, StaffView, UserStatus};
+pub use staff::{StaffView, UserStatus};
 
 use crate::events::{self, RevocationReason};
 use crate::passwords::PasswordError;

@@ -3,11 +3,12 @@
 use super::Accounts;
 use crate::events::{self, RevocationReason};
 use crate::lock_out::{self, Subject};
+use crate::staff_error::StaffError;
 use crate::users::entity::{ACTIVE, CLOSED, LOCKED, Model};
 use crate::users::repo::{self, StatusChange};
 use crate::{Error, User};
 use kernel::{Actor, Timestamp, UserId};
-use store::{StoreError, outbox};
+use store::{StoreError, WriteTx, outbox};
 
 /// Whether a user may sign in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,29 +40,6 @@ pub struct StaffView {
     pub locked_out_until: Option<Timestamp>,
 }
 
-/// Why staff did not get what they asked for.
-#[derive(Debug, thiserror::Error)]
-pub enum StaffError {
-    /// There is no such user.
-    #[error("there is no such user")]
-    NotFound,
-    /// The account is closed, for good.
-    #[error("the user closed the account; it stays closed")]
-    Closed,
-    /// Nobody locks or unlocks themselves.
-    #[error("this is your own account; ask a colleague")]
-    OwnAccount,
-    /// The server failed.
-    #[error(transparent)]
-    Failed(#[from] Error),
-}
-
-impl From<StoreError> for StaffError {
-    fn from(error: StoreError) -> Self {
-        Self::Failed(error.into())
-    }
-}
-
 impl Accounts {
     /// The user with this e-mail address or phone number, whatever their status.
     pub(crate) async fn search(&self, identifier: &str) -> Result<Option<StaffView>, Error> {
@@ -84,52 +62,53 @@ impl Accounts {
         id: UserId,
         reason: &str,
     ) -> Result<StaffView, StaffError> {
-        self.change_lock(actor, id, true, reason).await
-    }
-
-    /// Lets a user in again, whether staff or wrong passwords keep them out.
-    pub(crate) async fn unlock(
-        &self,
-        actor: &Actor,
-        id: UserId,
-        reason: &str,
-    ) -> Result<StaffView, StaffError> {
-        self.change_lock(actor, id, false, reason).await
-    }
-
-    async fn change_lock(
-        &self,
-        actor: &Actor,
-        id: UserId,
-        is_locked: bool,
-        reason: &str,
-    ) -> Result<StaffView, StaffError> {
-        if actor.user_id == id {
-            return Err(StaffError::OwnAccount);
-        }
-        let user = self.users.find(id).await?.ok_or(StaffError::NotFound)?;
-        if user.status == CLOSED {
-            return Err(StaffError::Closed);
-        }
+        self.require_other(actor, id).await?;
         let now = self.clock.now();
-        let (from, to) = if is_locked { (ACTIVE, LOCKED) } else { (LOCKED, ACTIVE) };
-        let change = StatusChange { from, to, reason, by: actor.user_id, at: now };
+        let change = StatusChange { from: ACTIVE, to: LOCKED, reason, by: actor.user_id, at: now };
         let tx = self.store.begin().await?;
         let changed = repo::change_status_in_tx(&self.store, &tx, id, &change).await?;
-        let mut revoked = Vec::new();
-        if is_locked {
-            let reason = RevocationReason::UserLocked;
-            revoked = self.sessions.revoke_all_in_tx(&tx, id, None, reason, now).await?;
-        } else {
-            lock_out::forget_in_tx(&self.store, &tx, id).await?;
-        }
+        let reason = RevocationReason::UserLocked;
+        let revoked = self.sessions.revoke_all_in_tx(&tx, id, None, reason, now).await?;
         if changed {
-            let event = events::user_lock_changed(id, is_locked, actor.user_id, now);
+            let event = events::user_lock_changed(id, true, actor.user_id, now);
             outbox::append_in_tx(&self.store, &tx, event).await?;
         }
         tx.commit().await.map_err(StoreError::from)?;
         self.sessions.forget(&revoked, now);
         self.view(id).await
+    }
+
+    /// Whether an actor may let a user in again.
+    pub(crate) async fn check_unlock(&self, actor: &Actor, id: UserId) -> Result<(), StaffError> {
+        self.require_other(actor, id).await
+    }
+
+    /// Lets a user in again, whether staff or wrong passwords keep them out.
+    pub(crate) async fn unlock_in_tx(
+        &self,
+        tx: &WriteTx,
+        id: UserId,
+        by: UserId,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let change = StatusChange { from: LOCKED, to: ACTIVE, reason, by, at: now };
+        let changed = repo::change_status_in_tx(&self.store, tx, id, &change).await?;
+        lock_out::forget_in_tx(&self.store, tx, id).await?;
+        if changed {
+            let event = events::user_lock_changed(id, false, by, now);
+            outbox::append_in_tx(&self.store, tx, event).await?;
+        }
+        Ok(())
+    }
+
+    /// Nobody does it to themselves, nor to somebody who left.
+    async fn require_other(&self, actor: &Actor, id: UserId) -> Result<(), StaffError> {
+        if actor.user_id == id {
+            return Err(StaffError::OwnAccount);
+        }
+        let user = self.users.find(id).await?.ok_or(StaffError::NotFound)?;
+        if user.status == CLOSED { Err(StaffError::Closed) } else { Ok(()) }
     }
 
     async fn staff_view(&self, row: Model) -> Result<StaffView, StoreError> {

@@ -90,8 +90,23 @@ pub(super) fn refused_to_staff(error: StaffError) -> Problem {
     let text = error.to_string();
     match error {
         StaffError::NotFound => Problem::not_found("user"),
+        StaffError::NoSuchRole => Problem::not_found("role"),
+        StaffError::NoSuchAction => Problem::not_found("action"),
         StaffError::Closed => Problem::conflict("user_closed", text),
         StaffError::OwnAccount => Problem::conflict("own_account", text),
+        StaffError::BuiltInRole => Problem::conflict("role_built_in", text),
+        StaffError::RoleExists => Problem::conflict("role_exists", text),
+        StaffError::RoleInUse => Problem::conflict("role_in_use", text),
+        StaffError::UnknownPermission(_) => {
+            let pointer = "/permissions".to_owned();
+            Problem::validation(vec![FieldError { pointer, detail: text }])
+        }
+        StaffError::NotHeld(_) => permission_not_held(text),
+        StaffError::OwnRequest => Problem::conflict("own_request", text),
+        StaffError::NotPending(_) => Problem::conflict("action_not_pending", text),
+        StaffError::Outdated => Problem::conflict("action_outdated", text),
+        StaffError::RequesterNotEntitled => Problem::conflict("requester_not_entitled", text),
+        StaffError::Forbidden(_) => Problem::new(StatusCode::FORBIDDEN, "forbidden", text),
         StaffError::Failed(error) => failed(error),
     }
 }

@@ -7,7 +7,9 @@ mod device;
 mod dto;
 mod error;
 mod mfa;
+mod roles;
 mod sessions;
+mod staff_actions;
 mod token;
 mod verification;
 
@@ -41,7 +43,9 @@ pub(crate) fn router(identity: Identity, holdings: Arc<dyn Holdings>) -> OpenApi
         .merge(admin::router())
         .merge(api_clients::router())
         .merge(mfa::router())
+        .merge(roles::router())
         .merge(sessions::router())
+        .merge(staff_actions::router())
         .merge(token::router())
         .merge(verification::router())
         .with_state(Identities { identity, holdings })

@@ -8,7 +8,7 @@
 
 mod repo;
 
-pub(crate) use repo::{outdate_in_tx, version};
+pub(crate) use repo::{outdate_holders_in_tx, outdate_in_tx, version};
 
 use kernel::{Clock, Timestamp, UserId};
 use std::collections::HashMap;

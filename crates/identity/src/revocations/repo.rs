@@ -80,6 +80,24 @@ pub(crate) async fn outdate_in_tx(
     outdate(tx, statement).await
 }
 
+/// The same for everybody who holds a role.
+pub(crate) async fn outdate_holders_in_tx(
+    store: &Store,
+    tx: &WriteTx,
+    role: &str,
+    now: Timestamp,
+) -> Result<Vec<Outdated>, StoreError> {
+    let statement = store.statement(
+        "insert into grant_versions (subject_id, version, changed_at) \
+         select user_id, 1, $2 from user_roles where role = $1 order by user_id \
+         on conflict (subject_id) do update \
+         set version = grant_versions.version + 1, changed_at = $2 \
+         returning subject_id, version, changed_at",
+        [role.into(), now.as_micros().into()],
+    );
+    outdate(tx, statement).await
+}
+
 async fn outdate(tx: &WriteTx, statement: Statement) -> Result<Vec<Outdated>, StoreError> {
     let rows = Row::find_by_statement(statement).all(tx).await?;
     Ok(rows.into_iter().map(Outdated::from).collect())

@@ -3,9 +3,13 @@
 
 pub(crate) mod entity;
 mod repo;
+mod staff;
 
 pub(crate) use repo::grant_in_tx;
+pub(crate) use staff::Roles;
+pub use staff::{HeldRole, Role};
 
+use crate::permissions::DESCRIPTIONS;
 use crate::{events, revocations};
 use identity_api::DirectoryError;
 use kernel::{Timestamp, UserId};
@@ -30,13 +34,19 @@ pub(crate) async fn ensure_built_in(store: &Store) -> Result<(), StoreError> {
     let names = repo::names(store).await?;
     let mut held = repo::permissions(store).await?;
     held.retain(|(role, _)| entity::is_built_in(role));
-    let unchanged = entity::BUILT_IN.iter().all(|role| names.contains(role.name)) && held == wanted;
+    let described = repo::described(store).await?;
+    let unchanged = entity::BUILT_IN.iter().all(|role| names.contains(role.name))
+        && DESCRIPTIONS.iter().all(|(permission, _)| described.contains(permission.0))
+        && held == wanted;
     if unchanged {
         return Ok(());
     }
     let tx = store.begin().await?;
+    for (permission, description) in DESCRIPTIONS {
+        repo::describe_permission_in_tx(store, &tx, *permission, description).await?;
+    }
     for role in entity::BUILT_IN {
-        repo::insert_role_in_tx(store, &tx, role).await?;
+        repo::insert_role_in_tx(store, &tx, role.name, role.description).await?;
     }
     for (role, permission) in wanted.difference(&held) {
         repo::insert_permission_in_tx(store, &tx, role, permission).await?;
@@ -80,8 +90,10 @@ pub(crate) async fn grant(
         return Err(GrantError::NoSuchRole { known: known.into_iter().collect() });
     }
     let tx = store.begin().await?;
-    repo::grant_in_tx(store, &tx, user_id, role, now).await?;
-    outbox::append_in_tx(store, &tx, events::role_granted(user_id, role, now)).await?;
+    if repo::grant_in_tx(store, &tx, user_id, role, now).await? {
+        let event = events::role_granted(user_id, role, None, now);
+        outbox::append_in_tx(store, &tx, event).await?;
+    }
     Ok(tx.commit().await.map_err(StoreError::from)?)
 }
 

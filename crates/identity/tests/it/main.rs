@@ -8,6 +8,7 @@
 
 mod accounts;
 mod api_clients;
+mod custom_roles;
 mod lock_out;
 mod mfa;
 mod processes;
@@ -17,6 +18,7 @@ mod roles;
 mod rotation;
 mod sessions;
 mod signing_in;
+mod staff_actions;
 mod support;
 mod tokens;
 mod verification;

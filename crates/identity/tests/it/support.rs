@@ -109,11 +109,20 @@ impl Process {
         clock: &Arc<ManualClock>,
         password_hash: PasswordHashConfig,
     ) -> Self {
+        let config = Config { password_hash, ..Config::default() };
+        Self::start_configured(database, clock, config).await
+    }
+
+    /// With settings of the test's own, but for the keys folder.
+    pub(crate) async fn start_configured(
+        database: &TestDatabase,
+        clock: &Arc<ManualClock>,
+        config: Config,
+    ) -> Self {
         let store = Store::open("identity", database.target()).await.unwrap();
         store.migrate(MIGRATIONS).await.unwrap();
         let keys = Arc::new(tempfile::tempdir().unwrap());
-        let config =
-            Config { keys_folder: keys.path().join("keys"), password_hash, ..Config::default() };
+        let config = Config { keys_folder: keys.path().join("keys"), ..config };
         let messages = Arc::new(Messages::default());
         let deps = dependencies(&store, clock, &messages);
         let identity = Identity::init(deps, config).await.unwrap();
@@ -203,6 +212,20 @@ impl Process {
             .header("authorization", format!("Bearer {token}"))
             .body(axum::body::Body::empty());
         self.send(request.unwrap()).await
+    }
+
+    /// A member of staff, signed in: their id and access token. The name makes the contacts.
+    pub(crate) async fn staff(&self, name: &str, roles: &[&str]) -> (UserId, String) {
+        let number = name.bytes().fold(0, |sum, byte| (sum * 31 + u32::from(byte)) % 10_000);
+        let email = format!("{name}@staff.example.com");
+        let new = NewUser {
+            email: email.clone(),
+            phone_number: format!("+21261234{number:04}"),
+            password: PASSWORD.into(),
+            display_name: name.to_owned(),
+        };
+        let user = self.identity.register_with_roles(new, roles).await.unwrap();
+        (user.id, self.log_in(&email, PASSWORD).await.tokens().0)
     }
 
     /// Registers Amina.

@@ -20,10 +20,15 @@ const PUBLIC: [&str; 10] = [
 ];
 
 /// What each other operation asks for; empty for anyone who is signed in.
-const PROTECTED: [(&str, &str); 53] = [
+const PROTECTED: [(&str, &str); 66] = [
     ("GET /api/v1/admin/api-clients", "clients:read"),
     ("GET /api/v1/admin/api-clients/{id}", "clients:read"),
+    ("GET /api/v1/admin/permissions", "roles:read"),
+    ("GET /api/v1/admin/roles", "roles:read"),
+    ("GET /api/v1/admin/staff-actions", "approvals:read"),
+    ("GET /api/v1/admin/staff-actions/{id}", "approvals:read"),
     ("GET /api/v1/admin/users/{id}", "users:read"),
+    ("GET /api/v1/admin/users/{id}/roles", "users:read"),
     ("GET /api/v1/ledger/accounts/{id}", "ledger:read"),
     ("GET /api/v1/ledger/accounts/{id}/balance", "ledger:read"),
     ("GET /api/v1/ledger/accounts/{id}/entries", "ledger:read"),
@@ -43,8 +48,16 @@ const PROTECTED: [(&str, &str); 53] = [
     ("POST /api/v1/admin/api-clients", "clients:write"),
     ("POST /api/v1/admin/api-clients/{id}/revoke", "clients:write"),
     ("POST /api/v1/admin/api-clients/{id}/rotate-secret", "clients:write"),
+    ("POST /api/v1/admin/roles", "roles:write"),
+    ("POST /api/v1/admin/roles/{name}/add-permissions", "roles:write"),
+    ("POST /api/v1/admin/roles/{name}/delete", "roles:write"),
+    ("POST /api/v1/admin/roles/{name}/remove-permissions", "roles:write"),
+    ("POST /api/v1/admin/staff-actions/{id}/approve", "approvals:write"),
+    ("POST /api/v1/admin/staff-actions/{id}/reject", "approvals:write"),
     ("POST /api/v1/admin/users/search", "users:read"),
     ("POST /api/v1/admin/users/{id}/lock", "users:write"),
+    ("POST /api/v1/admin/users/{id}/roles", "roles:write"),
+    ("POST /api/v1/admin/users/{id}/roles/{role}/take", "roles:write"),
     ("POST /api/v1/admin/users/{id}/unlock", "users:write"),
     ("POST /api/v1/auth/logout", ""),
     ("POST /api/v1/ledger/accounts", "ledger:write"),
