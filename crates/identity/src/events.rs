@@ -266,6 +266,16 @@ pub(crate) fn mfa_switched(user_id: UserId, is_on: bool, occurred_at: Timestamp)
     }
 }
 
+/// `identity.recovery_codes_renewed`: `{userId}`.
+pub(crate) fn recovery_codes_renewed(user_id: UserId, occurred_at: Timestamp) -> NewEvent {
+    NewEvent {
+        event_type: "identity.recovery_codes_renewed",
+        aggregate_id: user_id.0,
+        occurred_at,
+        payload: json!({ "userId": user_id.0 }).to_string(),
+    }
+}
+
 /// `identity.api_client_created`: `{clientId, scopes, by}`. The aggregate is the client, as of the next
 /// three; `by` is a member of staff.
 pub(crate) fn api_client_created(

@@ -22,6 +22,7 @@ mod sessions;
 mod staff_actions;
 mod staff_error;
 mod tokens;
+mod trusted_devices;
 mod users;
 mod verification;
 
@@ -35,9 +36,10 @@ pub use passwords::HashingError;
 pub use resets::ResetError;
 pub use roles::{GrantError, HeldRole, Role};
 pub use secrets::SealError;
-pub use sessions::{Device, LogIn, LogInError, OwnSession, RefreshError, TokenPair};
+pub use sessions::{Device, FreshToken, LogIn, LogInError, OwnSession, RefreshError, TokenPair};
 pub use staff_actions::{Action, ActionState, StaffAction};
 pub use staff_error::StaffError;
+pub use trusted_devices::TrustedDevice;
 pub use users::{InvalidField, NewUser, RegisterError, User};
 pub use verification::{Contact, VerificationError};
 
@@ -60,10 +62,12 @@ use sessions::Sessions;
 use staff_actions::StaffActions;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use store::outbox::{EventSource, Outbox};
 use store::{SqlMigration, Store};
 use tokens::AccessTokens;
 use tokio::sync::Semaphore;
+use trusted_devices::TrustedDevices;
 use users::{Contacts, Directory, Users};
 use verification::Verifications;
 
@@ -120,6 +124,12 @@ pub const MIGRATIONS: &[SqlMigration] = &[
     SqlMigration {
         name: "m0012_staff_actions",
         sql: include_str!("migrations/m0012_staff_actions.sql"),
+        sqlite: "",
+        postgres: "",
+    },
+    SqlMigration {
+        name: "m0013_step_up",
+        sql: include_str!("migrations/m0013_step_up.sql"),
         sqlite: "",
         postgres: "",
     },
@@ -182,6 +192,9 @@ struct Parts {
     api_clients: ApiClients,
     roles: Arc<Roles>,
     staff_actions: StaffActions,
+    trusted_devices: Arc<TrustedDevices>,
+    clock: Arc<dyn Clock>,
+    step_up_max_age: Duration,
     resets: Resets,
     verifications: Verifications,
     authenticator: Arc<TokenAuthenticator>,
@@ -223,12 +236,19 @@ impl Identity {
             issuer: config.issuer,
             clock: clock.clone(),
         });
+        let trusted_devices = Arc::new(TrustedDevices {
+            store: store.clone(),
+            clock: clock.clone(),
+            ids: ids.clone(),
+            lifetime: config.trusted_device_lifetime,
+        });
         let sessions = Arc::new(Sessions {
             store: store.clone(),
             users: users.clone(),
             mfa: mfa.clone(),
             tokens: tokens.clone(),
             revocations: revocations.clone(),
+            trusted_devices: trusted_devices.clone(),
             messages: messages.clone(),
             clock: clock.clone(),
             ids: ids.clone(),
@@ -276,7 +296,7 @@ impl Identity {
             users: users.clone(),
             passwords,
             messages,
-            clock,
+            clock: clock.clone(),
         };
         let authenticator = Arc::new(TokenAuthenticator { tokens, revocations });
         let parts = Parts {
@@ -289,6 +309,9 @@ impl Identity {
             api_clients,
             roles,
             staff_actions,
+            trusted_devices,
+            clock,
+            step_up_max_age: config.step_up_max_age,
             resets,
             verifications,
             authenticator,
@@ -324,7 +347,7 @@ impl Identity {
         password: &SecretString,
         device: &Device,
     ) -> Result<LogIn, LogInError> {
-        self.0.sessions.log_in(identifier, password, device).await
+        self.0.sessions.log_in(identifier, password, device, None).await
     }
 
     /// Exchanges a refresh token for a new pair. A token that comes a second time ends its session.
@@ -406,6 +429,18 @@ impl Identity {
 
     pub(crate) fn api_clients(&self) -> &ApiClients {
         &self.0.api_clients
+    }
+
+    pub(crate) fn trusted_devices(&self) -> &TrustedDevices {
+        &self.0.trusted_devices
+    }
+
+    pub(crate) fn step_up_max_age(&self) -> Duration {
+        self.0.step_up_max_age
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.0.clock.now()
     }
 
     pub(crate) fn roles(&self) -> &Roles {

@@ -1,7 +1,8 @@
 //! Who acts.
 
-use crate::UserId;
+use crate::{Timestamp, UserId};
 use std::collections::BTreeSet;
+use std::time::Duration;
 use uuid::Uuid;
 
 /// A right that a route asks for, such as `wallet:read`. Each module declares its own; roles bundle
@@ -31,11 +32,19 @@ pub struct Actor {
     pub roles: BTreeSet<String>,
     /// Names of the permissions those roles gave, or of the scopes of an API client's token.
     pub permissions: BTreeSet<String>,
+    /// When a person last showed who they are with all their factors; `None` if in this sign-in they
+    /// did not, and of a program.
+    pub authenticated_at: Option<Timestamp>,
 }
 
 impl Actor {
     /// Whether the actor holds `permission`.
     pub fn may(&self, permission: Permission) -> bool {
         self.permissions.contains(permission.0)
+    }
+
+    /// Whether it is less than `max_age` ago that the actor showed who they are.
+    pub fn is_fresh(&self, max_age: Duration, now: Timestamp) -> bool {
+        self.authenticated_at.is_some_and(|at| now < at.plus(max_age))
     }
 }

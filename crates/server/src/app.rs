@@ -53,7 +53,7 @@ impl App {
                 clock: clock.clone(),
                 ids: ids.clone(),
             },
-            wallet::Config::default(),
+            wallet::Config { step_up: config.step_up.of_wallets(), ..wallet::Config::default() },
         );
         let (api, document) = web::OpenApiRouter::new()
             .merge(identity.router(Arc::new(WalletHoldings(wallets.clone()))))
@@ -109,6 +109,7 @@ async fn start_identity(
         issuer: config.jwt.issuer.clone(),
         audience: config.jwt.audience.clone(),
         keys_folder: config.keys_dir(),
+        step_up_max_age: config.step_up.max_age(),
         four_eyes: config.staff.four_eyes,
         ..identity::Config::default()
     };

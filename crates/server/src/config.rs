@@ -3,6 +3,7 @@
 
 mod messages;
 mod staff;
+mod step_up;
 
 pub(crate) use messages::{EmailProvider, SmsProvider};
 
@@ -14,6 +15,7 @@ use staff::StaffSettings;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use step_up::StepUpSettings;
 use store::Target;
 use toml::{Table, Value};
 use web::{BrowserPolicy, Network, Quota, RateLimits};
@@ -44,6 +46,8 @@ pub(crate) struct Config {
     pub(crate) cors: Cors,
     /// How staff work.
     pub(crate) staff: StaffSettings,
+    /// What needs a fresh authentication.
+    pub(crate) step_up: StepUpSettings,
     /// How e-mails leave.
     pub(crate) email: EmailSettings,
     /// The mail server, where e-mails leave through one.
@@ -195,6 +199,7 @@ const AUTHENTICATION_ROUTES: &[&str] = &[
     "/api/v1/auth/login/mfa",
     "/api/v1/auth/password-resets",
     "/api/v1/auth/password-resets/complete",
+    "/api/v1/auth/reauthenticate",
     "/api/v1/auth/register",
 ];
 /// Where customers move money, likewise.
@@ -259,6 +264,7 @@ impl Config {
             }
         }
         refusals.extend(self.staff.refusals(self.environment));
+        refusals.extend(self.step_up.refusals());
         if self.environment == Environment::Production {
             if self.rate_limiting.enabled == Some(false) {
                 refusals.push(
@@ -475,6 +481,7 @@ impl Default for Config {
             rate_limiting: RateLimiting::default(),
             cors: Cors::default(),
             staff: StaffSettings::default(),
+            step_up: StepUpSettings::default(),
             email: EmailSettings::default(),
             smtp: Smtp::default(),
             sms: SmsSettings::default(),

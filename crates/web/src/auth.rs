@@ -6,10 +6,11 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::{Extension, Router};
-use kernel::{Actor, ActorKind, Permission};
+use kernel::{Actor, ActorKind, Permission, Timestamp};
 use std::marker::PhantomData;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Checks access tokens.
 #[async_trait]
@@ -127,6 +128,28 @@ fn lacks(permission: Permission) -> Problem {
         Ok(challenge) => problem.header(header::WWW_AUTHENTICATE, challenge),
         Err(_) => problem,
     }
+}
+
+/// Refuses an actor who did not show lately who they are (RFC 9470): 401
+/// `insufficient_user_authentication`, with how fresh an authentication has to be.
+pub fn require_fresh(actor: &Actor, max_age: Duration, now: Timestamp) -> Result<(), Problem> {
+    if actor.is_fresh(max_age, now) {
+        return Ok(());
+    }
+    let detail = "show again who you are at POST /api/v1/auth/reauthenticate, and repeat the request \
+                  with the access token that you get";
+    let code = "insufficient_user_authentication";
+    let seconds = max_age.as_secs();
+    let challenge = format!(
+        "Bearer error=\"{code}\", error_description=\"A more recent authentication is required\", \
+         max_age=\"{seconds}\""
+    );
+    let problem =
+        Problem::new(StatusCode::UNAUTHORIZED, code, detail).with("maxAgeSeconds", seconds);
+    Err(match HeaderValue::try_from(challenge) {
+        Ok(challenge) => problem.header(header::WWW_AUTHENTICATE, challenge),
+        Err(_) => problem,
+    })
 }
 
 fn not_a_person() -> Problem {

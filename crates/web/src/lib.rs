@@ -13,7 +13,10 @@ mod request_id;
 mod security;
 mod validate;
 
-pub use auth::{AnyUser, AuthenticationError, Authenticator, Authorized, Right, authenticate_with};
+pub use auth::{
+    AnyUser, AuthenticationError, Authenticator, Authorized, Right, authenticate_with,
+    require_fresh,
+};
 pub use extract::{Json, Path, Query, parse_json, require_media_type};
 pub use idempotency::{IdempotencyKey, Replayed, fingerprint};
 pub use layers::{Limits, apply};

@@ -69,6 +69,7 @@ fn add_shared_responses(operation: &mut Value) {
         (has_body, "400", "The body is not JSON, or a required header is missing."),
         (secured, "401", "No valid access token."),
         (restricted, "403", "The permission is missing."),
+        (secured, "403", "This is for people, not for API clients."),
         (has_body, "413", "The body is too large."),
         (has_body, "415", "The body is not declared as JSON."),
         (has_input, "422", "The request is not valid, or was refused; see `code`."),

@@ -11,7 +11,7 @@ use crate::sessions::Sessions;
 use crate::users::entity::{ACTIVE, CLOSED};
 use crate::users::repo::{self, StatusChange};
 use crate::users::{InvalidField, Users, VerifyError};
-use crate::{Error, lock_out};
+use crate::{Error, lock_out, trusted_devices};
 use identity_api::{Holdings, HoldingsError};
 use kernel::{Actor, Clock};
 use secrecy::{ExposeSecret, SecretString};
@@ -97,6 +97,7 @@ impl Accounts {
         let (except, reason) = (Some(actor.session_id), RevocationReason::PasswordChanged);
         let revoked = self.sessions.revoke_all_in_tx(&tx, user_id, except, reason, now).await?;
         lock_out::forget_in_tx(&self.store, &tx, user_id).await?;
+        trusted_devices::forget_all_in_tx(&self.store, &tx, user_id).await?;
         let event = events::password_replaced(user_id, false, now);
         outbox::append_in_tx(&self.store, &tx, event).await?;
         tx.commit().await.map_err(StoreError::from)?;
@@ -128,6 +129,7 @@ impl Accounts {
         let reason = RevocationReason::UserClosed;
         let revoked = self.sessions.revoke_all_in_tx(&tx, user_id, None, reason, now).await?;
         lock_out::forget_in_tx(&self.store, &tx, user_id).await?;
+        trusted_devices::forget_all_in_tx(&self.store, &tx, user_id).await?;
         outbox::append_in_tx(&self.store, &tx, events::user_closed(user_id, now)).await?;
         tx.commit().await.map_err(StoreError::from)?;
         self.sessions.forget(&revoked, now);

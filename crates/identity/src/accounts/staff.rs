@@ -6,7 +6,7 @@ use crate::lock_out::{self, Subject};
 use crate::staff_error::StaffError;
 use crate::users::entity::{ACTIVE, CLOSED, LOCKED, Model};
 use crate::users::repo::{self, StatusChange};
-use crate::{Error, User};
+use crate::{Error, User, trusted_devices};
 use kernel::{Actor, Timestamp, UserId};
 use store::{StoreError, WriteTx, outbox};
 
@@ -67,6 +67,7 @@ impl Accounts {
         let change = StatusChange { from: ACTIVE, to: LOCKED, reason, by: actor.user_id, at: now };
         let tx = self.store.begin().await?;
         let changed = repo::change_status_in_tx(&self.store, &tx, id, &change).await?;
+        trusted_devices::forget_all_in_tx(&self.store, &tx, id).await?;
         let reason = RevocationReason::UserLocked;
         let revoked = self.sessions.revoke_all_in_tx(&tx, id, None, reason, now).await?;
         if changed {

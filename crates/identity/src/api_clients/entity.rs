@@ -115,6 +115,7 @@ mod tests {
             session_id: Uuid::nil(),
             roles: BTreeSet::new(),
             permissions: texts(&["ledger:read", "users:write"]),
+            authenticated_at: None,
         };
         let good = NewApiClient {
             name: "Reports".into(),

@@ -9,7 +9,7 @@ pub use entity::{ApiClient, NewApiClient};
 
 use crate::revocations::{self, Outdated, Revocations};
 use crate::roles::Grants;
-use crate::tokens::{AccessTokens, OpaqueToken, Subject};
+use crate::tokens::{AccessTokens, OpaqueToken, Subject, SubjectKind};
 use crate::{Error, events};
 use entity::Objection;
 use kernel::{Actor, Clock, Cursor, IdSource, Page, PageLimit, Timestamp, UserId};
@@ -262,7 +262,7 @@ impl ApiClients {
             id,
             session_id: self.ids.next(),
             grants,
-            client_networks: Some(client.allowed_networks.into_iter().collect()),
+            kind: SubjectKind::Program { networks: client.allowed_networks.into_iter().collect() },
         };
         let lifetime = self.tokens.lifetime();
         let left = client.expires_at.map_or(lifetime, |end| lifetime.min(end.since(now)));

@@ -10,7 +10,9 @@ mod mfa;
 mod roles;
 mod sessions;
 mod staff_actions;
+mod step_up;
 mod token;
+mod trusted_devices;
 mod verification;
 
 use crate::Identity;
@@ -46,7 +48,9 @@ pub(crate) fn router(identity: Identity, holdings: Arc<dyn Holdings>) -> OpenApi
         .merge(roles::router())
         .merge(sessions::router())
         .merge(staff_actions::router())
+        .merge(step_up::router())
         .merge(token::router())
+        .merge(trusted_devices::router())
         .merge(verification::router())
         .with_state(Identities { identity, holdings })
 }
@@ -114,10 +118,10 @@ async fn log_in(
     Json(body): Json<LogInBody>,
 ) -> Result<Json<LogInAnswerBody>, Problem> {
     let answer = identity
-        .log_in(&body.identifier, &body.password, &device)
-        .await
-        .map_err(error::not_logged_in)?;
-    Ok(Json(answer.into()))
+        .sessions()
+        .log_in(&body.identifier, &body.password, &device, body.device_token.as_ref())
+        .await;
+    Ok(Json(answer.map_err(error::not_logged_in)?.into()))
 }
 
 /// Exchange a refresh token for the next pair. A token that comes a second time ends the session.

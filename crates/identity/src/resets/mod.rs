@@ -13,6 +13,7 @@ use crate::messages::{Channel, Messages};
 use crate::passwords::PasswordError;
 use crate::sessions::Sessions;
 use crate::tokens::OpaqueToken;
+use crate::trusted_devices;
 use crate::users::{self, InvalidField, Users};
 use kernel::{Clock, UserId};
 use repo::NewReset;
@@ -139,6 +140,7 @@ impl Resets {
             return Err(ResetError::InvalidToken);
         }
         lock_out::forget_in_tx(&self.store, &tx, user_id).await?;
+        trusted_devices::forget_all_in_tx(&self.store, &tx, user_id).await?;
         let reason = RevocationReason::PasswordReset;
         let revoked = self.sessions.revoke_all_in_tx(&tx, user_id, None, reason, now).await?;
         let event = events::password_replaced(user_id, true, now);

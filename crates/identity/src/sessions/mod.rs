@@ -8,19 +8,23 @@ mod challenges;
 mod device;
 mod entity;
 mod mine;
+mod reauthenticate;
 mod refresh_token;
 mod repo;
 
 pub use challenges::LogIn;
 pub use device::Device;
+pub(crate) use device::name as device_name;
 pub use mine::OwnSession;
+pub use reauthenticate::FreshToken;
 
 use crate::events::{self, RevocationReason};
 use crate::messages::{Channel, Messages};
 use crate::mfa::{Mfa, Proof};
 use crate::passwords::PasswordError;
 use crate::revocations::Revocations;
-use crate::tokens::{AccessTokens, OpaqueToken, Subject};
+use crate::tokens::{AccessTokens, OpaqueToken, Subject, SubjectKind};
+use crate::trusted_devices::{self, TrustedDevices};
 use crate::users::entity::Model as UserRow;
 use crate::users::{self, Users, VerifyError};
 use crate::{Error, lock_out, roles};
@@ -43,6 +47,37 @@ pub struct TokenPair {
     pub refresh_token: SecretString,
     /// How long the access token counts.
     pub expires_in: Duration,
+    /// What a device that is trusted from now on brings along with the password.
+    pub device_token: Option<SecretString>,
+}
+
+/// What a sign-in shows beside the password.
+enum SecondFactor {
+    /// The user has none.
+    None,
+    /// The user trusts the device.
+    TrustedDevice { token_hash: Vec<u8> },
+    /// A code that was found right.
+    Code { challenge: Challenge, proof: Proof, trust_device: bool },
+}
+
+/// A password alone (RFC 8176).
+const PASSWORD_FACTOR: &str = "pwd";
+/// A password and a code.
+const BOTH_FACTORS: &str = "pwd otp mfa";
+
+impl SecondFactor {
+    /// Whether the user showed all the factors they have.
+    fn is_complete(&self) -> bool {
+        !matches!(self, Self::TrustedDevice { .. })
+    }
+
+    fn factors(&self) -> &'static str {
+        match self {
+            Self::None | Self::TrustedDevice { .. } => PASSWORD_FACTOR,
+            Self::Code { .. } => BOTH_FACTORS,
+        }
+    }
 }
 
 /// Why nobody was signed in.
@@ -105,6 +140,7 @@ pub(crate) struct Sessions {
     pub(crate) mfa: Arc<Mfa>,
     pub(crate) tokens: Arc<AccessTokens>,
     pub(crate) revocations: Arc<Revocations>,
+    pub(crate) trusted_devices: Arc<TrustedDevices>,
     pub(crate) messages: Messages,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn IdSource>,
@@ -120,13 +156,21 @@ impl Sessions {
         identifier: &str,
         password: &SecretString,
         device: &Device,
+        device_token: Option<&SecretString>,
     ) -> Result<LogIn, LogInError> {
         let user =
             self.users.verify(identifier, password).await?.ok_or(LogInError::InvalidCredentials)?;
-        if self.mfa.is_on(UserId(user.id)).await? {
-            return self.challenge(&user).await;
+        let user_id = UserId(user.id);
+        if !self.mfa.is_on(user_id).await? {
+            return Ok(LogIn::Done(self.open(user, device, SecondFactor::None).await?));
         }
-        Ok(LogIn::Done(self.open(user, device, None).await?))
+        if let Some(token_hash) = device_token.map(OpaqueToken::hash_of)
+            && self.trusted_devices.is_trusted(user_id, &token_hash).await?
+        {
+            let trusted = SecondFactor::TrustedDevice { token_hash };
+            return Ok(LogIn::Done(self.open(user, device, trusted).await?));
+        }
+        self.challenge(&user).await
     }
 
     /// A new session of a user who has shown who they are, with the second factor if there is one.
@@ -134,7 +178,7 @@ impl Sessions {
         &self,
         user: UserRow,
         device: &Device,
-        second_factor: Option<(Challenge, Proof)>,
+        second_factor: SecondFactor,
     ) -> Result<TokenPair, LogInError> {
         let user_id = UserId(user.id);
         let now = self.clock.now();
@@ -147,20 +191,37 @@ impl Sessions {
             last_used_at: now.as_micros(),
             expires_at: now.plus(self.refresh_token_lifetime).as_micros(),
             revoked_at: None,
+            authenticated_at: second_factor.is_complete().then_some(now.as_micros()),
+            factors: Some(second_factor.factors().to_owned()),
         };
         let refresh_token = OpaqueToken::generate()?;
-        let access_token = self.access_token(user_id, session.id).await?;
+        let access_token = self.access_token(&session).await?;
         let row = self.token_row(&refresh_token, session.id, now);
         let tx = self.store.begin().await?;
         if !users::repo::note_log_in_in_tx(&self.store, &tx, &user, now).await? {
             return Err(LogInError::InvalidCredentials);
         }
-        if let Some((challenge, proof)) = second_factor {
-            if !repo::take_challenge_in_tx(&self.store, &tx, &challenge.token_hash).await? {
-                return Err(LogInError::InvalidMfaToken);
+        let mut device_token = None;
+        match second_factor {
+            SecondFactor::None => {}
+            SecondFactor::TrustedDevice { token_hash } => {
+                let store = &self.store;
+                if !trusted_devices::use_in_tx(store, &tx, user_id, &token_hash, now).await? {
+                    // It was forgotten this instant.
+                    return Err(LogInError::InvalidCredentials);
+                }
             }
-            if !self.mfa.spend_in_tx(&tx, user_id, &proof).await? {
-                return Err(LogInError::InvalidMfaCode);
+            SecondFactor::Code { challenge, proof, trust_device } => {
+                if !repo::take_challenge_in_tx(&self.store, &tx, &challenge.token_hash).await? {
+                    return Err(LogInError::InvalidMfaToken);
+                }
+                if !self.mfa.spend_in_tx(&tx, user_id, &proof).await? {
+                    return Err(LogInError::InvalidMfaCode);
+                }
+                if trust_device {
+                    let token = self.trusted_devices.trust_in_tx(&tx, user_id, device, now).await?;
+                    device_token = Some(token);
+                }
             }
         }
         lock_out::forget_in_tx(&self.store, &tx, user_id).await?;
@@ -179,7 +240,7 @@ impl Sessions {
         if is_new {
             self.tell_of_new_device(user, &device_name, now);
         }
-        Ok(self.pair(access_token, refresh_token))
+        Ok(TokenPair { device_token, ..self.pair(access_token, refresh_token) })
     }
 
     /// Sends a notice to an e-mail address that is known to be the user's. The sign-in does not wait
@@ -231,7 +292,7 @@ impl Sessions {
             return Err(RefreshError::InvalidRefreshToken);
         }
         let refresh_token = OpaqueToken::generate()?;
-        let access_token = self.access_token(user_id, session.id).await?;
+        let access_token = self.access_token(session).await?;
         let row = self.token_row(&refresh_token, session.id, now);
         let expires_at = Timestamp::from_micros(row.expires_at);
         let tx = self.store.begin().await?;
@@ -305,9 +366,15 @@ impl Sessions {
         }
     }
 
-    async fn access_token(&self, user_id: UserId, session_id: Uuid) -> Result<SecretString, Error> {
-        let grants = roles::grants(&self.store, user_id).await?;
-        self.tokens.issue(Subject { id: user_id, session_id, grants, client_networks: None })
+    async fn access_token(&self, session: &Session) -> Result<SecretString, Error> {
+        let id = UserId(session.user_id);
+        let grants = roles::grants(&self.store, id).await?;
+        let factors = session.factors.as_deref().unwrap_or_default().split(' ');
+        let kind = SubjectKind::Person {
+            authenticated_at: session.authenticated_at.map(Timestamp::from_micros),
+            factors: factors.filter(|one| !one.is_empty()).map(str::to_owned).collect(),
+        };
+        self.tokens.issue(Subject { id, session_id: session.id, grants, kind })
     }
 
     fn token_row(
@@ -331,6 +398,7 @@ impl Sessions {
             access_token,
             refresh_token: refresh_token.into_secret(),
             expires_in: self.tokens.lifetime(),
+            device_token: None,
         }
     }
 }

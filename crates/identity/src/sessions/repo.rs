@@ -119,6 +119,24 @@ pub(super) async fn prolong_in_tx(
     Ok(prolonged.rows_affected() == 1)
 }
 
+/// Records that a session's user showed again who they are; `false` if it was revoked.
+pub(super) async fn authenticate_in_tx(
+    store: &Store,
+    tx: &WriteTx,
+    session_id: Uuid,
+    factors: &str,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let authenticated = tx
+        .execute_raw(store.statement(
+            "update user_sessions set authenticated_at = $1, factors = $2 \
+             where id = $3 and revoked_at is null",
+            [now.as_micros().into(), factors.into(), session_id.into()],
+        ))
+        .await?;
+    Ok(authenticated.rows_affected() == 1)
+}
+
 /// Revokes a session; `false` if it was revoked before or does not exist.
 pub(super) async fn revoke_in_tx(
     store: &Store,

@@ -163,6 +163,7 @@ mod tests {
             session_id: Uuid::nil(),
             roles: BTreeSet::new(),
             permissions: [permission.0.to_owned()].into(),
+            authenticated_at: None,
         }
     }
 

@@ -16,6 +16,12 @@ pub(super) struct Claims {
     /// before this was counted have none.
     #[serde(default)]
     pub(super) grants_version: i64,
+    /// When the user last showed who they are with all their factors, in seconds since 1970, and with
+    /// which (OpenID Connect Core section 2, RFC 8176).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) auth_time: Option<i64>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) amr: Vec<String>,
     /// The API client (RFC 9068 section 2.2), which nobody else's token has; as the next two.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) client_id: Option<Uuid>,

@@ -15,7 +15,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use cache::Cache;
 use claims::Claims;
 use jsonwebtoken::{Algorithm, Header, Validation, decode, decode_header, encode};
-use kernel::{Actor, ActorKind, Clock, IdSource, UserId};
+use kernel::{Actor, ActorKind, Clock, IdSource, Timestamp, UserId};
 use secrecy::SecretString;
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,8 +51,23 @@ pub(crate) struct Subject {
     pub(crate) id: UserId,
     pub(crate) session_id: Uuid,
     pub(crate) grants: Grants,
-    /// The networks of an API client; `None` of a user.
-    pub(crate) client_networks: Option<Vec<String>>,
+    pub(crate) kind: SubjectKind,
+}
+
+/// What a token says of its kind of subject alone.
+pub(crate) enum SubjectKind {
+    /// A user.
+    Person {
+        /// When they last showed who they are with all their factors.
+        authenticated_at: Option<Timestamp>,
+        /// With which (RFC 8176).
+        factors: Vec<String>,
+    },
+    /// An API client.
+    Program {
+        /// Where it may call from; anywhere when there is none.
+        networks: Vec<String>,
+    },
 }
 
 /// Why a token does not count.
@@ -110,24 +125,37 @@ impl AccessTokens {
         lifetime: Duration,
     ) -> Result<SecretString, Error> {
         let now = self.clock.now();
-        let Subject { id, session_id, grants, client_networks } = subject;
-        let scope: Vec<_> = grants.permissions.iter().map(String::as_str).collect();
-        let claims = Claims {
+        let Subject { id, session_id, grants, kind } = subject;
+        let scope = grants.permissions.iter().map(String::as_str).collect::<Vec<_>>().join(" ");
+        let mut claims = Claims {
             iss: self.issuer.clone(),
             aud: self.audience.clone(),
             sub: id.0,
             jti: self.ids.next(),
             sid: session_id,
             grants_version: grants.version,
-            client_id: client_networks.is_some().then_some(id.0),
-            scope: client_networks.is_some().then(|| scope.join(" ")),
-            allowed_networks: client_networks.unwrap_or_default(),
+            auth_time: None,
+            amr: Vec::new(),
+            client_id: None,
+            scope: None,
+            allowed_networks: Vec::new(),
             iat: now.as_seconds(),
             nbf: now.as_seconds(),
             exp: now.plus(lifetime).as_seconds(),
             roles: grants.roles,
             permissions: grants.permissions,
         };
+        match kind {
+            SubjectKind::Person { authenticated_at, factors } => {
+                claims.auth_time = authenticated_at.map(Timestamp::as_seconds);
+                claims.amr = factors;
+            }
+            SubjectKind::Program { networks } => {
+                claims.client_id = Some(id.0);
+                claims.scope = Some(scope);
+                claims.allowed_networks = networks;
+            }
+        }
         let signing = self.keys.signing();
         let header = Header { kid: Some(signing.kid.clone()), ..Header::new(Algorithm::RS256) };
         let token = encode(&header, &claims, &signing.key).map_err(Error::Signing)?;
@@ -192,9 +220,14 @@ impl AccessTokens {
                 session_id: claims.sid,
                 roles: claims.roles,
                 permissions: claims.permissions,
+                authenticated_at: claims.auth_time.map(seconds),
             },
         })
     }
+}
+
+fn seconds(since_1970: i64) -> Timestamp {
+    Timestamp::from_micros(since_1970.saturating_mul(1_000_000))
 }
 
 fn sha256(bytes: &[u8]) -> [u8; 32] {

@@ -19,6 +19,7 @@ mod rotation;
 mod sessions;
 mod signing_in;
 mod staff_actions;
+mod step_up;
 mod support;
 mod tokens;
 mod verification;

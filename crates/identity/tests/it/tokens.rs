@@ -35,6 +35,8 @@ async fn tokens_say_who_and_what_for_how_long(database: TestDatabase) {
             "jti": claims["jti"],
             "sid": claims["sid"],
             "grants_version": 0,
+            "auth_time": process.now(),
+            "amr": ["pwd"],
             "iat": process.now(),
             "nbf": process.now(),
             "exp": process.now() + 900,

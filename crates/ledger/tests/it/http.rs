@@ -44,6 +44,7 @@ impl Authenticator for Tokens {
             session_id: Uuid::nil(),
             roles: [].into(),
             permissions: permissions.split(',').map(str::to_owned).collect(),
+            authenticated_at: None,
         })
     }
 }

@@ -45,6 +45,7 @@ impl Authenticator for Tokens {
             session_id: Uuid::nil(),
             roles: [].into(),
             permissions: token.split(',').map(str::to_owned).collect(),
+            authenticated_at: None,
         })
     }
 }

@@ -86,6 +86,7 @@ fn what_is_unsafe_is_refused_in_production_and_all_of_it_at_once() {
         ("environment = \"Production\"\n[smtp]\nsecurity = \"none\"", 2),
         ("environment = \"Production\"\n[staff]\nfour_eyes = false", 2),
         ("[staff]\nfour_eyes = false", 0),
+        ("[step_up]\ntransfers_above = [\"100 MAD\", \"MAD 100\", \"1.5 EUR\", \"-1 EUR\"]", 3),
         ("[staff]\nallowed_networks = [\"10.0.0.1\", \"fd00::/129\", \"fd00::/8\"]", 2),
         ("[rate_limiting]\nenabled = false", 0),
         ("[cors]\nallowed_origins = [\"http://localhost:3000\", \"https://a.example\"]", 0),

@@ -26,6 +26,7 @@ impl Authenticator for Numbers {
             session_id: Uuid::nil(),
             roles: Default::default(),
             permissions: Default::default(),
+            authenticated_at: None,
         })
     }
 }
