@@ -53,6 +53,11 @@ class Person:
         self.phone, self.token, self.wallet, self.funded = phone, token, wallet, funded
 
 
+def sign_in(api: Api, phone: str) -> str:
+    credentials = {"identifier": phone, "password": PASSWORD}
+    return api.expect((200,), "POST", "/api/v1/auth/login", credentials)["accessToken"]
+
+
 def settle(api: Api, phone: str, needs: dict) -> Person:
     """Registers and funds one person; finds them when they are there already."""
     digits = phone.lstrip("+")
@@ -63,8 +68,7 @@ def settle(api: Api, phone: str, needs: dict) -> Person:
         "displayName": f"Customer {digits}",
     }
     api.expect((201, 409), "POST", "/api/v1/auth/register", person)
-    credentials = {"identifier": phone, "password": PASSWORD}
-    token = api.expect((200,), "POST", "/api/v1/auth/login", credentials)["accessToken"]
+    token = sign_in(api, phone)
     wallets = api.expect((200,), "GET", "/api/v1/wallets", token=token)["items"]
     if wallets:
         wallet = wallets[0]["id"]
@@ -96,10 +100,15 @@ def send(base: str, people: dict, rows: queue.Queue, failures: list) -> None:
         path = f"/api/v1/wallets/{sender.wallet}/transfers"
         while True:
             status, answer = api.call("POST", path, body, token=sender.token, key=row["key"])
-            # Busy, or the same row is under way: the key makes asking again safe.
-            if status not in (409, 503):
+            # The key makes asking again safe.
+            if status == 401:
+                # The token is over, or the transfer is large and the sign-in not of the last minutes.
+                sender.token = sign_in(api, sender.phone)
+            elif status in (409, 503):
+                # The same row is under way, or the server is busy.
+                time.sleep(0.2)
+            else:
                 break
-            time.sleep(0.2)
         if status != 201:
             failures.append((row["key"], status, answer))
 

@@ -15,6 +15,14 @@ pub struct Config {
     pub access_token_lifetime: Duration,
     /// How long a session lives without being used.
     pub refresh_token_lifetime: Duration,
+    /// How long an authentication is fresh enough for what is sensitive.
+    pub step_up_max_age: Duration,
+    /// For how long a device is trusted not to be asked for the second factor.
+    pub trusted_device_lifetime: Duration,
+    /// Whether the most dangerous things that staff can do need a second person.
+    pub four_eyes: bool,
+    /// How long a second person may take.
+    pub staff_action_lifetime: Duration,
     /// What a password hash costs.
     pub password_hash: PasswordHashConfig,
 }
@@ -43,6 +51,10 @@ impl Default for Config {
             keys_folder: "data/keys".into(),
             access_token_lifetime: Duration::from_mins(15),
             refresh_token_lifetime: Duration::from_hours(7 * 24),
+            step_up_max_age: Duration::from_mins(5),
+            trusted_device_lifetime: Duration::from_hours(30 * 24),
+            four_eyes: true,
+            staff_action_lifetime: Duration::from_hours(24),
             password_hash: PasswordHashConfig::default(),
         }
     }

@@ -1,8 +1,10 @@
 //! What identity tells others, through its outbox. Payloads hold ids, never personal data.
 
+use crate::staff_actions::StaffAction;
 use crate::verification::Contact;
-use kernel::{Timestamp, UserId};
+use kernel::{Actor, Timestamp, UserId};
 use serde_json::json;
+use std::collections::BTreeSet;
 use store::outbox::NewEvent;
 use uuid::Uuid;
 
@@ -64,13 +66,105 @@ pub(crate) fn user_registered(user_id: UserId, occurred_at: Timestamp) -> NewEve
     }
 }
 
-/// `identity.role_granted`: `{userId, role}`.
-pub(crate) fn role_granted(user_id: UserId, role: &str, occurred_at: Timestamp) -> NewEvent {
+/// `identity.role_granted`: `{userId, role, by}`; `by` is null when an operator gave it.
+pub(crate) fn role_granted(
+    user_id: UserId,
+    role: &str,
+    by: Option<UserId>,
+    occurred_at: Timestamp,
+) -> NewEvent {
+    let by = by.map(|by| by.0);
     NewEvent {
         event_type: "identity.role_granted",
         aggregate_id: user_id.0,
         occurred_at,
-        payload: json!({ "userId": user_id.0, "role": role }).to_string(),
+        payload: json!({ "userId": user_id.0, "role": role, "by": by }).to_string(),
+    }
+}
+
+/// `identity.role_taken`: `{userId, role, by}`.
+pub(crate) fn role_taken(
+    user_id: UserId,
+    role: &str,
+    by: UserId,
+    occurred_at: Timestamp,
+) -> NewEvent {
+    NewEvent {
+        event_type: "identity.role_taken",
+        aggregate_id: user_id.0,
+        occurred_at,
+        payload: json!({ "userId": user_id.0, "role": role, "by": by.0 }).to_string(),
+    }
+}
+
+/// What happened to a role.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RoleChange {
+    /// It was made, with these permissions.
+    Created,
+    /// It permits these as well.
+    Widened,
+    /// It permits these no more.
+    Narrowed,
+    /// It is gone, and permitted these.
+    Deleted,
+}
+
+/// `identity.role_created`, `identity.role_widened`, `identity.role_narrowed` and
+/// `identity.role_deleted`: `{role, permissions, by}`. The aggregate's id is made from the name.
+pub(crate) fn role_changed(
+    change: RoleChange,
+    role: &str,
+    permissions: &BTreeSet<String>,
+    by: UserId,
+    occurred_at: Timestamp,
+) -> NewEvent {
+    NewEvent {
+        event_type: match change {
+            RoleChange::Created => "identity.role_created",
+            RoleChange::Widened => "identity.role_widened",
+            RoleChange::Narrowed => "identity.role_narrowed",
+            RoleChange::Deleted => "identity.role_deleted",
+        },
+        aggregate_id: Uuid::new_v5(&Uuid::NAMESPACE_OID, role.as_bytes()),
+        occurred_at,
+        payload: json!({ "role": role, "permissions": permissions, "by": by.0 }).to_string(),
+    }
+}
+
+/// What somebody did about a staff action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum StaffActionStep {
+    /// They asked for it.
+    Requested,
+    /// They approved it, and it was done.
+    Approved,
+    /// They rejected it.
+    Rejected,
+}
+
+/// `identity.staff_action_requested`, `identity.staff_action_approved` and
+/// `identity.staff_action_rejected`: `{actionId, kind, body, requestedBy, by}`. The aggregate is the
+/// action. Reasons are free text and stay in the store.
+pub(crate) fn staff_action(
+    step: StaffActionStep,
+    action: &StaffAction,
+    by: &Actor,
+    occurred_at: Timestamp,
+) -> NewEvent {
+    let mut payload = json!(action.action);
+    payload["actionId"] = json!(action.id);
+    payload["requestedBy"] = json!(action.requested_by.0);
+    payload["by"] = json!(by.user_id.0);
+    NewEvent {
+        event_type: match step {
+            StaffActionStep::Requested => "identity.staff_action_requested",
+            StaffActionStep::Approved => "identity.staff_action_approved",
+            StaffActionStep::Rejected => "identity.staff_action_rejected",
+        },
+        aggregate_id: action.id,
+        occurred_at,
+        payload: payload.to_string(),
     }
 }
 
@@ -198,5 +292,68 @@ pub(crate) fn mfa_switched(user_id: UserId, is_on: bool, occurred_at: Timestamp)
         aggregate_id: user_id.0,
         occurred_at,
         payload: json!({ "userId": user_id.0 }).to_string(),
+    }
+}
+
+/// `identity.recovery_codes_renewed`: `{userId}`.
+pub(crate) fn recovery_codes_renewed(user_id: UserId, occurred_at: Timestamp) -> NewEvent {
+    NewEvent {
+        event_type: "identity.recovery_codes_renewed",
+        aggregate_id: user_id.0,
+        occurred_at,
+        payload: json!({ "userId": user_id.0 }).to_string(),
+    }
+}
+
+/// `identity.api_client_created`: `{clientId, scopes, by}`. The aggregate is the client, as of the next
+/// three; `by` is a member of staff.
+pub(crate) fn api_client_created(
+    client: UserId,
+    scopes: &BTreeSet<String>,
+    by: UserId,
+    occurred_at: Timestamp,
+) -> NewEvent {
+    NewEvent {
+        event_type: "identity.api_client_created",
+        aggregate_id: client.0,
+        occurred_at,
+        payload: json!({ "clientId": client.0, "scopes": scopes, "by": by.0 }).to_string(),
+    }
+}
+
+/// `identity.api_client_secret_rotated`: `{clientId, by}`.
+pub(crate) fn api_client_secret_rotated(
+    client: UserId,
+    by: UserId,
+    occurred_at: Timestamp,
+) -> NewEvent {
+    api_client_changed("identity.api_client_secret_rotated", client, by, occurred_at)
+}
+
+/// `identity.api_client_networks_changed`: `{clientId, by}`.
+pub(crate) fn api_client_networks_changed(
+    client: UserId,
+    by: UserId,
+    occurred_at: Timestamp,
+) -> NewEvent {
+    api_client_changed("identity.api_client_networks_changed", client, by, occurred_at)
+}
+
+/// `identity.api_client_revoked`: `{clientId, by}`. The reason is free text and stays in the store.
+pub(crate) fn api_client_revoked(client: UserId, by: UserId, occurred_at: Timestamp) -> NewEvent {
+    api_client_changed("identity.api_client_revoked", client, by, occurred_at)
+}
+
+fn api_client_changed(
+    event_type: &'static str,
+    client: UserId,
+    by: UserId,
+    occurred_at: Timestamp,
+) -> NewEvent {
+    NewEvent {
+        event_type,
+        aggregate_id: client.0,
+        occurred_at,
+        payload: json!({ "clientId": client.0, "by": by.0 }).to_string(),
     }
 }

@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 
 mod accounts;
+mod api_clients;
 mod audit;
 mod authenticator;
 mod config;
@@ -15,14 +16,19 @@ mod mfa;
 mod passwords;
 pub mod permissions;
 mod resets;
+mod revocations;
 mod roles;
 mod secrets;
 mod sessions;
+mod staff_actions;
+mod staff_error;
 mod tokens;
+mod trusted_devices;
 mod users;
 mod verification;
 
-pub use accounts::{AccountError, StaffError, StaffView, UserStatus};
+pub use accounts::{AccountError, StaffView, UserStatus};
+pub use api_clients::{ApiClient, ApiClientError, ClientTokenError, NewApiClient};
 pub use audit::{AuditEntry, AuditFilter, AuditFinding, AuditReport};
 pub use config::{Config, PasswordHashConfig};
 pub use error::Error;
@@ -30,14 +36,18 @@ pub use keys::{KeyFileError, Rotation};
 pub use mfa::{Enrolment, MfaError, MfaStatus};
 pub use passwords::HashingError;
 pub use resets::ResetError;
-pub use roles::GrantError;
+pub use roles::{GrantError, HeldRole, Role};
 pub use secrets::{DATA_KEYS_FILE, DataKeyFile, Resealed, SealError};
-pub use sessions::{Device, LogIn, LogInError, OwnSession, RefreshError, TokenPair};
+pub use sessions::{Device, FreshToken, LogIn, LogInError, OwnSession, RefreshError, TokenPair};
+pub use staff_actions::{Action, ActionState, StaffAction};
+pub use staff_error::StaffError;
+pub use trusted_devices::TrustedDevice;
 pub use users::{InvalidField, NewUser, RegisterError, User};
 pub use verification::{Contact, ContactChange, ContactChangeError, VerificationError};
 
 use accounts::Accounts;
-use authenticator::SessionAuthenticator;
+use api_clients::ApiClients;
+use authenticator::TokenAuthenticator;
 use identity_api::{Holdings, UserDirectory};
 use kernel::{Actor, Clock, IdSource, Page, PageLimit, Timestamp, UserId};
 use keys::Keys;
@@ -46,15 +56,20 @@ use mfa::Mfa;
 use passwords::Passwords;
 use ports::{DataKeySource, EmailSender, SmsSender};
 use resets::Resets;
+use revocations::Revocations;
+use roles::Roles;
 use secrecy::SecretString;
 use secrets::DataKeys;
-use sessions::{Revocations, Sessions};
+use sessions::Sessions;
+use staff_actions::StaffActions;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 use store::outbox::{EventSource, Outbox};
 use store::{SqlMigration, Store};
 use tokens::AccessTokens;
 use tokio::sync::Semaphore;
+use trusted_devices::TrustedDevices;
 use users::{Contacts, Directory, Users, sealing};
 use verification::Verifications;
 
@@ -113,6 +128,30 @@ pub const MIGRATIONS: &[SqlMigration] = &[
         sql: include_str!("migrations/m0009_audit_trail.sql"),
         sqlite: include_str!("migrations/m0009_audit_trail_sqlite.sql"),
         postgres: include_str!("migrations/m0009_audit_trail_postgres.sql"),
+    },
+    SqlMigration {
+        name: "m0010_api_clients",
+        sql: include_str!("migrations/m0010_api_clients.sql"),
+        sqlite: "",
+        postgres: "",
+    },
+    SqlMigration {
+        name: "m0011_permissions",
+        sql: include_str!("migrations/m0011_permissions.sql"),
+        sqlite: "",
+        postgres: "",
+    },
+    SqlMigration {
+        name: "m0012_staff_actions",
+        sql: include_str!("migrations/m0012_staff_actions.sql"),
+        sqlite: "",
+        postgres: "",
+    },
+    SqlMigration {
+        name: "m0013_step_up",
+        sql: include_str!("migrations/m0013_step_up.sql"),
+        sqlite: "",
+        postgres: "",
     },
 ];
 
@@ -207,10 +246,16 @@ struct Parts {
     users: Arc<Users>,
     mfa: Arc<Mfa>,
     sessions: Arc<Sessions>,
-    accounts: Accounts,
+    accounts: Arc<Accounts>,
+    api_clients: ApiClients,
+    roles: Arc<Roles>,
+    staff_actions: StaffActions,
+    trusted_devices: Arc<TrustedDevices>,
+    clock: Arc<dyn Clock>,
+    step_up_max_age: Duration,
     resets: Resets,
     verifications: Verifications,
-    authenticator: Arc<SessionAuthenticator>,
+    authenticator: Arc<TokenAuthenticator>,
 }
 
 impl Identity {
@@ -254,22 +299,52 @@ impl Identity {
             issuer: config.issuer,
             clock: clock.clone(),
         });
+        let trusted_devices = Arc::new(TrustedDevices {
+            store: store.clone(),
+            clock: clock.clone(),
+            ids: ids.clone(),
+            lifetime: config.trusted_device_lifetime,
+        });
         let sessions = Arc::new(Sessions {
             store: store.clone(),
             users: users.clone(),
             mfa: mfa.clone(),
             tokens: tokens.clone(),
             revocations: revocations.clone(),
+            trusted_devices: trusted_devices.clone(),
             messages: messages.clone(),
             clock: clock.clone(),
-            ids,
+            ids: ids.clone(),
             refresh_token_lifetime: config.refresh_token_lifetime,
         });
-        let accounts = Accounts {
+        let accounts = Arc::new(Accounts {
             store: store.clone(),
             users: users.clone(),
             sessions: sessions.clone(),
             clock: clock.clone(),
+        });
+        let roles = Arc::new(Roles {
+            store: store.clone(),
+            users: users.clone(),
+            revocations: revocations.clone(),
+            clock: clock.clone(),
+        });
+        let staff_actions = StaffActions {
+            store: store.clone(),
+            users: users.clone(),
+            accounts: accounts.clone(),
+            roles: roles.clone(),
+            clock: clock.clone(),
+            ids: ids.clone(),
+            four_eyes: config.four_eyes,
+            lifetime: config.staff_action_lifetime,
+        };
+        let api_clients = ApiClients {
+            store: store.clone(),
+            tokens: tokens.clone(),
+            revocations: revocations.clone(),
+            clock: clock.clone(),
+            ids,
         };
         let resets = Resets {
             store: store.clone(),
@@ -284,12 +359,11 @@ impl Identity {
             keys: data_keys.clone(),
             users: users.clone(),
             passwords,
-            mfa: mfa.clone(),
             sessions: sessions.clone(),
             messages,
-            clock,
+            clock: clock.clone(),
         };
-        let authenticator = Arc::new(SessionAuthenticator { tokens, revocations });
+        let authenticator = Arc::new(TokenAuthenticator { tokens, revocations });
         let parts = Parts {
             store,
             data_keys,
@@ -298,6 +372,12 @@ impl Identity {
             mfa,
             sessions,
             accounts,
+            api_clients,
+            roles,
+            staff_actions,
+            trusted_devices,
+            clock,
+            step_up_max_age: config.step_up_max_age,
             resets,
             verifications,
             authenticator,
@@ -333,7 +413,7 @@ impl Identity {
         password: &SecretString,
         device: &Device,
     ) -> Result<LogIn, LogInError> {
-        self.0.sessions.log_in(identifier, password, device).await
+        self.0.sessions.log_in(identifier, password, device, None).await
     }
 
     /// Exchanges a refresh token for a new pair. A token that comes a second time ends its session.
@@ -422,6 +502,30 @@ impl Identity {
 
     pub(crate) fn accounts(&self) -> &Accounts {
         &self.0.accounts
+    }
+
+    pub(crate) fn api_clients(&self) -> &ApiClients {
+        &self.0.api_clients
+    }
+
+    pub(crate) fn trusted_devices(&self) -> &TrustedDevices {
+        &self.0.trusted_devices
+    }
+
+    pub(crate) fn step_up_max_age(&self) -> Duration {
+        self.0.step_up_max_age
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+
+    pub(crate) fn roles(&self) -> &Roles {
+        &self.0.roles
+    }
+
+    pub(crate) fn staff_actions(&self) -> &StaffActions {
+        &self.0.staff_actions
     }
 
     pub(crate) fn keys(&self) -> &Keys {

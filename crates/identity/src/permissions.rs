@@ -17,6 +17,54 @@ pub const USERS_WRITE: Permission = Permission("users:write");
 /// See who did what.
 pub const AUDIT_READ: Permission = Permission("audit:read");
 
+/// See which API clients there are.
+pub const CLIENTS_READ: Permission = Permission("clients:read");
+/// Make API clients and take them back.
+pub const CLIENTS_WRITE: Permission = Permission("clients:write");
+
+/// See which roles there are.
+pub const ROLES_READ: Permission = Permission("roles:read");
+/// Make roles, give them and take them.
+pub const ROLES_WRITE: Permission = Permission("roles:write");
+/// See what staff asked for.
+pub const APPROVALS_READ: Permission = Permission("approvals:read");
+/// Decide on what colleagues asked for.
+pub const APPROVALS_WRITE: Permission = Permission("approvals:write");
+
 /// All of them, as the role Admin holds.
-pub const ALL: &[Permission] =
-    &[WALLET_READ, WALLET_WRITE, LEDGER_READ, LEDGER_WRITE, USERS_READ, USERS_WRITE, AUDIT_READ];
+pub const ALL: &[Permission] = &[
+    WALLET_READ,
+    WALLET_WRITE,
+    LEDGER_READ,
+    LEDGER_WRITE,
+    USERS_READ,
+    USERS_WRITE,
+    AUDIT_READ,
+    CLIENTS_READ,
+    CLIENTS_WRITE,
+    ROLES_READ,
+    ROLES_WRITE,
+    APPROVALS_READ,
+    APPROVALS_WRITE,
+];
+
+/// What each permits, for people.
+pub const DESCRIPTIONS: &[(Permission, &str)] = &[
+    (WALLET_READ, "See one's own wallets and their movements"),
+    (WALLET_WRITE, "Open wallets and move one's own money"),
+    (LEDGER_READ, "See every account and transaction of the ledger"),
+    (LEDGER_WRITE, "Open ledger accounts and post to them"),
+    (USERS_READ, "See users, their contact data and their roles"),
+    (USERS_WRITE, "Lock users, and ask to let them in again"),
+    (AUDIT_READ, "See who did what"),
+    (CLIENTS_READ, "See API clients"),
+    (CLIENTS_WRITE, "Make API clients, give them secrets and take them back"),
+    (ROLES_READ, "See roles and permissions"),
+    (ROLES_WRITE, "Make roles, take them, and ask to give them"),
+    (APPROVALS_READ, "See what colleagues asked for"),
+    (APPROVALS_WRITE, "Approve or reject what colleagues asked for, where one may do it oneself"),
+];
+
+/// Those that can be the scope of an API client. It has no wallet, and decides neither over people
+/// nor over what others may do.
+pub const FOR_CLIENTS: &[Permission] = &[LEDGER_READ, LEDGER_WRITE, USERS_READ, AUDIT_READ];

@@ -10,7 +10,7 @@ mod page;
 mod time_zone;
 mod timestamp;
 
-pub use actor::{Actor, Permission};
+pub use actor::{Actor, ActorKind, Permission};
 pub use clock::{Clock, IdSource, ManualClock};
 pub use currency::{Currency, UnknownCurrency};
 pub use event::Event;

@@ -18,6 +18,9 @@ use ports::{
 use std::sync::Arc;
 use wallet::Wallets;
 
+/// What the routes begin with that only staff need.
+const ADMINISTRATIVE_ROUTES: &str = "/api/v1/admin/";
+
 /// The running program without its listener.
 pub(crate) struct App {
     pub(crate) identity: Identity,
@@ -59,7 +62,7 @@ impl App {
                 clock: clock.clone(),
                 ids: ids.clone(),
             },
-            wallet::Config::default(),
+            wallet::Config { step_up: config.step_up.of_wallets(), ..wallet::Config::default() },
         );
         let (api, document) = web::OpenApiRouter::new()
             .merge(identity.router(Arc::new(WalletHoldings(wallets.clone()))))
@@ -72,6 +75,9 @@ impl App {
             api.merge(documentation::router(document)),
             identity.authenticator(),
         );
+        if let Some(networks) = config.staff_networks() {
+            router = web::restrict(router, ADMINISTRATIVE_ROUTES, networks);
+        }
         if let Some(limits) = config.rate_limits() {
             router = web::limit_rates(router, limits, identity.authenticator(), clock.clone());
         }
@@ -113,6 +119,8 @@ async fn start_identity(
         issuer: config.jwt.issuer.clone(),
         audience: config.jwt.audience.clone(),
         keys_folder: config.keys_dir(),
+        step_up_max_age: config.step_up.max_age(),
+        four_eyes: config.staff.four_eyes,
         ..identity::Config::default()
     };
     let deps = identity::Dependencies {

@@ -2,6 +2,8 @@
 //! are refused in both, so that a typing error is never a silent default.
 
 mod messages;
+mod staff;
+mod step_up;
 
 pub(crate) use messages::{EmailProvider, SmsProvider};
 
@@ -12,9 +14,11 @@ use ledger::CheckpointPolicy;
 use messages::{EmailSettings, SmsSettings, Smtp, SmtpSecurity};
 use secrecy::SecretString;
 use serde::Deserialize;
+use staff::StaffSettings;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use step_up::StepUpSettings;
 use store::Target;
 use toml::{Table, Value};
 use web::{BrowserPolicy, Network, Quota, RateLimits};
@@ -45,6 +49,10 @@ pub(crate) struct Config {
     pub(crate) rate_limiting: RateLimiting,
     /// Which other sites may call from a browser.
     pub(crate) cors: Cors,
+    /// How staff work.
+    pub(crate) staff: StaffSettings,
+    /// What needs a fresh authentication.
+    pub(crate) step_up: StepUpSettings,
     /// How e-mails leave.
     pub(crate) email: EmailSettings,
     /// The mail server, where e-mails leave through one.
@@ -212,6 +220,7 @@ const AUTHENTICATION_ROUTES: &[&str] = &[
     "/api/v1/auth/login/mfa",
     "/api/v1/auth/password-resets",
     "/api/v1/auth/password-resets/complete",
+    "/api/v1/auth/reauthenticate",
     "/api/v1/auth/register",
 ];
 /// Where customers move money, likewise.
@@ -285,6 +294,8 @@ impl Config {
                 ));
             }
         }
+        refusals.extend(self.staff.refusals(self.environment));
+        refusals.extend(self.step_up.refusals());
         if self.environment == Environment::Production {
             if self.rate_limiting.enabled == Some(false) {
                 refusals.push(
@@ -429,6 +440,11 @@ impl Config {
         self.server.trusted_proxies.iter().filter_map(|text| text.parse().ok()).collect()
     }
 
+    /// Where administrative routes may be called from; `None` when from anywhere.
+    pub(crate) fn staff_networks(&self) -> Option<Vec<Network>> {
+        self.staff.networks(self.environment)
+    }
+
     /// What browsers are told.
     pub(crate) fn browser_policy(&self) -> BrowserPolicy {
         let origins = &self.cors.allowed_origins;
@@ -511,6 +527,8 @@ impl Default for Config {
             payment_gateway: PaymentGateway::default(),
             rate_limiting: RateLimiting::default(),
             cors: Cors::default(),
+            staff: StaffSettings::default(),
+            step_up: StepUpSettings::default(),
             email: EmailSettings::default(),
             smtp: Smtp::default(),
             sms: SmsSettings::default(),

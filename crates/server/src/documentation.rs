@@ -3,7 +3,8 @@
 use axum::Router;
 use axum::http::{HeaderValue, header};
 use axum::routing::get;
-use serde_json::Value;
+use identity::permissions;
+use serde_json::{Map, Value, json};
 use tower_http::set_header::SetResponseHeaderLayer;
 use utoipa::OpenApi;
 use utoipa_swagger_ui::{Config, SwaggerUi};
@@ -27,7 +28,30 @@ const CONTENT_SECURITY_POLICY: &str = "default-src 'self'; style-src 'self' 'uns
 pub(crate) fn openapi_document(routes: utoipa::openapi::OpenApi) -> Value {
     let mut api = Info::openapi();
     api.merge(routes);
-    web::openapi::finish(api)
+    let mut document = web::openapi::finish(api);
+    open_to_api_clients(&mut document);
+    document
+}
+
+/// Says which operations an API client's token is good for too, and with which scope.
+fn open_to_api_clients(document: &mut Value) {
+    let scopes = permissions::FOR_CLIENTS.iter().map(|one| (one.0.to_owned(), json!("")));
+    let scopes: Map<String, Value> = scopes.collect();
+    for operation in web::openapi::operations_mut(document) {
+        let needed: Vec<_> =
+            web::openapi::required_permissions(operation).map(str::to_owned).collect();
+        let is_open = !needed.is_empty() && needed.iter().all(|one| scopes.contains_key(one));
+        if is_open && let Some(ways) = operation["security"].as_array_mut() {
+            ways.push(json!({ "apiClient": needed }));
+        }
+    }
+    document["components"]["securitySchemes"]["apiClient"] = json!({
+        "type": "oauth2",
+        "description": "The access_token of POST /api/v1/oauth/token.",
+        "flows": {
+            "clientCredentials": { "tokenUrl": "/api/v1/oauth/token", "scopes": scopes }
+        }
+    });
 }
 
 /// `/openapi.json`, and `/docs`, which loads nothing from elsewhere.

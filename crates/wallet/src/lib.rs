@@ -11,9 +11,10 @@ pub use operations::{Keyed, Operation, Outcome, Recipient, Settled, TopUp, Trans
 pub use wallets::{Wallet, WalletBalance};
 
 use identity_api::UserDirectory;
-use kernel::{Clock, IdSource, typed_id};
+use kernel::{Clock, Currency, IdSource, Money, typed_id};
 use ledger_api::Ledger;
 use ports::PaymentGateway;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 use store::outbox::{EventSource, Outbox};
@@ -46,15 +47,43 @@ pub mod permissions {
 }
 
 /// How the module works.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// How long one attempt at an operation may take; after that the next one may take over.
     pub operation_lease: Duration,
+    /// Which transfers need a fresh authentication.
+    pub step_up: StepUp,
+}
+
+/// Which transfers need a fresh authentication, and how fresh.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepUp {
+    /// How long an authentication is fresh.
+    pub max_age: Duration,
+    /// By currency, the largest amount in minor units that needs none. In other currencies every
+    /// transfer needs one.
+    pub above: BTreeMap<Currency, i64>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { operation_lease: Duration::from_secs(10) }
+        Self { operation_lease: Duration::from_secs(10), step_up: StepUp::default() }
+    }
+}
+
+impl Default for StepUp {
+    fn default() -> Self {
+        let above =
+            [(Currency::MAD, 1_000_000), (Currency::EUR, 100_000), (Currency::USD, 100_000)];
+        Self { max_age: Duration::from_mins(5), above: above.into() }
+    }
+}
+
+impl StepUp {
+    /// Whether a transfer of this amount needs one.
+    pub(crate) fn concerns(&self, amount: Money) -> bool {
+        let most = self.above.get(&amount.currency());
+        most.is_none_or(|most| amount.minor_units() > *most)
     }
 }
 

@@ -1,20 +1,26 @@
 //! Who calls, and whether they may.
 
-use crate::Problem;
+use crate::{ClientAddress, Problem};
 use async_trait::async_trait;
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::{Extension, Router};
-use kernel::{Actor, Permission};
+use kernel::{Actor, ActorKind, Permission, Timestamp};
 use std::marker::PhantomData;
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Checks access tokens.
 #[async_trait]
 pub trait Authenticator: Send + Sync {
-    /// The actor that an access token stands for.
-    async fn authenticate(&self, token: &str) -> Result<Actor, AuthenticationError>;
+    /// The actor that an access token stands for, when it comes from this address.
+    async fn authenticate(
+        &self,
+        token: &str,
+        from: Option<IpAddr>,
+    ) -> Result<Actor, AuthenticationError>;
 }
 
 /// Why a token does not count.
@@ -22,19 +28,21 @@ pub trait Authenticator: Send + Sync {
 pub enum AuthenticationError {
     /// Not a token of ours, or altered, or of a session that ended.
     Invalid,
-    /// Too old: refresh it.
+    /// Too old, or what the actor may do has changed since: refresh it.
     Expired,
+    /// It counts, but not from this address.
+    AddressNotAllowed,
     /// It could not be checked now.
     Unavailable,
 }
 
 /// A right as a type, for [`Authorized`].
 pub trait Right: Send + Sync + 'static {
-    /// The permission the actor must hold; `None` when being signed in is enough.
+    /// The permission the actor must hold; `None` when being a person who is signed in is enough.
     const PERMISSION: Option<Permission>;
 }
 
-/// Any signed-in user.
+/// Any signed-in user, but no API client.
 #[derive(Clone, Copy, Debug)]
 pub struct AnyUser;
 
@@ -56,30 +64,22 @@ impl<R: Right, S: Send + Sync> FromRequestParts<S> for Authorized<R> {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         let token = bearer_token(&parts.headers).ok_or_else(|| {
-            unauthenticated("sign in and send the header Authorization: Bearer <accessToken>")
+            unauthenticated(
+                "sign in and send the header Authorization: Bearer <accessToken>",
+                HeaderValue::from_static("Bearer"),
+            )
         })?;
         let authenticator = parts
             .extensions
             .get::<Arc<dyn Authenticator>>()
             .cloned()
             .ok_or_else(|| Problem::internal(&MissingAuthenticator))?;
-        let actor = authenticator.authenticate(token).await.map_err(|error| match error {
-            AuthenticationError::Invalid => {
-                unauthenticated("the access token is not valid; sign in again")
-            }
-            AuthenticationError::Expired => {
-                unauthenticated("the access token has expired; use the refresh token")
-            }
-            AuthenticationError::Unavailable => Problem::unavailable(
-                "service_unavailable",
-                "the access token cannot be checked now; try again",
-            ),
-        })?;
-        if let Some(permission) = R::PERMISSION
-            && !actor.may(permission)
-        {
-            let detail = format!("this needs the permission {}", permission.0);
-            return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail));
+        let from = ClientAddress::of(&parts.extensions).map(|address| address.0);
+        let actor = authenticator.authenticate(token, from).await.map_err(refusal)?;
+        match R::PERMISSION {
+            Some(permission) if !actor.may(permission) => return Err(lacks(permission)),
+            None if actor.kind != ActorKind::Person => return Err(not_a_person()),
+            _ => {}
         }
         Ok(Self { actor, right: PhantomData })
     }
@@ -88,12 +88,73 @@ impl<R: Right, S: Send + Sync> FromRequestParts<S> for Authorized<R> {
 pub(crate) fn bearer_token(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+    let token = token.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
 }
 
-fn unauthenticated(detail: &str) -> Problem {
+fn refusal(error: AuthenticationError) -> Problem {
+    let invalid = HeaderValue::from_static("Bearer error=\"invalid_token\"");
+    match error {
+        AuthenticationError::Invalid => {
+            unauthenticated("the access token is not valid; sign in again", invalid)
+        }
+        AuthenticationError::Expired => {
+            unauthenticated("the access token has expired; use the refresh token", invalid)
+        }
+        AuthenticationError::AddressNotAllowed => Problem::new(
+            StatusCode::FORBIDDEN,
+            "address_not_allowed",
+            "this API client may not call from this address",
+        ),
+        AuthenticationError::Unavailable => Problem::unavailable(
+            "service_unavailable",
+            "the access token cannot be checked now; try again",
+        ),
+    }
+}
+
+/// With what RFC 6750 section 3 wants in `WWW-Authenticate`: nothing but the scheme as long as no token
+/// came.
+fn unauthenticated(detail: &str, challenge: HeaderValue) -> Problem {
     Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail)
-        .header(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+        .header(header::WWW_AUTHENTICATE, challenge)
+}
+
+fn lacks(permission: Permission) -> Problem {
+    let detail = format!("this needs the permission {}", permission.0);
+    let problem = Problem::new(StatusCode::FORBIDDEN, "forbidden", detail);
+    let challenge = format!("Bearer error=\"insufficient_scope\", scope=\"{}\"", permission.0);
+    match HeaderValue::try_from(challenge) {
+        Ok(challenge) => problem.header(header::WWW_AUTHENTICATE, challenge),
+        Err(_) => problem,
+    }
+}
+
+/// Refuses an actor who did not show lately who they are (RFC 9470): 401
+/// `insufficient_user_authentication`, with how fresh an authentication has to be.
+pub fn require_fresh(actor: &Actor, max_age: Duration, now: Timestamp) -> Result<(), Problem> {
+    if actor.is_fresh(max_age, now) {
+        return Ok(());
+    }
+    let detail = "show again who you are at POST /api/v1/auth/reauthenticate, and repeat the request \
+                  with the access token that you get";
+    let code = "insufficient_user_authentication";
+    let seconds = max_age.as_secs();
+    let challenge = format!(
+        "Bearer error=\"{code}\", error_description=\"A more recent authentication is required\", \
+         max_age=\"{seconds}\""
+    );
+    let problem =
+        Problem::new(StatusCode::UNAUTHORIZED, code, detail).with("maxAgeSeconds", seconds);
+    Err(match HeaderValue::try_from(challenge) {
+        Ok(challenge) => problem.header(header::WWW_AUTHENTICATE, challenge),
+        Err(_) => problem,
+    })
+}
+
+fn not_a_person() -> Problem {
+    let detail = "this is for people who signed in, not for API clients";
+    Problem::new(StatusCode::FORBIDDEN, "forbidden", detail)
 }
 
 /// Makes `authenticator` the one that [`Authorized`] asks on these routes.

@@ -13,11 +13,14 @@ mod request_id;
 mod security;
 mod validate;
 
-pub use auth::{AnyUser, AuthenticationError, Authenticator, Authorized, Right, authenticate_with};
+pub use auth::{
+    AnyUser, AuthenticationError, Authenticator, Authorized, Right, authenticate_with,
+    require_fresh,
+};
 pub use extract::{Json, Path, Query, parse_json, require_media_type};
 pub use idempotency::{IdempotencyKey, Replayed, fingerprint};
 pub use layers::{Limits, apply};
-pub use network::{ClientAddress, Network, NetworkError, trust_proxies};
+pub use network::{ClientAddress, Network, NetworkError, restrict, trust_proxies};
 pub use page::{ListBody, PageQuery, PageRequest};
 pub use problem::{FieldError, Problem};
 pub use rate_limits::{Quota, RateLimits, limit_rates};

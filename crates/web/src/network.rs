@@ -1,9 +1,11 @@
 //! Networks, and who is behind the proxies of one's own.
 
+use crate::Problem;
 use axum::Router;
-use axum::extract::{ConnectInfo, Request};
-use axum::http::{Extensions, HeaderMap};
+use axum::extract::{ConnectInfo, MatchedPath, Request};
+use axum::http::{Extensions, HeaderMap, StatusCode};
 use axum::middleware::{self, Next};
+use axum::response::IntoResponse;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 use std::sync::Arc;
@@ -75,6 +77,27 @@ pub fn trust_proxies(router: Router, proxies: Vec<Network>) -> Router {
             request.extensions_mut().insert(ClientAddress(client));
         }
         next.run(request)
+    }))
+}
+
+/// Answers 403 on the routes that begin with `prefix`, as they were declared, unless the client's address
+/// is in one of `networks`. [`trust_proxies`] has to wrap the result.
+pub fn restrict(router: Router, prefix: &'static str, networks: Vec<Network>) -> Router {
+    let networks: Arc<[Network]> = networks.into();
+    router.layer(middleware::from_fn(move |request: Request, next: Next| {
+        let route = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+        let is_restricted = route.is_some_and(|route| route.starts_with(prefix));
+        let from = ClientAddress::of(request.extensions());
+        let is_allowed = !is_restricted
+            || from.is_some_and(|from| networks.iter().any(|network| network.contains(from.0)));
+        async move {
+            if is_allowed {
+                return next.run(request).await;
+            }
+            let detail =
+                "this is open to certain networks only, and your address is in none of them";
+            Problem::new(StatusCode::FORBIDDEN, "address_not_allowed", detail).into_response()
+        }
     }))
 }
 

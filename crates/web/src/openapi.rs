@@ -51,7 +51,8 @@ pub fn required_permissions(operation: &Value) -> impl Iterator<Item = &str> {
 
 const METHODS: [&str; 5] = ["get", "post", "put", "patch", "delete"];
 
-fn operations_mut(document: &mut Value) -> impl Iterator<Item = &mut Value> {
+/// The same, to be changed.
+pub fn operations_mut(document: &mut Value) -> impl Iterator<Item = &mut Value> {
     let paths = document.get_mut("paths").and_then(Value::as_object_mut).into_iter().flatten();
     paths.flat_map(|(_, item)| {
         let methods = item.as_object_mut().into_iter().flatten();
@@ -68,6 +69,7 @@ fn add_shared_responses(operation: &mut Value) {
         (has_body, "400", "The body is not JSON, or a required header is missing."),
         (secured, "401", "No valid access token."),
         (restricted, "403", "The permission is missing."),
+        (secured, "403", "This is for people, not for API clients."),
         (has_body, "413", "The body is too large."),
         (has_body, "415", "The body is not declared as JSON."),
         (has_input, "422", "The request is not valid, or was refused; see `code`."),
@@ -88,7 +90,8 @@ fn add_shared_responses(operation: &mut Value) {
         }
     }
     for (status, response) in responses.iter_mut() {
-        if status.as_str() >= "400" {
+        // An answer with a body of its own is one that a standard demands.
+        if status.as_str() >= "400" && response.get("content").is_none() {
             response["content"] = json!({
                 "application/problem+json": {
                     "schema": { "$ref": "#/components/schemas/ProblemBody" }

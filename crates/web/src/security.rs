@@ -65,7 +65,7 @@ fn cors(origins: Vec<HeaderValue>) -> Option<CorsLayer> {
     exposed.extend([header::LOCATION, header::RETRY_AFTER]);
     let layer = CorsLayer::new()
         .allow_origin(origins)
-        .allow_methods([Method::GET, Method::POST])
+        .allow_methods([Method::GET, Method::POST, Method::PUT])
         .allow_headers([&[header::AUTHORIZATION, header::CONTENT_TYPE], ours.as_slice()].concat())
         .expose_headers(exposed)
         .max_age(PREFLIGHT_MAX_AGE);

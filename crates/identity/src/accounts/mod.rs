@@ -3,7 +3,7 @@
 
 mod staff;
 
-pub use staff::{StaffError, StaffView, UserStatus};
+pub use staff::{StaffView, UserStatus};
 
 use crate::events::{self, RevocationReason};
 use crate::passwords::PasswordError;
@@ -11,7 +11,7 @@ use crate::sessions::Sessions;
 use crate::users::entity::{ACTIVE, CLOSED};
 use crate::users::repo::{self, StatusChange};
 use crate::users::{InvalidField, Users, VerifyError};
-use crate::{Error, audit, lock_out};
+use crate::{Error, audit, lock_out, trusted_devices};
 use identity_api::{Holdings, HoldingsError};
 use kernel::{Actor, Clock};
 use secrecy::{ExposeSecret, SecretString};
@@ -96,6 +96,7 @@ impl Accounts {
         }
         let (except, reason) = (Some(actor.session_id), RevocationReason::PasswordChanged);
         lock_out::forget_in_tx(&self.store, &tx, user_id).await?;
+        trusted_devices::forget_all_in_tx(&self.store, &tx, user_id).await?;
         let revoked = self.sessions.revoke_all_in_tx(&tx, user_id, except, reason, now).await?;
         let event = events::password_replaced(user_id, false, now);
         audit::tell_in_tx(&self.store, &tx, Some(user_id), event, None).await?;
@@ -127,6 +128,7 @@ impl Accounts {
         }
         let reason = RevocationReason::UserClosed;
         lock_out::forget_in_tx(&self.store, &tx, user_id).await?;
+        trusted_devices::forget_all_in_tx(&self.store, &tx, user_id).await?;
         let revoked = self.sessions.revoke_all_in_tx(&tx, user_id, None, reason, now).await?;
         let event = events::user_closed(user_id, now);
         audit::tell_in_tx(&self.store, &tx, Some(user_id), event, None).await?;

@@ -4,12 +4,14 @@ use super::Accounts;
 use crate::audit::{self, NewEntry};
 use crate::events::{self, RevocationReason};
 use crate::lock_out::{self, Subject};
+use crate::staff_actions::Mandate;
+use crate::staff_error::StaffError;
 use crate::users::entity::{ACTIVE, CLOSED, LOCKED, Model};
 use crate::users::repo::{self, StatusChange};
-use crate::{Error, User};
+use crate::{Error, User, trusted_devices};
 use kernel::{Actor, Timestamp, UserId};
 use serde_json::{Value, json};
-use store::StoreError;
+use store::{StoreError, WriteTx};
 
 /// Whether a user may sign in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,29 +41,6 @@ pub struct StaffView {
     pub last_log_in_at: Option<Timestamp>,
     /// Until when wrong passwords keep the user out; `None` if they do not.
     pub locked_out_until: Option<Timestamp>,
-}
-
-/// Why staff did not get what they asked for.
-#[derive(Debug, thiserror::Error)]
-pub enum StaffError {
-    /// There is no such user.
-    #[error("there is no such user")]
-    NotFound,
-    /// The account is closed, for good.
-    #[error("the user closed the account; it stays closed")]
-    Closed,
-    /// Nobody locks or unlocks themselves.
-    #[error("this is your own account; ask a colleague")]
-    OwnAccount,
-    /// The server failed.
-    #[error(transparent)]
-    Failed(#[from] Error),
-}
-
-impl From<StoreError> for StaffError {
-    fn from(error: StoreError) -> Self {
-        Self::Failed(error.into())
-    }
 }
 
 /// What staff did to a user.
@@ -108,63 +87,77 @@ impl Accounts {
         id: UserId,
         reason: &str,
     ) -> Result<StaffView, StaffError> {
-        self.change_lock(actor, id, true, reason).await
-    }
-
-    /// Lets a user in again, whether staff or wrong passwords keep them out.
-    pub(crate) async fn unlock(
-        &self,
-        actor: &Actor,
-        id: UserId,
-        reason: &str,
-    ) -> Result<StaffView, StaffError> {
-        self.change_lock(actor, id, false, reason).await
-    }
-
-    async fn change_lock(
-        &self,
-        actor: &Actor,
-        id: UserId,
-        is_locked: bool,
-        reason: &str,
-    ) -> Result<StaffView, StaffError> {
-        if actor.user_id == id {
-            return Err(StaffError::OwnAccount);
-        }
-        let user = self.users.find(id).await?.ok_or(StaffError::NotFound)?;
-        if user.status == CLOSED {
-            return Err(StaffError::Closed);
-        }
+        self.require_other(actor, id).await?;
         let now = self.clock.now();
-        let (from, to) = if is_locked { (ACTIVE, LOCKED) } else { (LOCKED, ACTIVE) };
-        let change = StatusChange { from, to, reason, by: actor.user_id, at: now };
+        let change = StatusChange { from: ACTIVE, to: LOCKED, reason, by: actor.user_id, at: now };
         let tx = self.store.begin().await?;
         let changed = repo::change_status_in_tx(&self.store, &tx, id, &change).await?;
-        let mut revoked = Vec::new();
-        if is_locked {
-            let ended = RevocationReason::UserLocked;
-            revoked = self.sessions.revoke_all_in_tx(&tx, id, None, ended, now).await?;
-        } else {
-            lock_out::forget_in_tx(&self.store, &tx, id).await?;
-        }
+        trusted_devices::forget_all_in_tx(&self.store, &tx, id).await?;
+        let ended = RevocationReason::UserLocked;
+        let revoked = self.sessions.revoke_all_in_tx(&tx, id, None, ended, now).await?;
         if changed {
-            let by = Some(actor.user_id);
-            let event = events::user_lock_changed(id, is_locked, actor.user_id, now);
+            let event = events::user_lock_changed(id, true, actor.user_id, now);
             let more = json!({
-                "before": { "status": from },
-                "after": { "status": to },
+                "before": { "status": ACTIVE },
+                "after": { "status": LOCKED },
                 "reason": reason,
             });
-            audit::tell_in_tx(&self.store, &tx, by, event, Some(more)).await?;
+            audit::tell_in_tx(&self.store, &tx, Some(actor.user_id), event, Some(more)).await?;
         } else {
-            let action = if is_locked { "user_lock_repeated" } else { "lock_out_lifted" };
-            let entry = entry(actor, action, Some(id), json!({ "reason": reason }), now);
+            let entry =
+                entry(actor, "user_lock_repeated", Some(id), json!({ "reason": reason }), now);
             audit::append_in_tx(&self.store, &tx, entry).await?;
         }
         tx.commit().await.map_err(StoreError::from)?;
         self.sessions.forget(&revoked, now);
+        self.after_change(id).await
+    }
+
+    /// A user as they are after what staff did, which the audit trail tells already.
+    pub(crate) async fn after_change(&self, id: UserId) -> Result<StaffView, StaffError> {
         let row = self.users.find(id).await?.ok_or(StaffError::NotFound)?;
         Ok(self.staff_view(row).await?)
+    }
+
+    /// Whether an actor may let a user in again.
+    pub(crate) async fn check_unlock(&self, actor: &Actor, id: UserId) -> Result<(), StaffError> {
+        self.require_other(actor, id).await
+    }
+
+    /// Lets a user in again, whether staff or wrong passwords keep them out.
+    pub(crate) async fn unlock_in_tx(
+        &self,
+        tx: &WriteTx,
+        id: UserId,
+        mandate: Mandate,
+        reason: &str,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let by = mandate.requested_by;
+        let change = StatusChange { from: LOCKED, to: ACTIVE, reason, by, at: now };
+        let changed = repo::change_status_in_tx(&self.store, tx, id, &change).await?;
+        lock_out::forget_in_tx(&self.store, tx, id).await?;
+        let actor = Some(mandate.actor());
+        let mut details = mandate.details();
+        details["reason"] = json!(reason);
+        if changed {
+            details["before"] = json!({ "status": LOCKED });
+            details["after"] = json!({ "status": ACTIVE });
+            let event = events::user_lock_changed(id, false, by, now);
+            return audit::tell_in_tx(&self.store, tx, actor, event, Some(details)).await;
+        }
+        let (action, object) = ("lock_out_lifted", Some(id.0));
+        let lifted = NewEntry { actor, action, object, details, at: now };
+        audit::append_in_tx(&self.store, tx, lifted).await
+    }
+
+    /// Nobody does it to themselves, nor to somebody who left.
+    async fn require_other(&self, actor: &Actor, id: UserId) -> Result<(), StaffError> {
+        if actor.user_id == id {
+            return Err(StaffError::OwnAccount);
+        }
+        let user = self.users.find(id).await?.ok_or(StaffError::NotFound)?;
+        if user.status == CLOSED { Err(StaffError::Closed) } else { Ok(()) }
     }
 
     async fn staff_view(&self, row: Model) -> Result<StaffView, StoreError> {

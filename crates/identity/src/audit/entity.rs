@@ -16,11 +16,13 @@ pub struct AuditEntry {
     pub sequence: i64,
     /// When.
     pub occurred_at: Timestamp,
-    /// Who; `None` when nobody was signed in, or an operator did it on the command line.
+    /// Who: a user, or an API client, which is the object of an `api_client_created`. `None` when nobody
+    /// was signed in, or an operator did it on the command line.
     pub actor: Option<UserId>,
     /// What: `user_locked`.
     pub action: String,
-    /// The user that it was done to, if it was one.
+    /// What it was done to: the id of a user, an API client or a staff action, or one that is made from
+    /// the name of a role. `None` where there is no such thing.
     pub object: Option<Uuid>,
     /// Where the request came from; empty when there was none.
     pub client_address: String,

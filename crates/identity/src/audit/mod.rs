@@ -1,4 +1,4 @@
-//! The audit trail: who did what to whom, from where. An entry is written in the transaction that makes it
+//! The audit trail: who did what to whom or what, from where. An entry is written in the transaction that makes it
 //! true, and never again: the tables refuse changes, and a chain of hashes tells of those that are made
 //! past them.
 //!
@@ -45,7 +45,7 @@ pub(crate) struct NewEntry {
     pub(crate) actor: Option<UserId>,
     /// What: `user_locked`.
     pub(crate) action: &'static str,
-    /// The user that it is done to.
+    /// What it is done to, see [`AuditEntry::object`].
     pub(crate) object: Option<Uuid>,
     /// The rest. No secrets, and contacts only masked.
     pub(crate) details: Value,
@@ -55,11 +55,11 @@ pub(crate) struct NewEntry {
 /// Which entries are wanted; all given conditions hold together.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AuditFilter {
-    /// What this user did.
+    /// What this user or API client did.
     pub actor: Option<UserId>,
     /// Only this action.
     pub action: Option<String>,
-    /// What was done to this user.
+    /// What was done to this.
     pub object: Option<Uuid>,
     /// From this instant on.
     pub from: Option<Timestamp>,
@@ -99,7 +99,7 @@ pub(crate) async fn append(store: &Store, new: NewEntry) -> Result<(), StoreErro
     Ok(tx.commit().await?)
 }
 
-/// Tells others of an event about a user, and writes it down here with what is not for others.
+/// Tells others of an event, and writes it down here with what is not for others.
 pub(crate) async fn tell_in_tx(
     store: &Store,
     tx: &WriteTx,

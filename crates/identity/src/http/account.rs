@@ -2,6 +2,7 @@
 
 use super::Identities;
 use super::error;
+use super::step_up::require_fresh;
 use crate::Identity;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -80,6 +81,7 @@ impl Validate for CompletePasswordResetBody {}
     request_body = ChangePasswordBody,
     responses(
         (status = 204, description = "The new password counts."),
+        (status = 401, description = "`unauthenticated`, or `insufficient_user_authentication`."),
         (status = 422, description = "`wrong_password`, or `validation_failed`."),
         (status = 503, description = "`too_many_sign_ins`, or the service cannot answer now; \
             see `Retry-After`."),
@@ -90,6 +92,7 @@ async fn change_password(
     caller: Authorized<AnyUser>,
     Json(body): Json<ChangePasswordBody>,
 ) -> Result<StatusCode, Problem> {
+    require_fresh(&identity, &caller.actor)?;
     identity
         .change_password(&caller.actor, &body.current_password, &body.new_password)
         .await

@@ -1,9 +1,11 @@
 //! What staff see of users and do to them.
 
 use super::dto::UserBody;
+use super::staff_actions::{StaffActionBody, answer};
 use super::{Identities, error};
-use crate::{Identity, StaffView, UserStatus, permissions};
+use crate::{Action, Identity, StaffView, UserStatus, permissions};
 use axum::extract::State;
+use axum::response::Response;
 use kernel::{Permission, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -44,10 +46,10 @@ impl Validate for SearchUsersBody {}
 /// Why something is done, for whoever looks at it later.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct StaffReasonBody {
+pub(super) struct StaffReasonBody {
     /// In the words of staff; the user does not see it.
     #[schema(min_length = 1, max_length = 500, example = "The phone was stolen.")]
-    reason: String,
+    pub(super) reason: String,
 }
 
 const REASON_LENGTH_MAX: usize = 500;
@@ -191,7 +193,8 @@ async fn lock_user(
     Ok(Json(locked.map_err(error::refused_to_staff)?.into()))
 }
 
-/// Let a user in again, whether staff or wrong passwords keep them out.
+/// Let a user in again, whether staff or wrong passwords keep them out. A colleague has to approve
+/// it.
 #[utoipa::path(
     post,
     path = "/api/v1/admin/users/{id}/unlock",
@@ -201,7 +204,9 @@ async fn lock_user(
     security(("bearer" = ["users:write"])),
     request_body = StaffReasonBody,
     responses(
-        (status = 200, description = "The user may sign in.", body = StaffUserBody),
+        (status = 200, description = "The user may sign in: this installation needs no second \
+            person.", body = StaffUserBody),
+        (status = 202, description = "It waits for a colleague.", body = StaffActionBody),
         (status = 404, description = "`not_found`: there is no such user."),
         (status = 409, description = "`user_closed` or `own_account`."),
     ),
@@ -211,7 +216,10 @@ async fn unlock_user(
     caller: Authorized<Write>,
     Path(id): Path<Uuid>,
     Json(body): Json<StaffReasonBody>,
-) -> Result<Json<StaffUserBody>, Problem> {
-    let unlocked = identity.accounts().unlock(&caller.actor, UserId(id), body.reason.trim()).await;
-    Ok(Json(unlocked.map_err(error::refused_to_staff)?.into()))
+) -> Result<Response, Problem> {
+    let action = Action::UnlockUser { user_id: id };
+    let asked = identity.staff_actions().ask(&caller.actor, action, body.reason.trim()).await;
+    let done =
+        async { Ok(StaffUserBody::from(identity.accounts().after_change(UserId(id)).await?)) };
+    answer(asked, done).await
 }

@@ -49,12 +49,12 @@ struct AuditEventsQuery {
     /// The `nextCursor` of the page before; leave out for the first page.
     #[param(max_length = 200)]
     cursor: Option<String>,
-    /// Only what this user did.
+    /// Only what this user or API client did.
     actor_id: Option<Uuid>,
     /// Only this action.
     #[param(example = "user_locked")]
     action: Option<String>,
-    /// Only what was done to this user.
+    /// Only what was done to this user, API client, staff action or role.
     object_id: Option<Uuid>,
     /// Only from this instant on.
     #[param(value_type = Option<String>, format = DateTime)]
@@ -73,12 +73,14 @@ struct AuditEventBody {
     /// When.
     #[schema(value_type = String, format = DateTime)]
     occurred_at: Timestamp,
-    /// Who; null when nobody was signed in, or an operator did it on the command line.
+    /// Who: a user, or an API client, which is the object of an `api_client_created`. Null when nobody was
+    /// signed in, or an operator did it on the command line.
     actor_id: Option<Uuid>,
     /// What.
     #[schema(example = "user_locked")]
     action: String,
-    /// The user that it was done to, if it was one.
+    /// What it was done to: the id of a user, an API client or a staff action, or one that is made from the
+    /// name of a role. Null where there is no such thing.
     object_id: Option<Uuid>,
     /// Where the request came from; empty when there was none.
     client_address: String,

@@ -1,5 +1,6 @@
 //! Changing one's contacts.
 
+use super::step_up::require_fresh;
 use super::verification::CodeBody;
 use super::{Identities, error};
 use crate::{Contact, ContactChange, Identity};
@@ -18,7 +19,7 @@ pub(super) fn router() -> OpenApiRouter<Identities> {
         .routes(routes!(confirm_new_phone))
 }
 
-/// Another e-mail address, and proof of who asks.
+/// Another e-mail address, and the password.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct ChangeEmailBody {
@@ -28,14 +29,11 @@ struct ChangeEmailBody {
     /// The password.
     #[schema(value_type = String, format = Password)]
     password: SecretString,
-    /// The code that the app shows, or a recovery code, if there is a second factor.
-    #[schema(value_type = Option<String>, example = "123456")]
-    mfa_code: Option<SecretString>,
 }
 
 impl Validate for ChangeEmailBody {}
 
-/// Another phone number, and proof of who asks.
+/// Another phone number, and the password.
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct ChangePhoneBody {
@@ -45,9 +43,6 @@ struct ChangePhoneBody {
     /// The password.
     #[schema(value_type = String, format = Password)]
     password: SecretString,
-    /// The code that the app shows, or a recovery code, if there is a second factor.
-    #[schema(value_type = Option<String>, example = "123456")]
-    mfa_code: Option<SecretString>,
 }
 
 impl Validate for ChangePhoneBody {}
@@ -63,8 +58,8 @@ impl Validate for ChangePhoneBody {}
     responses(
         (status = 202, description = "A message is on its way. If nobody else has the e-mail address, it \
             has a code that counts for 10 minutes."),
-        (status = 422, description = "`validation_failed`, `wrong_password`, `mfa_code_missing` or \
-            `wrong_mfa_code`."),
+        (status = 401, description = "`unauthenticated`, or `insufficient_user_authentication`."),
+        (status = 422, description = "`validation_failed` or `wrong_password`."),
         (status = 429, description = "`too_many_codes`; see `Retry-After`."),
         (status = 503, description = "`message_not_sent`, `too_many_sign_ins`, or the service cannot \
             answer now; see `Retry-After`."),
@@ -75,9 +70,8 @@ async fn change_email(
     caller: Authorized<AnyUser>,
     Json(body): Json<ChangeEmailBody>,
 ) -> Result<StatusCode, Problem> {
-    let ChangeEmailBody { new_email: new, password, mfa_code } = body;
-    begin(&identity, &caller, ContactChange { contact: Contact::Email, new, password, mfa_code })
-        .await
+    let ChangeEmailBody { new_email: new, password } = body;
+    begin(&identity, &caller, ContactChange { contact: Contact::Email, new, password }).await
 }
 
 /// Put the new e-mail address in place with the code that was sent there. All other sessions end.
@@ -115,8 +109,8 @@ async fn confirm_new_email(
     responses(
         (status = 202, description = "A message is on its way. If nobody else has the phone number, it \
             has a code that counts for 10 minutes."),
-        (status = 422, description = "`validation_failed`, `wrong_password`, `mfa_code_missing` or \
-            `wrong_mfa_code`."),
+        (status = 401, description = "`unauthenticated`, or `insufficient_user_authentication`."),
+        (status = 422, description = "`validation_failed` or `wrong_password`."),
         (status = 429, description = "`too_many_codes`; see `Retry-After`."),
         (status = 503, description = "`message_not_sent`, `too_many_sign_ins`, or the service cannot \
             answer now; see `Retry-After`."),
@@ -127,9 +121,8 @@ async fn change_phone(
     caller: Authorized<AnyUser>,
     Json(body): Json<ChangePhoneBody>,
 ) -> Result<StatusCode, Problem> {
-    let ChangePhoneBody { new_phone_number: new, password, mfa_code } = body;
-    begin(&identity, &caller, ContactChange { contact: Contact::Phone, new, password, mfa_code })
-        .await
+    let ChangePhoneBody { new_phone_number: new, password } = body;
+    begin(&identity, &caller, ContactChange { contact: Contact::Phone, new, password }).await
 }
 
 /// Put the new phone number in place with the code that was sent there. All other sessions end.
@@ -161,6 +154,7 @@ async fn begin(
     caller: &Authorized<AnyUser>,
     change: ContactChange,
 ) -> Result<StatusCode, Problem> {
+    require_fresh(identity, &caller.actor)?;
     let begun = identity.verifications().begin_change(&caller.actor, &change).await;
     begun.map_err(error::contact_not_changed)?;
     Ok(StatusCode::ACCEPTED)

@@ -52,6 +52,9 @@ pub(super) struct LogInBody {
     /// The password.
     #[schema(value_type = String, format = Password)]
     pub(super) password: SecretString,
+    /// The `deviceToken` of a trusted device, which is not asked for the second factor.
+    #[schema(value_type = Option<String>, format = Password)]
+    pub(super) device_token: Option<SecretString>,
 }
 
 impl Validate for LogInBody {}

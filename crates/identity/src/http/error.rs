@@ -1,8 +1,8 @@
 //! Refusals and failures as problems.
 
 use crate::{
-    AccountError, Contact, ContactChangeError, Error, InvalidField, LogInError, MfaError,
-    RefreshError, RegisterError, ResetError, StaffError, VerificationError,
+    AccountError, ApiClientError, Contact, ContactChangeError, Error, InvalidField, LogInError,
+    MfaError, RefreshError, RegisterError, ResetError, StaffError, VerificationError,
 };
 use axum::http::StatusCode;
 use store::StoreError;
@@ -91,10 +91,46 @@ pub(super) fn refused_to_staff(error: StaffError) -> Problem {
     let text = error.to_string();
     match error {
         StaffError::NotFound => Problem::not_found("user"),
+        StaffError::NoSuchRole => Problem::not_found("role"),
+        StaffError::NoSuchAction => Problem::not_found("action"),
         StaffError::Closed => Problem::conflict("user_closed", text),
         StaffError::OwnAccount => Problem::conflict("own_account", text),
+        StaffError::BuiltInRole => Problem::conflict("role_built_in", text),
+        StaffError::RoleExists => Problem::conflict("role_exists", text),
+        StaffError::RoleInUse => Problem::conflict("role_in_use", text),
+        StaffError::UnknownPermission(_) => {
+            let pointer = "/permissions".to_owned();
+            Problem::validation(vec![FieldError { pointer, detail: text }])
+        }
+        StaffError::NotHeld(_) => permission_not_held(text),
+        StaffError::OwnRequest => Problem::conflict("own_request", text),
+        StaffError::NotPending(_) => Problem::conflict("action_not_pending", text),
+        StaffError::Outdated => Problem::conflict("action_outdated", text),
+        StaffError::RequesterNotEntitled => Problem::conflict("requester_not_entitled", text),
+        StaffError::Forbidden(_) => Problem::new(StatusCode::FORBIDDEN, "forbidden", text),
         StaffError::Failed(error) => failed(error),
     }
+}
+
+pub(super) fn client_not_changed(error: ApiClientError) -> Problem {
+    let text = error.to_string();
+    let at = |pointer: &str| {
+        let pointer = pointer.to_owned();
+        Problem::validation(vec![FieldError { pointer, detail: text.clone() }])
+    };
+    match error {
+        ApiClientError::NotFound => Problem::not_found("API client"),
+        ApiClientError::Revoked => Problem::conflict("api_client_revoked", text),
+        ApiClientError::Scope(_) => at("/scopes"),
+        ApiClientError::Network(_) => at("/allowedNetworks"),
+        ApiClientError::Expired => at("/expiresAt"),
+        ApiClientError::NotHeld(_) => permission_not_held(text),
+        ApiClientError::Failed(error) => failed(error),
+    }
+}
+
+fn permission_not_held(text: String) -> Problem {
+    Problem::new(StatusCode::FORBIDDEN, "permission_not_held", text)
 }
 
 pub(super) fn not_verified(error: VerificationError) -> Problem {
@@ -125,8 +161,6 @@ pub(super) fn contact_not_changed(error: ContactChangeError) -> Problem {
     match error {
         ContactChangeError::Invalid(field) => Problem::validation(vec![at_pointer(field)]),
         ContactChangeError::WrongPassword => Problem::unprocessable("wrong_password", text),
-        ContactChangeError::MfaCodeMissing => Problem::unprocessable("mfa_code_missing", text),
-        ContactChangeError::WrongMfaCode => Problem::unprocessable("wrong_mfa_code", text),
         ContactChangeError::Taken(Contact::Email) => {
             Problem::conflict("email_already_registered", text)
         }

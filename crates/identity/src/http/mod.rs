@@ -2,13 +2,19 @@
 
 mod account;
 mod admin;
+mod api_clients;
 mod audit;
 mod contacts;
 mod device;
 mod dto;
 mod error;
 mod mfa;
+mod roles;
 mod sessions;
+mod staff_actions;
+mod step_up;
+mod token;
+mod trusted_devices;
 mod verification;
 
 use crate::Identity;
@@ -40,10 +46,16 @@ pub(crate) fn router(identity: Identity, holdings: Arc<dyn Holdings>) -> OpenApi
         .routes(routes!(jwks))
         .merge(account::router())
         .merge(admin::router())
+        .merge(api_clients::router())
         .merge(audit::router())
         .merge(contacts::router())
         .merge(mfa::router())
+        .merge(roles::router())
         .merge(sessions::router())
+        .merge(staff_actions::router())
+        .merge(step_up::router())
+        .merge(token::router())
+        .merge(trusted_devices::router())
         .merge(verification::router())
         .layer(middleware::from_fn(audit::note_origin))
         .with_state(Identities { identity, holdings })
@@ -112,10 +124,10 @@ async fn log_in(
     Json(body): Json<LogInBody>,
 ) -> Result<Json<LogInAnswerBody>, Problem> {
     let answer = identity
-        .log_in(&body.identifier, &body.password, &device)
-        .await
-        .map_err(error::not_logged_in)?;
-    Ok(Json(answer.into()))
+        .sessions()
+        .log_in(&body.identifier, &body.password, &device, body.device_token.as_ref())
+        .await;
+    Ok(Json(answer.map_err(error::not_logged_in)?.into()))
 }
 
 /// Exchange a refresh token for the next pair. A token that comes a second time ends the session.

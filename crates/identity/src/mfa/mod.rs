@@ -8,7 +8,7 @@ mod totp;
 use crate::passwords::{HashingError, PasswordError, Passwords, Verdict};
 use crate::secrets::{DataKeys, Purpose, SealError};
 use crate::users::{Users, VerifyError};
-use crate::{Error, audit, events, lock_out};
+use crate::{Error, audit, events, lock_out, trusted_devices};
 use kernel::{Actor, Clock, UserId};
 use secrecy::{ExposeSecret, SecretString};
 use std::sync::Arc;
@@ -162,24 +162,52 @@ impl Mfa {
         let secret = self.data_keys.open(Purpose::Totp, user_id.0, &factor.sealed_secret)?;
         let step = totp::matching_step(&secret, code.expose_secret(), now, factor.last_used_step);
         let step = step.ok_or(MfaError::WrongCode)?;
-        let mut codes = Vec::new();
-        let mut hashes = Vec::new();
+        let (codes, hashes) = self.recovery_codes().await?;
+        let tx = self.store.begin().await?;
+        if !repo::confirm_in_tx(&self.store, &tx, user_id, &factor, step, now).await? {
+            return Err(MfaError::NotThere);
+        }
+        repo::replace_codes_in_tx(&self.store, &tx, user_id, &hashes).await?;
+        let event = events::mfa_switched(user_id, true, now);
+        audit::tell_in_tx(&self.store, &tx, Some(user_id), event, None).await?;
+        tx.commit().await.map_err(StoreError::from)?;
+        Ok(codes)
+    }
+
+    /// Gives out recovery codes that take the place of those there are.
+    pub(crate) async fn renew_codes(
+        &self,
+        actor: &Actor,
+        code: &SecretString,
+    ) -> Result<Vec<SecretString>, MfaError> {
+        let user_id = actor.user_id;
+        if !self.is_on(user_id).await? {
+            return Err(MfaError::NotThere);
+        }
+        let proof = self.check(user_id, code).await?.ok_or(MfaError::WrongCode)?;
+        let (codes, hashes) = self.recovery_codes().await?;
+        let now = self.clock.now();
+        let tx = self.store.begin().await?;
+        if !self.spend_in_tx(&tx, user_id, &proof).await? {
+            return Err(MfaError::WrongCode);
+        }
+        repo::replace_codes_in_tx(&self.store, &tx, user_id, &hashes).await?;
+        lock_out::forget_in_tx(&self.store, &tx, user_id).await?;
+        let event = events::recovery_codes_renewed(user_id, now);
+        audit::tell_in_tx(&self.store, &tx, Some(user_id), event, None).await?;
+        tx.commit().await.map_err(StoreError::from)?;
+        Ok(codes)
+    }
+
+    /// New recovery codes, and what is stored of them.
+    async fn recovery_codes(&self) -> Result<(Vec<SecretString>, Vec<String>), MfaError> {
+        let (mut codes, mut hashes) = (Vec::new(), Vec::new());
         for position in 0..recovery::COUNT {
             let code = recovery::generate(position)?;
             hashes.push(self.passwords.hash(&code).await?);
             codes.push(code);
         }
-        let tx = self.store.begin().await?;
-        if !repo::confirm_in_tx(&self.store, &tx, user_id, &factor, step, now).await? {
-            return Err(MfaError::NotThere);
-        }
-        for (position, hash) in (0..).zip(&hashes) {
-            repo::insert_code_in_tx(&self.store, &tx, user_id, position, hash).await?;
-        }
-        let event = events::mfa_switched(user_id, true, now);
-        audit::tell_in_tx(&self.store, &tx, Some(user_id), event, None).await?;
-        tx.commit().await.map_err(StoreError::from)?;
-        Ok(codes)
+        Ok((codes, hashes))
     }
 
     /// Switches the second factor off.
@@ -203,6 +231,7 @@ impl Mfa {
             return Err(MfaError::WrongCode);
         }
         repo::delete_in_tx(&self.store, &tx, user_id).await?;
+        trusted_devices::forget_all_in_tx(&self.store, &tx, user_id).await?;
         lock_out::forget_in_tx(&self.store, &tx, user_id).await?;
         let event = events::mfa_switched(user_id, false, now);
         audit::tell_in_tx(&self.store, &tx, Some(user_id), event, None).await?;

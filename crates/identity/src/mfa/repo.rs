@@ -63,18 +63,22 @@ pub(super) async fn confirm_in_tx(
     Ok(confirmed.rows_affected() == 1)
 }
 
-pub(super) async fn insert_code_in_tx(
+/// Makes these hashes the user's recovery codes, by their positions.
+pub(super) async fn replace_codes_in_tx(
     store: &Store,
     tx: &WriteTx,
     user_id: UserId,
-    position: i64,
-    code_hash: &str,
+    hashes: &[String],
 ) -> Result<(), StoreError> {
-    tx.execute_raw(store.statement(
-        "insert into recovery_codes (user_id, position, code_hash) values ($1, $2, $3)",
-        [user_id.0.into(), position.into(), code_hash.into()],
-    ))
-    .await?;
+    let old = "delete from recovery_codes where user_id = $1";
+    tx.execute_raw(store.statement(old, [user_id.0.into()])).await?;
+    for (position, hash) in (0_i64..).zip(hashes) {
+        tx.execute_raw(store.statement(
+            "insert into recovery_codes (user_id, position, code_hash) values ($1, $2, $3)",
+            [user_id.0.into(), position.into(), hash.as_str().into()],
+        ))
+        .await?;
+    }
     Ok(())
 }
 

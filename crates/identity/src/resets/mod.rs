@@ -11,7 +11,8 @@ use crate::events::{self, RevocationReason};
 use crate::messages::{Channel, Messages};
 use crate::passwords::PasswordError;
 use crate::sessions::Sessions;
-use crate::tokens::OneTimeToken;
+use crate::tokens::OpaqueToken;
+use crate::trusted_devices;
 use crate::users::{self, InvalidField, Users};
 use crate::{audit, lock_out};
 use kernel::{Clock, UserId};
@@ -96,7 +97,7 @@ impl Resets {
             return Ok(());
         };
         let now = self.clock.now();
-        let token = OneTimeToken::generate()?;
+        let token = OpaqueToken::generate()?;
         let reset = NewReset {
             user_id: UserId(user.id),
             token_hash: token.hash(),
@@ -125,7 +126,7 @@ impl Resets {
         token: &SecretString,
         password: &SecretString,
     ) -> Result<(), ResetError> {
-        let token_hash = OneTimeToken::hash_of(token);
+        let token_hash = OpaqueToken::hash_of(token);
         let user_id = repo::find(&self.store, &token_hash, self.clock.now()).await?;
         let user_id = user_id.ok_or(ResetError::InvalidToken)?;
         let user = self.users.find(user_id).await?.ok_or(ResetError::InvalidToken)?;
@@ -139,6 +140,7 @@ impl Resets {
             return Err(ResetError::InvalidToken);
         }
         lock_out::forget_in_tx(&self.store, &tx, user_id).await?;
+        trusted_devices::forget_all_in_tx(&self.store, &tx, user_id).await?;
         let reason = RevocationReason::PasswordReset;
         let revoked = self.sessions.revoke_all_in_tx(&tx, user_id, None, reason, now).await?;
         let event = events::password_replaced(user_id, true, now);

@@ -1,7 +1,8 @@
 //! The built-in roles.
 
 use crate::permissions::{
-    ALL, AUDIT_READ, LEDGER_READ, USERS_READ, USERS_WRITE, WALLET_READ, WALLET_WRITE,
+    ALL, APPROVALS_READ, APPROVALS_WRITE, AUDIT_READ, LEDGER_READ, USERS_READ, USERS_WRITE,
+    WALLET_READ, WALLET_WRITE,
 };
 use kernel::Permission;
 
@@ -37,7 +38,7 @@ pub(crate) const BUILT_IN: &[BuiltInRole] = &[
     BuiltInRole {
         name: "Compliance",
         description: "Watches over customers and what staff do.",
-        permissions: &[USERS_READ, USERS_WRITE, AUDIT_READ],
+        permissions: &[USERS_READ, USERS_WRITE, AUDIT_READ, APPROVALS_READ, APPROVALS_WRITE],
     },
     BuiltInRole {
         name: "Auditor",
@@ -62,6 +63,7 @@ pub(crate) fn built_in_permissions() -> impl Iterator<Item = (&'static str, &'st
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::permissions::DESCRIPTIONS;
     use std::collections::BTreeSet;
 
     #[test]
@@ -82,5 +84,8 @@ mod tests {
             .collect();
         assert!(built_in_permissions().all(|(_, permission)| of_admin.contains(permission)));
         assert_eq!(of_admin.len(), ALL.len());
+        let described: BTreeSet<_> =
+            DESCRIPTIONS.iter().map(|(permission, _)| permission.0).collect();
+        assert_eq!(described, of_admin);
     }
 }

@@ -3,10 +3,14 @@
 
 pub(crate) mod entity;
 mod repo;
+mod staff;
 
 pub(crate) use repo::grant_in_tx;
+pub(crate) use staff::Roles;
+pub use staff::{HeldRole, Role};
 
-use crate::{audit, events};
+use crate::permissions::DESCRIPTIONS;
+use crate::{audit, events, revocations};
 use identity_api::DirectoryError;
 use kernel::{Timestamp, UserId};
 use std::collections::BTreeSet;
@@ -17,6 +21,8 @@ use store::{Store, StoreError};
 pub(crate) struct Grants {
     pub(crate) roles: BTreeSet<String>,
     pub(crate) permissions: BTreeSet<String>,
+    /// How often something had been taken back of them before.
+    pub(crate) version: i64,
 }
 
 /// Makes the built-in roles in the tables what they are in the code. Writes nothing when they
@@ -28,13 +34,19 @@ pub(crate) async fn ensure_built_in(store: &Store) -> Result<(), StoreError> {
     let names = repo::names(store).await?;
     let mut held = repo::permissions(store).await?;
     held.retain(|(role, _)| entity::is_built_in(role));
-    let unchanged = entity::BUILT_IN.iter().all(|role| names.contains(role.name)) && held == wanted;
+    let described = repo::described(store).await?;
+    let unchanged = entity::BUILT_IN.iter().all(|role| names.contains(role.name))
+        && DESCRIPTIONS.iter().all(|(permission, _)| described.contains(permission.0))
+        && held == wanted;
     if unchanged {
         return Ok(());
     }
     let tx = store.begin().await?;
+    for (permission, description) in DESCRIPTIONS {
+        repo::describe_permission_in_tx(store, &tx, *permission, description).await?;
+    }
     for role in entity::BUILT_IN {
-        repo::insert_role_in_tx(store, &tx, role).await?;
+        repo::insert_role_in_tx(store, &tx, role.name, role.description).await?;
     }
     for (role, permission) in wanted.difference(&held) {
         repo::insert_permission_in_tx(store, &tx, role, permission).await?;
@@ -81,15 +93,17 @@ pub(crate) async fn grant(
         return Err(GrantError::NoSuchRole { known: known.into_iter().collect() });
     }
     let tx = store.begin().await?;
-    repo::grant_in_tx(store, &tx, user_id, role, now).await?;
-    let event = events::role_granted(user_id, role, now);
-    audit::tell_in_tx(store, &tx, None, event, None).await?;
+    if repo::grant_in_tx(store, &tx, user_id, role, now).await? {
+        let event = events::role_granted(user_id, role, None, now);
+        audit::tell_in_tx(store, &tx, None, event, None).await?;
+    }
     Ok(tx.commit().await.map_err(StoreError::from)?)
 }
 
 /// What a user holds now.
 pub(crate) async fn grants(store: &Store, user_id: UserId) -> Result<Grants, StoreError> {
-    let mut grants = Grants::default();
+    let version = revocations::version(store, user_id).await?;
+    let mut grants = Grants { version, ..Grants::default() };
     for (role, permission) in repo::held_by(store, user_id).await? {
         grants.roles.insert(role);
         grants.permissions.extend(permission);

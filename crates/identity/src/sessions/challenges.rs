@@ -1,9 +1,9 @@
 //! Sign-ins with a second factor: the password earns a token that lives for minutes and is good for
 //! nothing but to be brought back with a code.
 
-use super::{Device, LogInError, Sessions, TokenPair, repo};
+use super::{Device, LogInError, SecondFactor, Sessions, TokenPair, repo};
 use crate::mfa::MfaError;
-use crate::tokens::OneTimeToken;
+use crate::tokens::OpaqueToken;
 use crate::users::entity::Model as UserRow;
 use kernel::{Timestamp, UserId};
 use secrecy::SecretString;
@@ -36,7 +36,7 @@ const LIFETIME: Duration = Duration::from_mins(5);
 
 impl Sessions {
     pub(super) async fn challenge(&self, user: &UserRow) -> Result<LogIn, LogInError> {
-        let token = OneTimeToken::generate()?;
+        let token = OpaqueToken::generate()?;
         let now = self.clock.now();
         let challenge = Challenge {
             token_hash: token.hash(),
@@ -52,14 +52,16 @@ impl Sessions {
     }
 
     /// Signs the user in whose password earned the token and whose app made the code. A wrong code
-    /// does not use the token up; too many of them lock out.
+    /// does not use the token up; too many of them lock out. From a device that is to be trusted, the
+    /// next sign-ins need no code.
     pub(crate) async fn complete(
         &self,
         mfa_token: &SecretString,
         code: &SecretString,
         device: &Device,
+        trust_device: bool,
     ) -> Result<TokenPair, LogInError> {
-        let token_hash = OneTimeToken::hash_of(mfa_token);
+        let token_hash = OpaqueToken::hash_of(mfa_token);
         let challenge = repo::find_challenge(&self.store, &token_hash, self.clock.now()).await?;
         let challenge = challenge.ok_or(LogInError::InvalidMfaToken)?;
         let user = self.users.find(challenge.user_id).await?;
@@ -77,6 +79,6 @@ impl Sessions {
                 | MfaError::NotThere => LogInError::InvalidMfaCode,
             })?;
         let proof = checked.ok_or(LogInError::InvalidMfaCode)?;
-        self.open(user, device, Some((challenge, proof))).await
+        self.open(user, device, SecondFactor::Code { challenge, proof, trust_device }).await
     }
 }

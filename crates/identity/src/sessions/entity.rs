@@ -18,6 +18,10 @@ pub(crate) struct Model {
     pub(crate) last_used_at: i64,
     pub(crate) expires_at: i64,
     pub(crate) revoked_at: Option<i64>,
+    /// When the user last showed who they are with all their factors.
+    pub(crate) authenticated_at: Option<i64>,
+    /// With which (RFC 8176), with spaces between them.
+    pub(crate) factors: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, EnumIter, DeriveRelation)]
@@ -65,6 +69,8 @@ mod tests {
             last_used_at: 0,
             expires_at: session.0,
             revoked_at: session.1,
+            authenticated_at: None,
+            factors: None,
         };
         let refresh_token = refresh_token::Model {
             id: Uuid::nil(),

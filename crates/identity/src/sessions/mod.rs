@@ -8,21 +8,24 @@ mod challenges;
 mod device;
 mod entity;
 mod mine;
+mod reauthenticate;
 mod refresh_token;
 mod repo;
-mod revocations;
 
 pub use challenges::LogIn;
 pub use device::Device;
+pub(crate) use device::name as device_name;
 pub use mine::OwnSession;
-pub(crate) use revocations::Revocations;
+pub use reauthenticate::FreshToken;
 
 use crate::audit::{self, NewEntry};
 use crate::events::{self, RevocationReason};
 use crate::messages::{Channel, Messages};
 use crate::mfa::{Mfa, Proof};
 use crate::passwords::PasswordError;
-use crate::tokens::{AccessTokens, OneTimeToken};
+use crate::revocations::Revocations;
+use crate::tokens::{AccessTokens, OpaqueToken, Subject, SubjectKind};
+use crate::trusted_devices::{self, NewTrustedDevice, TrustedDevices};
 use crate::users::entity::Model as UserRow;
 use crate::users::{self, Users, VerifyError};
 use crate::{Error, lock_out, roles};
@@ -46,6 +49,46 @@ pub struct TokenPair {
     pub refresh_token: SecretString,
     /// How long the access token counts.
     pub expires_in: Duration,
+    /// What a device that is trusted from now on brings along with the password.
+    pub device_token: Option<SecretString>,
+}
+
+/// What a sign-in shows beside the password.
+enum SecondFactor {
+    /// The user has none.
+    None,
+    /// The user trusts the device.
+    TrustedDevice { token_hash: Vec<u8> },
+    /// A code that was found right.
+    Code { challenge: Challenge, proof: Proof, trust_device: bool },
+}
+
+/// A password alone (RFC 8176).
+const PASSWORD_FACTOR: &str = "pwd";
+/// A password and a code.
+const BOTH_FACTORS: &str = "pwd otp mfa";
+
+impl SecondFactor {
+    /// Whether the user showed all the factors they have.
+    fn is_complete(&self) -> bool {
+        !matches!(self, Self::TrustedDevice { .. })
+    }
+
+    fn factors(&self) -> &'static str {
+        match self {
+            Self::None | Self::TrustedDevice { .. } => PASSWORD_FACTOR,
+            Self::Code { .. } => BOTH_FACTORS,
+        }
+    }
+
+    /// What the audit trail calls it.
+    fn audited(&self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::TrustedDevice { .. } => "trusted_device",
+            Self::Code { .. } => "code",
+        }
+    }
 }
 
 /// Why nobody was signed in.
@@ -108,6 +151,7 @@ pub(crate) struct Sessions {
     pub(crate) mfa: Arc<Mfa>,
     pub(crate) tokens: Arc<AccessTokens>,
     pub(crate) revocations: Arc<Revocations>,
+    pub(crate) trusted_devices: Arc<TrustedDevices>,
     pub(crate) messages: Messages,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn IdSource>,
@@ -123,13 +167,21 @@ impl Sessions {
         identifier: &str,
         password: &SecretString,
         device: &Device,
+        device_token: Option<&SecretString>,
     ) -> Result<LogIn, LogInError> {
         let user =
             self.users.verify(identifier, password).await?.ok_or(LogInError::InvalidCredentials)?;
-        if self.mfa.is_on(UserId(user.id)).await? {
-            return self.challenge(&user).await;
+        let user_id = UserId(user.id);
+        if !self.mfa.is_on(user_id).await? {
+            return Ok(LogIn::Done(self.open(user, device, SecondFactor::None).await?));
         }
-        Ok(LogIn::Done(self.open(user, device, None).await?))
+        if let Some(token_hash) = device_token.map(OpaqueToken::hash_of)
+            && self.trusted_devices.is_trusted(user_id, &token_hash).await?
+        {
+            let trusted = SecondFactor::TrustedDevice { token_hash };
+            return Ok(LogIn::Done(self.open(user, device, trusted).await?));
+        }
+        self.challenge(&user).await
     }
 
     /// A new session of a user who has shown who they are, with the second factor if there is one.
@@ -137,7 +189,7 @@ impl Sessions {
         &self,
         user: UserRow,
         device: &Device,
-        second_factor: Option<(Challenge, Proof)>,
+        second_factor: SecondFactor,
     ) -> Result<TokenPair, LogInError> {
         let user_id = UserId(user.id);
         let now = self.clock.now();
@@ -150,23 +202,18 @@ impl Sessions {
             last_used_at: now.as_micros(),
             expires_at: now.plus(self.refresh_token_lifetime).as_micros(),
             revoked_at: None,
+            authenticated_at: second_factor.is_complete().then_some(now.as_micros()),
+            factors: Some(second_factor.factors().to_owned()),
         };
-        let with_second_factor = second_factor.is_some();
-        let refresh_token = OneTimeToken::generate()?;
-        let access_token = self.access_token(user_id, session.id).await?;
+        let shown = second_factor.audited();
+        let refresh_token = OpaqueToken::generate()?;
+        let access_token = self.access_token(&session).await?;
         let row = self.token_row(&refresh_token, session.id, now);
         let tx = self.store.begin().await?;
         if !users::repo::note_log_in_in_tx(&self.store, &tx, &user, now).await? {
             return Err(LogInError::InvalidCredentials);
         }
-        if let Some((challenge, proof)) = second_factor {
-            if !repo::take_challenge_in_tx(&self.store, &tx, &challenge.token_hash).await? {
-                return Err(LogInError::InvalidMfaToken);
-            }
-            if !self.mfa.spend_in_tx(&tx, user_id, &proof).await? {
-                return Err(LogInError::InvalidMfaCode);
-            }
-        }
+        let trusted = self.spend_in_tx(&tx, user_id, second_factor, device, now).await?;
         lock_out::forget_in_tx(&self.store, &tx, user_id).await?;
         let device_name = device::name(&device.user_agent);
         let is_new = repo::note_device_in_tx(&self.store, &tx, user_id, &device_name, now).await?;
@@ -186,16 +233,54 @@ impl Sessions {
             details: json!({
                 "sessionId": session_id,
                 "isNewDevice": is_new,
-                "withSecondFactor": with_second_factor,
+                "secondFactor": shown,
             }),
             at: now,
         };
         audit::append_in_tx(&self.store, &tx, logged_in).await?;
+        if let Some(trusted) = &trusted {
+            trusted_devices::note_trusted_in_tx(&self.store, &tx, user_id, trusted.id, now).await?;
+        }
         tx.commit().await.map_err(StoreError::from)?;
         if is_new {
             self.tell_of_new_device(user, &device_name, now);
         }
-        Ok(self.pair(access_token, refresh_token))
+        let device_token = trusted.map(|trusted| trusted.token);
+        Ok(TokenPair { device_token, ..self.pair(access_token, refresh_token) })
+    }
+
+    /// Uses up what was shown beside the password, and trusts the device if that is wanted.
+    async fn spend_in_tx(
+        &self,
+        tx: &WriteTx,
+        user_id: UserId,
+        second_factor: SecondFactor,
+        device: &Device,
+        now: Timestamp,
+    ) -> Result<Option<NewTrustedDevice>, LogInError> {
+        match second_factor {
+            SecondFactor::None => Ok(None),
+            SecondFactor::TrustedDevice { token_hash } => {
+                let store = &self.store;
+                match trusted_devices::use_in_tx(store, tx, user_id, &token_hash, now).await? {
+                    true => Ok(None),
+                    // It was forgotten this instant.
+                    false => Err(LogInError::InvalidCredentials),
+                }
+            }
+            SecondFactor::Code { challenge, proof, trust_device } => {
+                if !repo::take_challenge_in_tx(&self.store, tx, &challenge.token_hash).await? {
+                    return Err(LogInError::InvalidMfaToken);
+                }
+                if !self.mfa.spend_in_tx(tx, user_id, &proof).await? {
+                    return Err(LogInError::InvalidMfaCode);
+                }
+                if !trust_device {
+                    return Ok(None);
+                }
+                Ok(Some(self.trusted_devices.trust_in_tx(tx, user_id, device, now).await?))
+            }
+        }
     }
 
     /// Sends a notice to an e-mail address that is known to be the user's. The sign-in does not wait
@@ -220,7 +305,7 @@ impl Sessions {
     }
 
     pub(crate) async fn refresh(&self, token: &SecretString) -> Result<TokenPair, RefreshError> {
-        let (token, session) = repo::find_token(&self.store, OneTimeToken::hash_of(token))
+        let (token, session) = repo::find_token(&self.store, OpaqueToken::hash_of(token))
             .await?
             .ok_or(RefreshError::InvalidRefreshToken)?;
         let now = self.clock.now();
@@ -246,8 +331,8 @@ impl Sessions {
         if !self.users.find(user_id).await?.is_some_and(|user: UserRow| user.is_active()) {
             return Err(RefreshError::InvalidRefreshToken);
         }
-        let refresh_token = OneTimeToken::generate()?;
-        let access_token = self.access_token(user_id, session.id).await?;
+        let refresh_token = OpaqueToken::generate()?;
+        let access_token = self.access_token(session).await?;
         let row = self.token_row(&refresh_token, session.id, now);
         let expires_at = Timestamp::from_micros(row.expires_at);
         let tx = self.store.begin().await?;
@@ -321,14 +406,20 @@ impl Sessions {
         }
     }
 
-    async fn access_token(&self, user_id: UserId, session_id: Uuid) -> Result<SecretString, Error> {
-        let grants = roles::grants(&self.store, user_id).await?;
-        self.tokens.issue(user_id, session_id, grants)
+    async fn access_token(&self, session: &Session) -> Result<SecretString, Error> {
+        let id = UserId(session.user_id);
+        let grants = roles::grants(&self.store, id).await?;
+        let factors = session.factors.as_deref().unwrap_or_default().split(' ');
+        let kind = SubjectKind::Person {
+            authenticated_at: session.authenticated_at.map(Timestamp::from_micros),
+            factors: factors.filter(|one| !one.is_empty()).map(str::to_owned).collect(),
+        };
+        self.tokens.issue(Subject { id, session_id: session.id, grants, kind })
     }
 
     fn token_row(
         &self,
-        token: &OneTimeToken,
+        token: &OpaqueToken,
         session_id: Uuid,
         now: Timestamp,
     ) -> refresh_token::Model {
@@ -342,11 +433,12 @@ impl Sessions {
         }
     }
 
-    fn pair(&self, access_token: SecretString, refresh_token: OneTimeToken) -> TokenPair {
+    fn pair(&self, access_token: SecretString, refresh_token: OpaqueToken) -> TokenPair {
         TokenPair {
             access_token,
             refresh_token: refresh_token.into_secret(),
             expires_in: self.tokens.lifetime(),
+            device_token: None,
         }
     }
 }

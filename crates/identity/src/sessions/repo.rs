@@ -119,6 +119,24 @@ pub(super) async fn prolong_in_tx(
     Ok(prolonged.rows_affected() == 1)
 }
 
+/// Records that a session's user showed again who they are; `false` if it was revoked.
+pub(super) async fn authenticate_in_tx(
+    store: &Store,
+    tx: &WriteTx,
+    session_id: Uuid,
+    factors: &str,
+    now: Timestamp,
+) -> Result<bool, StoreError> {
+    let authenticated = tx
+        .execute_raw(store.statement(
+            "update user_sessions set authenticated_at = $1, factors = $2 \
+             where id = $3 and revoked_at is null",
+            [now.as_micros().into(), factors.into(), session_id.into()],
+        ))
+        .await?;
+    Ok(authenticated.rows_affected() == 1)
+}
+
 /// Revokes a session; `false` if it was revoked before or does not exist.
 pub(super) async fn revoke_in_tx(
     store: &Store,
@@ -156,25 +174,6 @@ pub(super) async fn revoke_all_in_tx(
     .all(tx)
     .await?;
     Ok(rows.into_iter().map(|row| row.id).collect())
-}
-
-/// The sessions revoked after an instant, and when.
-pub(super) async fn revoked_after(
-    store: &Store,
-    after: Timestamp,
-) -> Result<Vec<(Uuid, Timestamp)>, StoreError> {
-    #[derive(FromQueryResult)]
-    struct Row {
-        id: Uuid,
-        revoked_at: i64,
-    }
-    let rows = Row::find_by_statement(store.statement(
-        "select id, revoked_at from user_sessions where revoked_at > $1",
-        [after.as_micros().into()],
-    ))
-    .all(store.read())
-    .await?;
-    Ok(rows.into_iter().map(|row| (row.id, Timestamp::from_micros(row.revoked_at))).collect())
 }
 
 pub(super) async fn insert_challenge_in_tx(

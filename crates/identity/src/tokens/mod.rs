@@ -4,9 +4,9 @@
 
 mod cache;
 mod claims;
-mod one_time;
+mod opaque;
 
-pub(crate) use one_time::OneTimeToken;
+pub(crate) use opaque::OpaqueToken;
 
 use crate::Error;
 use crate::keys::{Keys, KeysUnavailable};
@@ -15,11 +15,12 @@ use aws_lc_rs::digest::{SHA256, digest};
 use cache::Cache;
 use claims::Claims;
 use jsonwebtoken::{Algorithm, Header, Validation, decode, decode_header, encode};
-use kernel::{Actor, Clock, IdSource, UserId};
+use kernel::{Actor, ActorKind, Clock, IdSource, Timestamp, UserId};
 use secrecy::SecretString;
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
+use web::Network;
 
 /// Issues and checks access tokens.
 pub(crate) struct AccessTokens {
@@ -34,10 +35,39 @@ pub(crate) struct AccessTokens {
 }
 
 /// A token whose signature, issuer and audience were found right.
-struct Checked {
-    actor: Actor,
+pub(crate) struct Checked {
+    pub(crate) actor: Actor,
+    /// How often the actor's grants had been taken back when the token was made.
+    pub(crate) grants_version: i64,
+    /// Where it may come from; anywhere when there is none.
+    pub(crate) allowed_networks: Vec<Network>,
     claims_nbf: i64,
     claims_exp: i64,
+}
+
+/// Whom a token is made for.
+pub(crate) struct Subject {
+    /// A user's id, or an API client's.
+    pub(crate) id: UserId,
+    pub(crate) session_id: Uuid,
+    pub(crate) grants: Grants,
+    pub(crate) kind: SubjectKind,
+}
+
+/// What a token says of its kind of subject alone.
+pub(crate) enum SubjectKind {
+    /// A user.
+    Person {
+        /// When they last showed who they are with all their factors.
+        authenticated_at: Option<Timestamp>,
+        /// With which (RFC 8176).
+        factors: Vec<String>,
+    },
+    /// An API client.
+    Program {
+        /// Where it may call from; anywhere when there is none.
+        networks: Vec<String>,
+    },
 }
 
 /// Why a token does not count.
@@ -83,34 +113,57 @@ impl AccessTokens {
         self.lifetime
     }
 
-    /// A token that says who the user is and what they may do for its lifetime.
-    pub(crate) fn issue(
+    /// A token that says who the subject is and what they may do, for the usual lifetime.
+    pub(crate) fn issue(&self, subject: Subject) -> Result<SecretString, Error> {
+        self.issue_for(subject, self.lifetime)
+    }
+
+    /// The same for a lifetime of its own.
+    pub(crate) fn issue_for(
         &self,
-        user_id: UserId,
-        session_id: Uuid,
-        grants: Grants,
+        subject: Subject,
+        lifetime: Duration,
     ) -> Result<SecretString, Error> {
         let now = self.clock.now();
-        let claims = Claims {
+        let Subject { id, session_id, grants, kind } = subject;
+        let scope = grants.permissions.iter().map(String::as_str).collect::<Vec<_>>().join(" ");
+        let mut claims = Claims {
             iss: self.issuer.clone(),
             aud: self.audience.clone(),
-            sub: user_id.0,
+            sub: id.0,
             jti: self.ids.next(),
             sid: session_id,
+            grants_version: grants.version,
+            auth_time: None,
+            amr: Vec::new(),
+            client_id: None,
+            scope: None,
+            allowed_networks: Vec::new(),
             iat: now.as_seconds(),
             nbf: now.as_seconds(),
-            exp: now.plus(self.lifetime).as_seconds(),
+            exp: now.plus(lifetime).as_seconds(),
             roles: grants.roles,
             permissions: grants.permissions,
         };
+        match kind {
+            SubjectKind::Person { authenticated_at, factors } => {
+                claims.auth_time = authenticated_at.map(Timestamp::as_seconds);
+                claims.amr = factors;
+            }
+            SubjectKind::Program { networks } => {
+                claims.client_id = Some(id.0);
+                claims.scope = Some(scope);
+                claims.allowed_networks = networks;
+            }
+        }
         let signing = self.keys.signing();
         let header = Header { kid: Some(signing.kid.clone()), ..Header::new(Algorithm::RS256) };
         let token = encode(&header, &claims, &signing.key).map_err(Error::Signing)?;
         Ok(SecretString::from(token))
     }
 
-    /// The actor of a token, if it is one of ours and this is its time.
-    pub(crate) async fn check(&self, token: &str) -> Result<Actor, TokenError> {
+    /// What a token says, if it is one of ours and this is its time.
+    pub(crate) async fn check(&self, token: &str) -> Result<Arc<Checked>, TokenError> {
         if token.len() > TOKEN_LENGTH_MAX {
             return Err(TokenError::Invalid);
         }
@@ -130,7 +183,7 @@ impl AccessTokens {
         if now.saturating_add(LEEWAY_SECONDS) < checked.claims_nbf {
             return Err(TokenError::Invalid);
         }
-        Ok(checked.actor.clone())
+        Ok(checked)
     }
 
     /// RFC 8725: the algorithm is ours to choose, not the token's, and the key is one that we
@@ -150,17 +203,31 @@ impl AccessTokens {
         let claims = decode::<Claims>(token, &key, &self.validation)
             .map_err(|_| TokenError::Invalid)?
             .claims;
+        let networks = claims.allowed_networks.iter().map(|network| network.parse());
         Ok(Checked {
+            grants_version: claims.grants_version,
+            allowed_networks: networks
+                .collect::<Result<_, _>>()
+                .map_err(|_| TokenError::Invalid)?,
             claims_nbf: claims.nbf,
             claims_exp: claims.exp,
             actor: Actor {
                 user_id: UserId(claims.sub),
+                kind: match claims.client_id {
+                    Some(_) => ActorKind::Program,
+                    None => ActorKind::Person,
+                },
                 session_id: claims.sid,
                 roles: claims.roles,
                 permissions: claims.permissions,
+                authenticated_at: claims.auth_time.map(seconds),
             },
         })
     }
+}
+
+fn seconds(since_1970: i64) -> Timestamp {
+    Timestamp::from_micros(since_1970.saturating_mul(1_000_000))
 }
 
 fn sha256(bytes: &[u8]) -> [u8; 32] {

@@ -1,6 +1,6 @@
-//! Another e-mail address or phone number. The password is asked for again, and the second factor where
-//! there is one; a code goes to the new contact, and takes effect when it comes back. The old contact is
-//! told. Because whoever holds a contact can reset the password, all other sessions end, and tokens that
+//! Another e-mail address or phone number. The password is asked for again, by a route that asks for a
+//! fresh authentication; a code goes to the new contact, and takes effect when it comes back. The old
+//! contact is told. Because whoever holds a contact can reset the password, all other sessions end, and tokens that
 //! were sent to the old contact count no more.
 //!
 //! Nobody learns from asking whether a contact is somebody else's: the answer is the same, and instead of
@@ -11,13 +11,12 @@ use crate::audit::{self, masked};
 use crate::contacts::{EmailAddress, PhoneNumber};
 use crate::events::{self, RevocationReason};
 use crate::messages::Channel;
-use crate::mfa::{MfaError, Proof};
 use crate::passwords::PasswordError;
 use crate::secrets::Purpose;
 use crate::users::repo::ChangedContact;
 use crate::users::{self, InvalidField, VerifyError};
 use crate::{Error, lock_out, resets};
-use kernel::{Actor, UserId};
+use kernel::Actor;
 use secrecy::SecretString;
 use serde_json::json;
 use store::StoreError;
@@ -31,8 +30,6 @@ pub struct ContactChange {
     pub new: String,
     /// The present password.
     pub password: SecretString,
-    /// A code of the second factor, where there is one.
-    pub mfa_code: Option<SecretString>,
 }
 
 /// Why a contact was not changed.
@@ -44,12 +41,6 @@ pub enum ContactChangeError {
     /// The present password is wrong, or too many wrong ones came.
     #[error("the present password is wrong")]
     WrongPassword,
-    /// There is a second factor, and no code of it came.
-    #[error("a code of the second factor is needed")]
-    MfaCodeMissing,
-    /// The code of the second factor is wrong, too old or was used before.
-    #[error("the code is wrong, too old or was used before")]
-    WrongMfaCode,
     /// Somebody else took the contact while the code was on its way.
     #[error("somebody else has this contact by now")]
     Taken(Contact),
@@ -76,19 +67,6 @@ impl From<VerifyError> for ContactChangeError {
             VerifyError::Password(PasswordError::Busy) => Self::Code(VerificationError::Busy),
             VerifyError::Password(PasswordError::Hashing(error)) => Self::Code(error.into()),
             VerifyError::Store(error) => error.into(),
-        }
-    }
-}
-
-impl From<MfaError> for ContactChangeError {
-    fn from(error: MfaError) -> Self {
-        match error {
-            MfaError::Busy => Self::Code(VerificationError::Busy),
-            MfaError::Failed(error) => error.into(),
-            MfaError::WrongPassword
-            | MfaError::WrongCode
-            | MfaError::AlreadyOn
-            | MfaError::NotThere => Self::WrongMfaCode,
         }
     }
 }
@@ -158,7 +136,6 @@ impl Verifications {
         if new.is_of(&user) {
             return Err(ContactChangeError::Invalid(new.same()));
         }
-        let proof = self.second_factor(user_id, change.mfa_code.as_ref()).await?;
         let (code, mut row) = self.new_code(user_id, contact).await?;
         let is_taken = self.users.find_by_identifier(new.as_str()).await?.is_some();
         let now = self.clock.now();
@@ -166,11 +143,6 @@ impl Verifications {
         let sealer = self.keys.sealer_in_tx(&self.store, &tx, now).await?;
         let sealed = sealer.seal_text(waiting(contact), user_id.0, new.as_str());
         row.sealed_new = Some(sealed.map_err(Error::from)?);
-        if let Some(proof) = proof
-            && !self.mfa.spend_in_tx(&tx, user_id, &proof).await?
-        {
-            return Err(ContactChangeError::WrongMfaCode);
-        }
         if !repo::replace_in_tx(&self.store, &tx, row).await? {
             let retry_after = entity::INTERVAL;
             return Err(VerificationError::TooManyCodes { retry_after }.into());
@@ -224,20 +196,6 @@ impl Verifications {
         self.sessions.forget(&revoked, now);
         self.tell_old_contact(user, contact);
         Ok(())
-    }
-
-    /// A code that was found right, where there is a second factor.
-    async fn second_factor(
-        &self,
-        user_id: UserId,
-        code: Option<&SecretString>,
-    ) -> Result<Option<Proof>, ContactChangeError> {
-        if !self.mfa.is_on(user_id).await? {
-            return Ok(None);
-        }
-        let code = code.ok_or(ContactChangeError::MfaCodeMissing)?;
-        let proof = self.mfa.check(user_id, code).await?;
-        Ok(Some(proof.ok_or(ContactChangeError::WrongMfaCode)?))
     }
 
     /// Nobody waits for the notice. The contact is told also when it was never verified: it is the one

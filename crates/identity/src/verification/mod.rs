@@ -10,7 +10,6 @@ pub use changes::{ContactChange, ContactChangeError};
 pub use entity::Contact;
 
 use crate::messages::{Channel, Messages};
-use crate::mfa::Mfa;
 use crate::passwords::{HashingError, PasswordError, Passwords, Verdict};
 use crate::secrets::DataKeys;
 use crate::sessions::Sessions;
@@ -85,7 +84,6 @@ pub(crate) struct Verifications {
     pub(crate) keys: Arc<DataKeys>,
     pub(crate) users: Arc<Users>,
     pub(crate) passwords: Arc<Passwords>,
-    pub(crate) mfa: Arc<Mfa>,
     pub(crate) sessions: Arc<Sessions>,
     pub(crate) messages: Messages,
     pub(crate) clock: Arc<dyn Clock>,

@@ -30,6 +30,15 @@ async fn staff(process: &Process, role: &str) -> String {
     process.log_in("youssef@example.com", PASSWORD).await.tokens().0
 }
 
+/// What a colleague does.
+async fn approve(process: &Process, asked: &crate::support::Answer) {
+    let (_, colleague) = process.staff("colleague", &["Compliance"]).await;
+    let id = asked.body["id"].as_str().unwrap();
+    let path = format!("/api/v1/admin/staff-actions/{id}/approve");
+    let approved = process.post_as(&colleague, &path, json!({})).await;
+    assert_eq!(approved.status, 200, "{}", approved.body);
+}
+
 /// The types of the events, without those of sessions and registrations.
 async fn event_types(process: &Process) -> Vec<String> {
     let events = process.events().await.into_iter().map(|event| event.event_type);
@@ -112,9 +121,16 @@ async fn staff_lock_and_unlock(database: TestDatabase) {
     let refused = process.log_in("amina@example.com", PASSWORD).await;
     assert_eq!(refused.problem(), (401, "invalid_credentials"));
 
-    let unlocked = process.post_as(&compliance, &unlock, json!({ "reason": "it was found" })).await;
-    assert_eq!(unlocked.body["status"], "active");
-    assert_eq!(process.get(&path, &compliance).await.body, unlocked.body);
+    let asked = process.post_as(&compliance, &unlock, json!({ "reason": "it was found" })).await;
+    assert_eq!((asked.status, &asked.body["state"]), (202, &json!("pending")));
+    assert_eq!(process.get(&path, &compliance).await.body, locked.body, "not yet");
+    approve(&process, &asked).await;
+    let unlocked = process.get(&path, &compliance).await.body;
+    assert_eq!(unlocked["status"], "active");
+    assert_eq!(
+        json!([unlocked["statusReason"], unlocked["statusChangedBy"]]),
+        json!(["it was found", by])
+    );
     process.log_in("amina@example.com", PASSWORD).await.tokens();
     assert_eq!(event_types(&process).await, ["identity.user_locked", "identity.user_unlocked"]);
 }
@@ -131,8 +147,9 @@ async fn staff_end_a_lock_out(database: TestDatabase) {
     assert_eq!(view["lockedOutUntil"], "2026-11-23T10:00:00Z");
     assert_eq!(view["status"], "active");
     let body = json!({ "reason": "called us" });
-    let unlocked = process.post_as(&admin, &format!("{path}/unlock"), body).await;
-    assert_eq!(unlocked.body["lockedOutUntil"], Value::Null);
+    approve(&process, &process.post_as(&admin, &format!("{path}/unlock"), body).await).await;
+    let unlocked = process.get(&path, &admin).await.body;
+    assert_eq!(unlocked["lockedOutUntil"], Value::Null);
     process.log_in("amina@example.com", PASSWORD).await.tokens();
 }
 

@@ -1,7 +1,8 @@
 //! The audit trail: what is in it, that staff find it, and that changes of it show.
 
-use crate::support::{Answer, PASSWORD, Process, clock, youssef};
-use identity::{AuditReport, verify_audit_trail};
+use crate::mfa::{another, app_code, enrolled};
+use crate::support::{Answer, CHEAP, PASSWORD, Process, clock, youssef};
+use identity::{AuditReport, Config, verify_audit_trail};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +13,10 @@ use store::testing::TestDatabase;
 store::on_every_store! {
     what_people_do_is_written_down_with_where_from,
     what_staff_do_is_written_down_with_before_and_after,
+    what_two_people_do_together_names_both,
+    changes_of_roles_are_written_down_with_before_and_after,
+    what_becomes_of_an_api_client_is_written_down_and_what_it_does,
+    what_people_show_of_themselves_is_written_down,
     refused_sign_ins_are_written_down_without_what_was_typed,
     staff_search_the_trail_page_by_page,
     the_trail_is_append_only,
@@ -75,7 +80,7 @@ async fn what_people_do_is_written_down_with_where_from(database: TestDatabase) 
     assert!(found.iter().all(|entry| entry["actorId"] == json!(amina.id.0)));
     assert_eq!(found[1]["clientAddress"], "203.0.113.9");
     assert_eq!(found[1]["userAgent"], "curl/8.5.0");
-    assert_eq!(found[1]["details"]["withSecondFactor"], false);
+    assert_eq!(found[1]["details"]["secondFactor"], "none");
     assert_eq!(found[2]["details"]["before"], "a…a@example.com");
     assert_eq!(found[2]["details"]["after"], "a…a@example.org");
     assert_eq!(found[4]["details"]["reason"], "logged_out");
@@ -83,7 +88,8 @@ async fn what_people_do_is_written_down_with_where_from(database: TestDatabase) 
 }
 
 async fn what_staff_do_is_written_down_with_before_and_after(database: TestDatabase) {
-    let process = Process::start(&database, &clock()).await;
+    let config = Config { password_hash: CHEAP, four_eyes: false, ..Config::default() };
+    let process = Process::start_configured(&database, &clock(), config).await;
     let amina = process.register_amina().await.id.0;
     let token = auditor(&process).await;
     let staff = process.me(&token).await.body["id"].clone();
@@ -111,6 +117,220 @@ async fn what_staff_do_is_written_down_with_before_and_after(database: TestDatab
     assert_eq!(details["before"], json!({ "status": "active" }));
     assert_eq!(details["after"], json!({ "status": "locked" }));
     assert_eq!(details["reason"], "stolen phone");
+    let details = &found[4]["details"];
+    assert_eq!((&details["requestedBy"], details.get("approvedBy")), (&staff, None));
+}
+
+async fn what_two_people_do_together_names_both(database: TestDatabase) {
+    let process = Process::start(&database, &clock()).await;
+    let amina = process.register_amina().await.id.0;
+    let (one, first) = process.staff("one", &["Admin"]).await;
+    let (two, second) = process.staff("two", &["Admin"]).await;
+    let lock = format!("/api/v1/admin/users/{amina}/lock");
+    assert_eq!(process.post_as(&first, &lock, json!({ "reason": "stolen" })).await.status, 200);
+    let actions_path = "/api/v1/admin/staff-actions";
+    let mut ids = Vec::new();
+    for (path, body) in [
+        ("unlock", json!({ "reason": "found" })),
+        ("roles", json!({ "role": "Support", "reason": "a new task" })),
+    ] {
+        let path = format!("/api/v1/admin/users/{amina}/{path}");
+        let asked = process.post_as(&first, &path, body).await;
+        assert_eq!(asked.status, 202, "{}", asked.body);
+        let id = asked.body["id"].as_str().unwrap().to_owned();
+        let approve = format!("{actions_path}/{id}/approve");
+        assert_eq!(process.post_as(&second, &approve, json!({})).await.status, 200);
+        ids.push(id);
+    }
+    let token = auditor(&process).await;
+    let of_amina = entries(&process, &token, &format!("objectId={amina}&actorId={two}")).await;
+    assert_eq!(actions(&of_amina), ["user_unlocked", "role_granted"]);
+    for (entry, id) in of_amina.iter().zip(&ids) {
+        let details = &entry["details"];
+        assert_eq!(
+            json!([details["requestedBy"], details["approvedBy"], details["staffActionId"]]),
+            json!([one.0, two.0, id])
+        );
+    }
+    let unlocked = &of_amina[0]["details"];
+    assert_eq!(unlocked["before"], json!({ "status": "locked" }));
+    assert_eq!(
+        (&unlocked["after"]["status"], &unlocked["reason"]),
+        (&json!("active"), &json!("found"))
+    );
+    let of_action = entries(&process, &token, &format!("objectId={}", ids[0])).await;
+    assert_eq!(actions(&of_action), ["staff_action_requested", "staff_action_approved"]);
+    assert_eq!(
+        (&of_action[0]["actorId"], &of_action[1]["actorId"]),
+        (&json!(one.0), &json!(two.0))
+    );
+    let unlock = format!("/api/v1/admin/users/{amina}/unlock");
+    let asked = process.post_as(&first, &unlock, json!({ "reason": "again" })).await;
+    let reject = format!("{actions_path}/{}/reject", asked.body["id"].as_str().unwrap());
+    assert_eq!(process.post_as(&second, &reject, json!({ "reason": "no" })).await.status, 200);
+    let rejected = entries(&process, &token, "action=staff_action_rejected").await;
+    assert_eq!(rejected[0]["details"]["reason"], "no");
+    sound(&process.store).await;
+}
+
+async fn changes_of_roles_are_written_down_with_before_and_after(database: TestDatabase) {
+    let config = Config { password_hash: CHEAP, four_eyes: false, ..Config::default() };
+    let process = Process::start_configured(&database, &clock(), config).await;
+    let (admin, access) = process.staff("admin", &["Admin"]).await;
+    let amina = process.register_amina().await.id.0;
+    let roles = "/api/v1/admin/roles";
+    let of_amina = format!("/api/v1/admin/users/{amina}/roles");
+    for (path, body) in [
+        (
+            roles.to_owned(),
+            json!({ "name": "Teller", "description": "Helps.", "permissions": ["users:read"] }),
+        ),
+        (
+            format!("{roles}/Teller/add-permissions"),
+            json!({ "permissions": ["users:write"], "reason": "more work" }),
+        ),
+        (of_amina.clone(), json!({ "role": "Teller", "reason": "a new task" })),
+        (format!("{roles}/Teller/remove-permissions"), json!({ "permissions": ["users:read"] })),
+        (format!("{of_amina}/Teller/take"), json!({})),
+        (format!("{roles}/Teller/delete"), json!({})),
+    ] {
+        let done = process.post_as(&access, &path, body).await;
+        assert!(done.status < 300, "{path}: {}", done.body);
+    }
+    let token = auditor(&process).await;
+    let found = entries(&process, &token, &format!("actorId={admin}")).await;
+    let expected = [
+        "user_registered",
+        "logged_in",
+        "role_created",
+        "role_widened",
+        "role_granted",
+        "role_narrowed",
+        "role_taken",
+        "role_deleted",
+    ];
+    assert_eq!(actions(&found), expected);
+    let (read, write) = ("users:read", "users:write");
+    let widened = &found[3]["details"];
+    assert_eq!(json!([widened["before"], widened["after"]]), json!([[read], [read, write]]));
+    let narrowed = &found[5]["details"];
+    assert_eq!(json!([narrowed["before"], narrowed["after"]]), json!([[read, write], [write]]));
+    let role = &found[2]["objectId"];
+    assert!([3, 5, 7].iter().all(|&number| found[number]["objectId"] == *role), "one role, one id");
+    assert!([4, 6].iter().all(|&number| found[number]["objectId"] == json!(amina)));
+}
+
+async fn what_becomes_of_an_api_client_is_written_down_and_what_it_does(database: TestDatabase) {
+    let process = Process::start(&database, &clock()).await;
+    let (admin, access) = process.staff("admin", &["Admin"]).await;
+    let clients = "/api/v1/admin/api-clients";
+    let new = json!({ "name": "Reports", "scopes": ["users:read"] });
+    let made = process.post_as(&access, clients, new).await.body;
+    let (id, secret) = (made["id"].as_str().unwrap(), made["clientSecret"].as_str().unwrap());
+    let ask = async |id: &str, secret: &str| {
+        let form = format!("grant_type=client_credentials&client_id={id}&client_secret={secret}");
+        let request = axum::http::Request::post("/api/v1/oauth/token")
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(form.into());
+        process.send(request.unwrap()).await
+    };
+    let token = ask(id, secret).await.body["access_token"].as_str().unwrap().to_owned();
+    let nobody = json!({ "identifier": "nobody@example.com" });
+    let searched = process.post_as(&token, "/api/v1/admin/users/search", nobody).await;
+    assert_eq!(searched.status, 200, "{}", searched.body);
+    assert_eq!(ask(id, "wrong").await.status, 401);
+    assert_eq!(ask("0199c0de-0000-7000-8000-000000000000", secret).await.status, 401);
+    let networks = json!({ "allowedNetworks": ["192.0.2.0/24"] });
+    let put = axum::http::Request::put(format!("{clients}/{id}/allowed-networks"))
+        .header("content-type", "application/json")
+        .header("authorization", format!("Bearer {access}"))
+        .body(networks.to_string().into());
+    assert_eq!(process.send(put.unwrap()).await.status, 200);
+    assert_eq!(ask(id, secret).await.status, 401, "from nowhere");
+    for (what, body) in [("rotate-secret", json!({})), ("revoke", json!({ "reason": "leaked" }))] {
+        let done = process.post_as(&access, &format!("{clients}/{id}/{what}"), body).await;
+        assert_eq!(done.status, 200, "{}", done.body);
+    }
+
+    let auditor = auditor(&process).await;
+    let found = entries(&process, &auditor, &format!("objectId={id}")).await;
+    let expected = [
+        "api_client_created",
+        "api_client_token_issued",
+        "api_client_token_refused",
+        "api_client_networks_changed",
+        "api_client_token_refused",
+        "api_client_secret_rotated",
+        "api_client_revoked",
+    ];
+    assert_eq!(actions(&found), expected);
+    let by_admin = [0, 3, 5, 6];
+    assert!(by_admin.iter().all(|&number| found[number]["actorId"] == json!(admin.0)));
+    assert_eq!(json!([found[1]["actorId"], found[2]["actorId"]]), json!([id, null]));
+    assert_eq!(found[0]["details"]["name"], "Reports");
+    let changed = &found[3]["details"];
+    assert_eq!(json!([changed["before"], changed["after"]]), json!([[], ["192.0.2.0/24"]]));
+    assert_eq!(found[6]["details"]["reason"], "leaked");
+    let did = entries(&process, &auditor, &format!("actorId={id}")).await;
+    assert_eq!(actions(&did), ["api_client_token_issued", "users_searched"]);
+    let refused = entries(&process, &auditor, "action=api_client_token_refused").await;
+    assert_eq!(refused.len(), 2, "names that nobody has are not written down");
+    let reasons = [0, 1].map(|number| refused[number]["details"]["reason"].clone());
+    assert_eq!(json!(reasons), json!(["invalid_client", "address_not_allowed"]));
+    let all = entries(&process, &auditor, "limit=200").await;
+    assert!(!json!(all).to_string().contains(secret));
+    sound(&process.store).await;
+}
+
+async fn what_people_show_of_themselves_is_written_down(database: TestDatabase) {
+    let process = Process::start(&database, &clock()).await;
+    let (access, secret, codes) = enrolled(&process).await;
+    let amina = process.me(&access).await.body["id"].as_str().unwrap().to_owned();
+    let again = "/api/v1/auth/reauthenticate";
+    let code = app_code(&process, &secret);
+    let wrong = json!({ "password": PASSWORD, "code": another(&code) });
+    assert_eq!(process.post_as(&access, again, wrong).await.status, 422);
+    let right = json!({ "password": PASSWORD, "code": code });
+    let fresh = process.post_as(&access, again, right).await.body;
+    let access = fresh["accessToken"].as_str().unwrap();
+    let begun = process.log_in("amina@example.com", PASSWORD).await.body;
+    let body = json!({ "mfaToken": begun["mfaToken"], "code": codes[0], "trustDevice": true });
+    let trusting = process.post("/api/v1/auth/login/mfa", body).await.body;
+    let body = json!({
+        "identifier": "amina@example.com",
+        "password": PASSWORD,
+        "deviceToken": trusting["deviceToken"],
+    });
+    process.post("/api/v1/auth/login", body).await.tokens();
+    let devices = process.get("/api/v1/me/trusted-devices", access).await.body;
+    let device = devices["items"][0]["id"].as_str().unwrap();
+    let forget = format!("/api/v1/me/trusted-devices/{device}/forget");
+    assert_eq!(process.post_as(access, &forget, json!({})).await.status, 204);
+    assert_eq!(process.post_as(access, &forget, json!({})).await.status, 404);
+    let body = json!({ "code": codes[1] });
+    assert_eq!(process.post_as(access, "/api/v1/me/mfa/recovery-codes", body).await.status, 200);
+
+    let token = auditor(&process).await;
+    let found = entries(&process, &token, &format!("objectId={amina}")).await;
+    let expected = [
+        "user_registered",
+        "logged_in",
+        "mfa_enabled",
+        "credential_refused",
+        "reauthenticated",
+        "logged_in",
+        "device_trusted",
+        "logged_in",
+        "trusted_device_forgotten",
+        "recovery_codes_renewed",
+    ];
+    assert_eq!(actions(&found), expected);
+    assert_eq!(found[4]["details"]["withSecondFactor"], true);
+    let shown = [1, 5, 7].map(|number| found[number]["details"]["secondFactor"].clone());
+    assert_eq!(json!(shown), json!(["none", "code", "trusted_device"]));
+    let which = [6, 8].map(|number| found[number]["details"]["deviceId"].clone());
+    assert_eq!(json!(which), json!([device, device]));
+    assert!(!json!(found).to_string().contains(trusting["deviceToken"].as_str().unwrap()));
 }
 
 async fn refused_sign_ins_are_written_down_without_what_was_typed(database: TestDatabase) {

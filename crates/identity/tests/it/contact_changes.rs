@@ -1,6 +1,5 @@
 //! Another e-mail address or phone number.
 
-use crate::mfa::app_code;
 use crate::support::{Answer, PASSWORD, Process, clock, youssef};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -8,7 +7,7 @@ use store::testing::TestDatabase;
 
 store::on_every_store! {
     a_contact_is_changed_by_who_reads_the_new_one,
-    changing_asks_for_the_password_and_the_second_factor,
+    changing_asks_for_the_password_and_a_fresh_authentication,
     nobody_learns_who_has_a_contact,
     a_contact_that_was_taken_meanwhile_stays_whose_it_is,
     a_code_counts_for_what_it_was_sent_for,
@@ -79,7 +78,7 @@ async fn a_contact_is_changed_by_who_reads_the_new_one(database: TestDatabase) {
     assert_eq!((&told[0]["contact"], &told[1]["contact"]), (&json!("email"), &json!("phone")));
 }
 
-async fn changing_asks_for_the_password_and_the_second_factor(database: TestDatabase) {
+async fn changing_asks_for_the_password_and_a_fresh_authentication(database: TestDatabase) {
     let process = Process::start(&database, &clock()).await;
     let (access, _) = process.signed_in_amina().await;
     let new = || json!({ "newEmail": "amina@example.org" });
@@ -96,20 +95,18 @@ async fn changing_asks_for_the_password_and_the_second_factor(database: TestData
         assert_eq!(refused.problem(), (422, "validation_failed"));
         assert_eq!(refused.pointers(), [pointer]);
     }
-    let body = json!({ "password": PASSWORD });
-    let begun = process.post_as(&access, "/api/v1/me/mfa/totp", body).await.body;
-    let app_code = || app_code(&process, begun["secret"].as_str().unwrap());
-    let path = "/api/v1/me/mfa/totp/confirm";
-    let on = process.post_as(&access, path, json!({ "code": app_code() })).await;
-    assert_eq!(on.status, 200);
-    assert_eq!(ask(&process, &access, new()).await.problem(), (422, "mfa_code_missing"));
-    let with = |code: &str| json!({ "newEmail": "amina@example.org", "mfaCode": code });
-    let used = ask(&process, &access, with(&app_code())).await;
-    assert_eq!(used.problem(), (422, "wrong_mfa_code"), "the code was used to switch it on");
+    process.clock.advance(5 * MINUTE);
+    let stale = (401, "insufficient_user_authentication");
+    assert_eq!(ask(&process, &access, new()).await.problem(), stale);
+    let phone = json!({ "newPhoneNumber": "+212612345670" });
+    assert_eq!(ask(&process, &access, phone).await.problem(), stale);
     assert!(process.messages.stays_empty().await);
-    process.clock.advance(MINUTE);
-    let (_, sent) = code(&process, &access, with(&app_code())).await;
-    assert_eq!(confirm(&process, &access, "email", &sent).await.status, 204);
+    let body = json!({ "password": PASSWORD });
+    let fresh = process.post_as(&access, "/api/v1/auth/reauthenticate", body).await.body;
+    let (_, sent) = code(&process, fresh["accessToken"].as_str().unwrap(), new()).await;
+    process.clock.advance(5 * MINUTE);
+    let put = confirm(&process, &access, "email", &sent).await;
+    assert_eq!(put.status, 204, "the code is enough");
 }
 
 async fn nobody_learns_who_has_a_contact(database: TestDatabase) {

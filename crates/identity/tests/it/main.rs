@@ -7,8 +7,10 @@
 )]
 
 mod accounts;
+mod api_clients;
 mod audit;
 mod contact_changes;
+mod custom_roles;
 mod lock_out;
 mod mfa;
 mod processes;
@@ -19,6 +21,8 @@ mod rotation;
 mod sealed;
 mod sessions;
 mod signing_in;
+mod staff_actions;
+mod step_up;
 mod support;
 mod tokens;
 mod verification;

@@ -37,7 +37,7 @@ pub(crate) fn app_code(process: &Process, secret: &str) -> String {
     format!("{:06}", (u32::from_be_bytes(four) & 0x7fff_ffff) % 1_000_000)
 }
 
-fn another(code: &str) -> String {
+pub(crate) fn another(code: &str) -> String {
     format!("{:06}", (code.parse::<u32>().unwrap() + 1) % 1_000_000)
 }
 
@@ -53,7 +53,7 @@ async fn confirm(process: &Process, token: &str, code: &str) -> Answer {
 }
 
 /// Amina, signed in, with an app: access token, secret, recovery codes.
-async fn enrolled(process: &Process) -> (String, String, Vec<String>) {
+pub(crate) async fn enrolled(process: &Process) -> (String, String, Vec<String>) {
     let (access, _) = process.signed_in_amina().await;
     let secret = begin(process, &access).await;
     let confirmed = confirm(process, &access, &app_code(process, &secret)).await;
@@ -185,8 +185,11 @@ async fn a_token_of_the_first_step_is_good_for_one_sign_in(database: TestDatabas
     }
     // Nor does it outlive the password that earned it.
     let token = first_step(&process).await;
+    let body = json!({ "password": PASSWORD, "code": codes[1] });
+    let fresh = process.post_as(&access, "/api/v1/auth/reauthenticate", body).await;
+    let fresh = fresh.body["accessToken"].as_str().unwrap();
     let body = json!({ "currentPassword": PASSWORD, "newPassword": "another demo password" });
-    assert_eq!(process.post_as(&access, "/api/v1/me/password", body).await.status, 204);
+    assert_eq!(process.post_as(fresh, "/api/v1/me/password", body).await.status, 204);
     let refused = second_step(&process, &token, &codes[0]).await;
     assert_eq!(refused.problem(), (401, "invalid_mfa_token"));
 }

@@ -93,6 +93,6 @@ async fn the_key_file_is_private_and_kept(database: TestDatabase) {
     let deps =
         dependencies(&process.store, &process.clock, &process.messages, &process.keys_folder());
     let restarted = identity::Identity::init(deps, config).await.unwrap();
-    restarted.authenticator().authenticate(&access).await.unwrap();
+    restarted.authenticator().authenticate(&access, None).await.unwrap();
     assert_eq!(std::fs::read_to_string(process.key_file()).unwrap(), pem);
 }

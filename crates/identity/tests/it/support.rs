@@ -113,6 +113,16 @@ impl Process {
         clock: &Arc<ManualClock>,
         password_hash: PasswordHashConfig,
     ) -> Self {
+        let config = Config { password_hash, ..Config::default() };
+        Self::start_configured(database, clock, config).await
+    }
+
+    /// With settings of the test's own, but for the keys folder.
+    pub(crate) async fn start_configured(
+        database: &TestDatabase,
+        clock: &Arc<ManualClock>,
+        config: Config,
+    ) -> Self {
         let store = Store::open("identity", database.target()).await.unwrap();
         store.migrate(MIGRATIONS).await.unwrap();
         let keys = Arc::new(tempfile::tempdir().unwrap());
@@ -120,7 +130,7 @@ impl Process {
         write_data_keys(&keys_folder, &[1]);
         let messages = Arc::new(Messages::default());
         let deps = dependencies(&store, clock, &messages, &keys_folder);
-        let config = Config { keys_folder, password_hash, ..Config::default() };
+        let config = Config { keys_folder, ..config };
         let identity = Identity::init(deps, config).await.unwrap();
         Self { identity, store, clock: clock.clone(), messages, money: Arc::default(), keys }
     }
@@ -212,6 +222,20 @@ impl Process {
             .header("authorization", format!("Bearer {token}"))
             .body(axum::body::Body::empty());
         self.send(request.unwrap()).await
+    }
+
+    /// A member of staff, signed in: their id and access token. The name makes the contacts.
+    pub(crate) async fn staff(&self, name: &str, roles: &[&str]) -> (UserId, String) {
+        let number = name.bytes().fold(0, |sum, byte| (sum * 31 + u32::from(byte)) % 10_000);
+        let email = format!("{name}@staff.example.com");
+        let new = NewUser {
+            email: email.clone(),
+            phone_number: format!("+21261234{number:04}"),
+            password: PASSWORD.into(),
+            display_name: name.to_owned(),
+        };
+        let user = self.identity.register_with_roles(new, roles).await.unwrap();
+        (user.id, self.log_in(&email, PASSWORD).await.tokens().0)
     }
 
     /// Registers Amina.

@@ -34,6 +34,9 @@ async fn tokens_say_who_and_what_for_how_long(database: TestDatabase) {
             "sub": process.me(&access).await.body["id"],
             "jti": claims["jti"],
             "sid": claims["sid"],
+            "grants_version": 0,
+            "auth_time": process.now(),
+            "amr": ["pwd"],
             "iat": process.now(),
             "nbf": process.now(),
             "exp": process.now() + 900,
@@ -139,6 +142,13 @@ async fn calls_without_a_token_are_refused(database: TestDatabase) {
         assert_eq!(answer.problem(), (401, "unauthenticated"), "{authorization:?}");
         assert_eq!(answer.headers["www-authenticate"], "Bearer");
     }
+    let answer = process.me("x").await;
+    assert_eq!(answer.headers["www-authenticate"], "Bearer error=\"invalid_token\"");
+    let (access, _) = process.signed_in_amina().await;
+    let answer = process.get("/api/v1/admin/users/x", &access).await;
+    assert_eq!(answer.problem(), (403, "forbidden"));
+    let told = answer.headers["www-authenticate"].to_str().unwrap();
+    assert_eq!(told, "Bearer error=\"insufficient_scope\", scope=\"users:read\"");
 }
 
 #[tokio::test]
@@ -161,6 +171,7 @@ async fn the_document_tells_public_routes_from_others() {
             "POST /api/v1/auth/password-resets/complete",
             "POST /api/v1/auth/refresh",
             "POST /api/v1/auth/register",
+            "POST /api/v1/oauth/token",
         ]
     );
 }

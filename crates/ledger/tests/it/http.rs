@@ -5,9 +5,10 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode, header};
 use http_body_util::BodyExt;
-use kernel::{Actor, UserId};
+use kernel::{Actor, ActorKind, UserId};
 use ports::SystemIds;
 use serde_json::{Value, json};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use store::testing::TestDatabase;
@@ -30,14 +31,20 @@ struct Tokens;
 
 #[async_trait::async_trait]
 impl Authenticator for Tokens {
-    async fn authenticate(&self, token: &str) -> Result<Actor, AuthenticationError> {
+    async fn authenticate(
+        &self,
+        token: &str,
+        _: Option<IpAddr>,
+    ) -> Result<Actor, AuthenticationError> {
         let (permissions, user) = token.split_once('@').ok_or(AuthenticationError::Invalid)?;
         let user: u128 = user.parse().map_err(|_| AuthenticationError::Invalid)?;
         Ok(Actor {
             user_id: UserId(Uuid::from_u128(user)),
+            kind: ActorKind::Person,
             session_id: Uuid::nil(),
             roles: [].into(),
             permissions: permissions.split(',').map(str::to_owned).collect(),
+            authenticated_at: None,
         })
     }
 }
@@ -342,7 +349,12 @@ async fn every_route_asks_for_its_permission(database: TestDatabase) {
             assert_eq!(answer.status, status, "{method} {path} {token:?}");
             assert_eq!(answer.body["code"], code);
             if status == 401 {
-                assert_eq!(answer.headers[header::WWW_AUTHENTICATE], "Bearer");
+                // RFC 6750 section 3: no error is told to who shows no token.
+                let challenge = match token {
+                    None => "Bearer",
+                    Some(_) => "Bearer error=\"invalid_token\"",
+                };
+                assert_eq!(answer.headers[header::WWW_AUTHENTICATE], challenge);
             }
         }
         assert_eq!(world.balance(2).await, before);

@@ -7,13 +7,14 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, header};
 use http_body_util::BodyExt;
-use kernel::{Actor, Timestamp, UserId};
+use kernel::{Actor, ActorKind, Timestamp, UserId};
 use ledger::Ledger;
 use ledger_api::{
     Basis, Hold, HoldStatus, Leg, NewTransaction, Recorded, Refusal, Side, Transaction,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::ops::Range;
 use std::sync::Arc;
 use tower::ServiceExt;
@@ -25,12 +26,14 @@ struct Anybody;
 
 #[async_trait::async_trait]
 impl Authenticator for Anybody {
-    async fn authenticate(&self, _: &str) -> Result<Actor, AuthenticationError> {
+    async fn authenticate(&self, _: &str, _: Option<IpAddr>) -> Result<Actor, AuthenticationError> {
         Ok(Actor {
             user_id: UserId(Uuid::nil()),
+            kind: ActorKind::Person,
             session_id: Uuid::nil(),
             roles: [].into(),
             permissions: ["ledger:read".into(), "ledger:write".into()].into(),
+            authenticated_at: None,
         })
     }
 }

@@ -4,7 +4,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::{Request, header};
 use http_body_util::BodyExt;
-use kernel::{Actor, Clock, Currency, ManualClock, Money, Timestamp, UserId};
+use kernel::{Actor, ActorKind, Clock, Currency, ManualClock, Money, Timestamp, UserId};
 use ledger::{CheckpointSigner, EngineConfig, Ledger, MIGRATIONS};
 use ledger_api::{
     AccountId, Constraint, Ledger as _, Leg, NewAccount, NewTransaction, Side, Transaction,
@@ -13,6 +13,7 @@ use ledger_api::{
 use ports::SystemIds;
 use serde_json::Value;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use store::Store;
@@ -33,12 +34,18 @@ struct Tokens;
 
 #[async_trait::async_trait]
 impl Authenticator for Tokens {
-    async fn authenticate(&self, token: &str) -> Result<Actor, AuthenticationError> {
+    async fn authenticate(
+        &self,
+        token: &str,
+        _: Option<IpAddr>,
+    ) -> Result<Actor, AuthenticationError> {
         Ok(Actor {
             user_id: UserId(Uuid::from_u128(1)),
+            kind: ActorKind::Person,
             session_id: Uuid::nil(),
             roles: [].into(),
             permissions: token.split(',').map(str::to_owned).collect(),
+            authenticated_at: None,
         })
     }
 }

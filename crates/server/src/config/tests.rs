@@ -84,6 +84,10 @@ fn what_is_unsafe_is_refused_in_production_and_all_of_it_at_once() {
         ("environment = \"Production\"\n[rate_limiting]\nenabled = false", 2),
         ("environment = \"Production\"\n[cors]\nallowed_origins = [\"http://a.example\"]", 2),
         ("environment = \"Production\"\n[smtp]\nsecurity = \"none\"", 2),
+        ("environment = \"Production\"\n[staff]\nfour_eyes = false", 2),
+        ("[staff]\nfour_eyes = false", 0),
+        ("[step_up]\ntransfers_above = [\"100 MAD\", \"MAD 100\", \"1.5 EUR\", \"-1 EUR\"]", 3),
+        ("[staff]\nallowed_networks = [\"10.0.0.1\", \"fd00::/129\", \"fd00::/8\"]", 2),
         ("[rate_limiting]\nenabled = false", 0),
         ("[cors]\nallowed_origins = [\"http://localhost:3000\", \"https://a.example\"]", 0),
         ("[cors]\nallowed_origins = [\"*\", \"https://a.example/\", \"https://*.example\"]", 3),
@@ -105,4 +109,13 @@ fn rate_limits_are_on_in_production() {
     assert_eq!(production.payments, Quota { requests: 10, window: Duration::from_mins(1) });
     let chosen = limits("[rate_limiting]\nenabled = true\npayments_per_minute = 3").unwrap();
     assert_eq!(chosen.payments.requests, 3);
+}
+
+#[test]
+fn administrative_routes_are_closed_in_production_until_networks_are_named() {
+    let networks = |text| load(text, &[]).unwrap().staff_networks();
+    assert_eq!(networks(""), None);
+    assert_eq!(networks("environment = \"Production\"").unwrap(), []);
+    let named = "[staff]\nallowed_networks = [\"10.0.0.0/8\"]";
+    assert_eq!(networks(named).unwrap(), ["10.0.0.0/8".parse().unwrap()]);
 }

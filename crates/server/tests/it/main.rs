@@ -7,6 +7,7 @@
 )]
 
 mod authorisation;
+mod authorisation_matrix;
 mod concurrency;
 mod crash;
 mod main_job;

@@ -1,6 +1,6 @@
 //! Rate limits, clients behind proxies, and what browsers are told.
 
-use crate::support::{AHMED, Answer, Client, Server, World, finish, id};
+use crate::support::{ADMIN, AHMED, Answer, Client, Server, World, finish, id};
 use hyper::Method;
 use serde_json::{Value, json};
 use store::testing::TestDatabase;
@@ -57,6 +57,7 @@ async fn limits_stand_on_the_routes_that_need_them() {
         ("/api/v1/auth/login/mfa", "authentication"),
         ("/api/v1/auth/password-resets", "authentication"),
         ("/api/v1/auth/password-resets/complete", "authentication"),
+        ("/api/v1/auth/reauthenticate", "authentication"),
         ("/api/v1/auth/register", "authentication"),
         (&format!("{nowhere}/top-ups"), "payments"),
         (&format!("{nowhere}/transfers"), "payments"),
@@ -166,4 +167,37 @@ async fn production_does_not_start_without_limits() {
         .env("FINITECH__RATE_LIMITING__ENABLED", "false");
     let refused = finish(command).await;
     assert!(!refused.success && refused.stderr.contains("rate_limiting.enabled"), "{refused:?}");
+}
+
+#[tokio::test]
+async fn administrative_routes_open_to_the_networks_of_staff_only() {
+    let world = World::new(TestDatabase::sqlite());
+    let mut command: Command = world.command(&[]);
+    command
+        .env("FINITECH__STAFF__ALLOWED_NETWORKS", "[\"192.0.2.0/24\", \"2001:db8::/32\"]")
+        .env("FINITECH__SERVER__TRUSTED_PROXIES", "[\"127.0.0.0/8\"]");
+    let server = Server::start(command).await;
+    let admin = server.client.signed_in(ADMIN).await;
+    let body = json!({"identifier": AHMED});
+    let search = "/api/v1/admin/users/search";
+    for (address, is_allowed) in [
+        ("192.0.2.9", true),
+        ("2001:db8::9", true),
+        ("::ffff:192.0.2.9", true),
+        ("192.0.3.9", false),
+        ("2001:db9::9", false),
+        ("127.0.0.1", false),
+    ] {
+        let answer = post_from(&admin, address, search, &body).await;
+        let expected =
+            if is_allowed { (200, Value::Null) } else { (403, json!("address_not_allowed")) };
+        assert_eq!((answer.status, answer.body["code"].clone()), expected, "{address}");
+    }
+    // Whoever else is asked first: nobody learns from outside whether a token counts.
+    let answer = post_from(&server.client, "192.0.3.9", search, &body).await;
+    assert_eq!(answer.body["code"], "address_not_allowed");
+    admin.get("/api/v1/admin/roles").await.expect(403);
+    admin.get("/api/v1/ledger/trial-balance").await.expect(200);
+    admin.get("/api/v1/me").await.expect(200);
+    assert!(server.stop().await);
 }

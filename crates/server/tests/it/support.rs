@@ -215,6 +215,14 @@ impl Client {
         self.send(Method::POST, path, &[], Some(body)).await.unwrap()
     }
 
+    /// Posts a form instead of JSON.
+    pub(crate) async fn post_form(&self, path: &str, form: String) -> Answer {
+        let media_type = "application/x-www-form-urlencoded";
+        let request =
+            Request::post(format!("{}{path}", self.base)).header("content-type", media_type);
+        self.answer(request.body(Full::from(form)).unwrap()).await.unwrap()
+    }
+
     pub(crate) async fn post_with_key(&self, path: &str, key: &str, body: &Value) -> Answer {
         self.try_post_with_key(path, key, body).await.unwrap()
     }
@@ -247,7 +255,10 @@ impl Client {
             request = request.header("content-type", "application/json");
         }
         let body = body.map(Value::to_string).unwrap_or_default();
-        let request = request.body(Full::from(body)).unwrap();
+        self.answer(request.body(Full::from(body)).unwrap()).await
+    }
+
+    async fn answer(&self, request: Request<Full<Bytes>>) -> Result<Answer, String> {
         let response = self.http.request(request).await.map_err(|error| error.to_string())?;
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.map_err(|error| error.to_string())?.to_bytes();

@@ -146,6 +146,8 @@ async fn top_up(
     request_body = TransferBody,
     responses(
         (status = 201, description = "The money has moved.", body = OperationBody),
+        (status = 401, description = "`unauthenticated`, or `insufficient_user_authentication`: a \
+            large transfer needs a fresh authentication."),
         (status = 404, description = "The caller has no such wallet."),
         (status = 409, description = "`idempotency_key_in_flight`: the same request is being worked on."),
     ),
@@ -160,6 +162,14 @@ async fn transfer(
     let fingerprint = fingerprint(&format!("transfer {id}"), &body);
     let keyed = Keyed { caller: actor.user_id, key: &key.0, fingerprint: &fingerprint };
     let request = body.into_transfer().ok_or_else(no_recipient)?;
+    if wallets.config.step_up.concerns(request.amount) {
+        // A transfer that was begun is answered whatever has changed since.
+        let is_begun = wallets.has_used(&keyed).await.map_err(|error| wallets.problem(error))?;
+        let (max_age, now) = (wallets.config.step_up.max_age, wallets.deps.clock.now());
+        if !is_begun {
+            web::require_fresh(&actor, max_age, now)?;
+        }
+    }
     let settled = wallets.transfer(&keyed, WalletId(id), request).await;
     wallets.answer(settled)
 }

@@ -226,11 +226,16 @@ impl Wallets {
         Ok(found.filter(Wallet::is_active).ok_or(Refusal::RecipientNotFound)?)
     }
 
+    /// Whether the caller has used this key before.
+    pub(crate) async fn has_used(&self, keyed: &Keyed<'_>) -> Result<bool, Error> {
+        Ok(idempotency::is_known(&self.deps.store, keyed.caller.0, keyed.key).await?)
+    }
+
     /// The outcome of a key that was used before. What it stood for then holds, whatever has changed
     /// since; so this comes before any other check.
     async fn known(&self, keyed: &Keyed<'_>) -> Result<Option<Settled>, Error> {
         let deps = &self.deps;
-        if !idempotency::is_known(&deps.store, keyed.caller.0, keyed.key).await? {
+        if !self.has_used(keyed).await? {
             return Ok(None);
         }
         let tx = deps.store.begin().await?;

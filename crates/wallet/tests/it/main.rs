@@ -19,6 +19,7 @@ mod moving_money;
 mod refusals;
 mod requests;
 mod schedules;
+mod step_up;
 mod sweeping;
 mod wallets;
 mod world;

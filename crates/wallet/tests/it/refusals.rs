@@ -232,7 +232,10 @@ async fn without_a_valid_token_nothing_is_answered(database: TestDatabase) {
         for token in [None, Some(""), Some("Bearer "), Some(&basic), Some(&altered)] {
             let answer = request(&world.process, route, token).await;
             assert_eq!(answer.problem(), (401, "unauthenticated"), "{route:?} {token:?}");
-            assert_eq!(answer.headers["www-authenticate"], "Bearer");
+            let challenge = answer.headers["www-authenticate"].to_str().unwrap();
+            let came = token == Some(&altered);
+            assert_eq!(challenge == "Bearer error=\"invalid_token\"", came, "{challenge}");
+            assert_eq!(challenge == "Bearer", !came, "{challenge}");
         }
     }
     assert_eq!(world.books().await, before);

@@ -116,7 +116,8 @@ impl Limiter {
             None
         };
         let address = address(&request);
-        let caller = self.caller(request.headers()).await.unwrap_or(address);
+        let from = ClientAddress::of(request.extensions()).map(|address| address.0);
+        let caller = self.caller(request.headers(), from).await.unwrap_or(address);
         let mut counted = vec![self.count(Policy::Global, self.limits.global, caller)];
         if let Some((policy, quota)) = special {
             let whose = if policy == Policy::Authentication { address } else { caller };
@@ -132,9 +133,9 @@ impl Limiter {
     }
 
     /// The user of a request with a good token.
-    async fn caller(&self, headers: &HeaderMap) -> Option<Caller> {
+    async fn caller(&self, headers: &HeaderMap, from: Option<IpAddr>) -> Option<Caller> {
         let token = crate::auth::bearer_token(headers)?;
-        let actor = self.authenticator.authenticate(token).await.ok()?;
+        let actor = self.authenticator.authenticate(token, from).await.ok()?;
         Some(Caller::User(actor.user_id))
     }
 

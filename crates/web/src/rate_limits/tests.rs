@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::routing::{get, post};
-use kernel::{Actor, ManualClock};
+use kernel::{Actor, ActorKind, ManualClock};
 use std::net::SocketAddr;
 use tower::ServiceExt;
 use uuid::Uuid;
@@ -14,13 +14,19 @@ struct Numbers;
 
 #[async_trait]
 impl Authenticator for Numbers {
-    async fn authenticate(&self, token: &str) -> Result<Actor, AuthenticationError> {
+    async fn authenticate(
+        &self,
+        token: &str,
+        _: Option<IpAddr>,
+    ) -> Result<Actor, AuthenticationError> {
         let number: u128 = token.parse().map_err(|_| AuthenticationError::Invalid)?;
         Ok(Actor {
             user_id: UserId(Uuid::from_u128(number)),
+            kind: ActorKind::Person,
             session_id: Uuid::nil(),
             roles: Default::default(),
             permissions: Default::default(),
+            authenticated_at: None,
         })
     }
 }

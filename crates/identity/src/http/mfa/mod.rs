@@ -3,8 +3,9 @@
 mod qr;
 
 use super::dto::TokenPairBody;
+use super::step_up::require_fresh;
 use super::{FromDevice, Identities, error};
-use crate::{Enrolment, Identity, MfaStatus};
+use crate::{Enrolment, Identity, MfaStatus, TokenPair};
 use axum::extract::State;
 use axum::http::StatusCode;
 use secrecy::{ExposeSecret, SecretString};
@@ -18,6 +19,7 @@ pub(super) fn router() -> OpenApiRouter<Identities> {
         .routes(routes!(get_mfa))
         .routes(routes!(begin_totp))
         .routes(routes!(confirm_totp))
+        .routes(routes!(renew_recovery_codes))
         .routes(routes!(disable_mfa))
 }
 
@@ -31,9 +33,31 @@ struct CompleteLogInBody {
     /// The code that the app shows, or a recovery code.
     #[schema(value_type = String, example = "123456")]
     code: SecretString,
+    /// Whether this device shall not be asked for a code for 30 days.
+    #[serde(default)]
+    trust_device: bool,
 }
 
 impl Validate for CompleteLogInBody {}
+
+/// The tokens of a session that began with both factors.
+#[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+struct CompletedLogInBody {
+    /// The tokens.
+    #[serde(flatten)]
+    pair: TokenPairBody,
+    /// For the next sign-ins from a device that is trusted now; keep it there.
+    device_token: Option<String>,
+}
+
+impl From<TokenPair> for CompletedLogInBody {
+    fn from(mut pair: TokenPair) -> Self {
+        let device_token = pair.device_token.take();
+        let device_token = device_token.map(|token| token.expose_secret().to_owned());
+        Self { pair: pair.into(), device_token }
+    }
+}
 
 /// Proof of who asks for a second factor.
 #[derive(Deserialize, ToSchema)]
@@ -56,6 +80,17 @@ struct ConfirmTotpBody {
 }
 
 impl Validate for ConfirmTotpBody {}
+
+/// Proof of who asks for new recovery codes.
+#[derive(Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct RenewRecoveryCodesBody {
+    /// The code that the app shows, or one of the recovery codes that are left.
+    #[schema(value_type = String, example = "123456")]
+    code: SecretString,
+}
+
+impl Validate for RenewRecoveryCodesBody {}
 
 /// Proof of who asks to be without a second factor.
 #[derive(Deserialize, ToSchema)]
@@ -112,6 +147,13 @@ struct RecoveryCodesBody {
     recovery_codes: Vec<String>,
 }
 
+impl From<Vec<SecretString>> for RecoveryCodesBody {
+    fn from(codes: Vec<SecretString>) -> Self {
+        let recovery_codes = codes.iter().map(|code| code.expose_secret().to_owned());
+        Self { recovery_codes: recovery_codes.collect() }
+    }
+}
+
 /// Sign in with a second factor, after the password.
 #[utoipa::path(
     post,
@@ -120,7 +162,7 @@ struct RecoveryCodesBody {
     tag = "Identity",
     request_body = CompleteLogInBody,
     responses(
-        (status = 200, description = "The tokens of a new session.", body = TokenPairBody),
+        (status = 200, description = "The tokens of a new session.", body = CompletedLogInBody),
         (status = 401, description = "`invalid_mfa_token`: begin again with the password; or \
             `invalid_mfa_code`."),
         (status = 503, description = "`too_many_sign_ins`, or the service cannot answer now; \
@@ -131,8 +173,9 @@ async fn complete_log_in(
     State(identity): State<Identity>,
     FromDevice(device): FromDevice,
     Json(body): Json<CompleteLogInBody>,
-) -> Result<Json<TokenPairBody>, Problem> {
-    let pair = identity.sessions().complete(&body.mfa_token, &body.code, &device).await;
+) -> Result<Json<CompletedLogInBody>, Problem> {
+    let CompleteLogInBody { mfa_token, code, trust_device } = body;
+    let pair = identity.sessions().complete(&mfa_token, &code, &device, trust_device).await;
     Ok(Json(pair.map_err(error::not_logged_in)?.into()))
 }
 
@@ -209,9 +252,33 @@ async fn confirm_totp(
     Json(body): Json<ConfirmTotpBody>,
 ) -> Result<Json<RecoveryCodesBody>, Problem> {
     let codes = identity.mfa().confirm(&caller.actor, &body.code).await;
-    let codes = codes.map_err(error::mfa_not_changed)?;
-    let recovery_codes = codes.iter().map(|code| code.expose_secret().to_owned()).collect();
-    Ok(Json(RecoveryCodesBody { recovery_codes }))
+    Ok(Json(codes.map_err(error::mfa_not_changed)?.into()))
+}
+
+/// Make new recovery codes. Those before count no more.
+#[utoipa::path(
+    post,
+    path = "/api/v1/me/mfa/recovery-codes",
+    operation_id = "renewRecoveryCodes",
+    tag = "Identity",
+    security(("bearer" = [])),
+    request_body = RenewRecoveryCodesBody,
+    responses(
+        (status = 200, description = "The codes, shown this once.", body = RecoveryCodesBody),
+        (status = 401, description = "`unauthenticated`, or `insufficient_user_authentication`."),
+        (status = 422, description = "`wrong_mfa_code`, or `mfa_not_there`."),
+        (status = 503, description = "`too_many_sign_ins`, or the service cannot answer now; \
+            see `Retry-After`."),
+    ),
+)]
+async fn renew_recovery_codes(
+    State(identity): State<Identity>,
+    caller: Authorized<AnyUser>,
+    Json(body): Json<RenewRecoveryCodesBody>,
+) -> Result<Json<RecoveryCodesBody>, Problem> {
+    require_fresh(&identity, &caller.actor)?;
+    let codes = identity.mfa().renew_codes(&caller.actor, &body.code).await;
+    Ok(Json(codes.map_err(error::mfa_not_changed)?.into()))
 }
 
 /// Switch the second factor off. The recovery codes count no more.
@@ -224,6 +291,7 @@ async fn confirm_totp(
     request_body = DisableMfaBody,
     responses(
         (status = 204, description = "A sign-in asks for the password alone."),
+        (status = 401, description = "`unauthenticated`, or `insufficient_user_authentication`."),
         (status = 422, description = "`wrong_password`, `wrong_mfa_code` or `mfa_not_there`."),
         (status = 503, description = "`too_many_sign_ins`, or the service cannot answer now; \
             see `Retry-After`."),
@@ -234,6 +302,7 @@ async fn disable_mfa(
     caller: Authorized<AnyUser>,
     Json(body): Json<DisableMfaBody>,
 ) -> Result<StatusCode, Problem> {
+    require_fresh(&identity, &caller.actor)?;
     let disabled = identity.mfa().disable(&caller.actor, &body.password, &body.code).await;
     disabled.map_err(error::mfa_not_changed)?;
     Ok(StatusCode::NO_CONTENT)

@@ -5,14 +5,14 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::{ExposeSecret, SecretString};
 
-/// A token that counts once, such as a refresh token: 32 random bytes in base64url. Only its digest
+/// A token that says nothing, such as a refresh token: 32 random bytes in base64url. Only its digest
 /// is stored, so that a copy of the database lets nobody in; it needs no salt because nobody guesses
 /// 256 bits.
-pub(crate) struct OneTimeToken(SecretString);
+pub(crate) struct OpaqueToken(SecretString);
 
 const RANDOM_BYTES: usize = 32;
 
-impl OneTimeToken {
+impl OpaqueToken {
     /// A new one.
     pub(crate) fn generate() -> Result<Self, Error> {
         let mut bytes = [0; RANDOM_BYTES];
