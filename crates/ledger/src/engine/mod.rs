@@ -183,6 +183,11 @@ impl Engine {
         outcome.await.map_err(|_| lost())?
     }
 
+    /// Whether a command would be refused as overload now.
+    pub(crate) fn is_full(&self) -> bool {
+        self.sender().is_some_and(|sender| sender.capacity() == 0)
+    }
+
     /// Queues a command as soon as there is room, and tells where its outcome will be. What one caller
     /// queues so is carried out in that order.
     pub(crate) async fn queue(&self, command: Command) -> Result<Queued, LedgerError> {

@@ -8,13 +8,14 @@ use super::problems::{code, problem, problem_without_legs};
 use super::routes::{Write, location_header};
 use crate::Ledger;
 use crate::engine::Command;
-use axum::extract::{DefaultBodyLimit, State};
+use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::StatusCode;
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use kernel::Actor;
 use ledger_api::{
-    DESCRIPTION_CHARS_MAX, NewReversal, NewTransaction, Recorded, Refusal, Transaction,
-    TransactionId,
+    DESCRIPTION_CHARS_MAX, LedgerError, NewReversal, NewTransaction, Recorded, Refusal,
+    Transaction, TransactionId,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -30,12 +31,27 @@ const BATCH_MAX: usize = 10_000;
 /// The largest body of a batch, in bytes: room for [`BATCH_MAX`] transactions with a few legs each.
 const BATCH_BYTES_MAX: usize = 16_777_216;
 
-pub(super) fn router() -> OpenApiRouter<Ledger> {
+pub(super) fn router(ledger: &Ledger) -> OpenApiRouter<Ledger> {
     OpenApiRouter::new()
         .routes(routes!(post_batch))
         .layer(DefaultBodyLimit::max(BATCH_BYTES_MAX))
         .routes(routes!(post_transaction))
         .routes(routes!(reverse_transaction))
+        .layer(middleware::from_fn_with_state(ledger.clone(), refuse_when_full))
+}
+
+/// Middleware: what would only be told that the queue is full is told so before anything is read or
+/// checked. Otherwise, the more is asked for, the less gets done.
+async fn refuse_when_full(
+    State(ledger): State<Ledger>,
+    request: Request,
+    next: Next,
+) -> Result<Response, Problem> {
+    if ledger.engine.is_full() {
+        Err(problem(LedgerError::Overloaded))
+    } else {
+        Ok(next.run(request).await)
+    }
 }
 
 /// Whether to do it or only to tell what would come of it.

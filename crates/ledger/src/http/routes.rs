@@ -31,7 +31,7 @@ pub(crate) fn router(ledger: Ledger) -> OpenApiRouter {
         .merge(balances::router())
         .merge(holds::router())
         .merge(limits::router())
-        .merge(postings::router())
+        .merge(postings::router(&ledger))
         .merge(proofs::router())
         .merge(search::router())
         .merge(statuses::router())

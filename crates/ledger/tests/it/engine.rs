@@ -1,5 +1,6 @@
 //! The engine when things go wrong around it.
 
+use crate::http::{Client, TRANSACTIONS};
 use crate::world::*;
 use kernel::{Clock, Timestamp};
 use ledger::EngineConfig;
@@ -41,6 +42,15 @@ async fn a_full_queue_refuses_and_records_nothing(database: TestDatabase) {
     }
     // Two in the queue, and one more if the engine had begun with the first.
     assert!((2..=3).contains(&taken.len()), "{}", taken.len());
+    // The routes say so before they read anything; reads go on.
+    let client = Client::new(&world);
+    for path in [TRANSACTIONS.to_owned(), format!("{TRANSACTIONS}/bulk")] {
+        let answer = client.post(&path, &serde_json::json!("not even an object")).await;
+        assert_eq!(answer.body["code"], "ledger_busy", "{}", answer.body);
+        assert_eq!(answer.status, 503);
+        assert!(answer.headers.contains_key("retry-after"));
+    }
+    assert_eq!(client.get(TRANSACTIONS).await.status, 200);
     drop(held);
     let posted = taken.len();
     for (id, pending) in taken {
