@@ -70,7 +70,17 @@ def leg(value):
     return uuid(value["accountId"]) + side + amount + text(value["currencyCode"])
 
 
+# What the leaf of a transaction covers. Anything else in a proof would be believed for nothing.
+TRANSACTION = {
+    "id", "sequence", "kind", "description", "reference", "effectiveAt", "recordedAt", "metadata",
+    "legs", "reverses", "captures",
+}
+LEG = {"accountId", "direction", "amountMinorUnits", "currencyCode"}
+
+
 def transaction(value):
+    if set(value) != TRANSACTION or any(set(one) != LEG for one in value["legs"]):
+        raise NotProven("the transaction has members that are not proven, or lacks some")
     metadata = sorted(value["metadata"].items(), key=lambda member: member[0].encode())
     return b"".join([
         b"\x06",

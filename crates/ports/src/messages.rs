@@ -1,11 +1,12 @@
 //! Messages to one person: e-mail and SMS.
 
 use crate::SystemIds;
+use crate::private_file::create_folder;
 use async_trait::async_trait;
 use kernel::IdSource;
 use secrecy::{ExposeSecret, SecretString};
 use std::fmt;
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
@@ -91,14 +92,6 @@ impl SmsSender for OutboxFolder {
     async fn send_sms(&self, sms: Sms) -> Result<(), MessageError> {
         self.write("sms", &format!("To: {}", sms.to), &sms.text)
     }
-}
-
-fn create_folder(folder: &Path) -> io::Result<()> {
-    let mut builder = DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(folder)
 }
 
 /// Whoever waits for the file never sees half of it.

@@ -82,7 +82,8 @@ fn write_private(text: &str, path: &Path) -> io::Result<()> {
     file.sync_all()
 }
 
-fn create_folder(folder: &Path) -> io::Result<()> {
+/// A folder for its owner alone, and those above it, unless they are there.
+pub(crate) fn create_folder(folder: &Path) -> io::Result<()> {
     let mut builder = DirBuilder::new();
     builder.recursive(true);
     #[cfg(unix)]

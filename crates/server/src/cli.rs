@@ -262,9 +262,19 @@ async fn verify(config: &Config, args: &VerifyArgs) -> anyhow::Result<ExitCode> 
         return Ok(ExitCode::FAILURE);
     }
     if let (Some(path), Some(note)) = (&args.since, &report.checkpoint) {
-        std::fs::write(path, note).with_context(|| format!("cannot write {}", path.display()))?;
+        replace(path, note).with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Whoever looks at the file, whenever the machine goes down, sees the text before or this one.
+fn replace(path: &Path, text: &str) -> std::io::Result<()> {
+    let mut unfinished = path.as_os_str().to_owned();
+    unfinished.push(".new");
+    let mut file = std::fs::File::create(&unfinished)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(&unfinished, path)
 }
 
 /// The note in a file; none when there is no file yet.

@@ -185,7 +185,8 @@ impl Engine {
 
     /// Whether a command would be refused as overload now.
     pub(crate) fn is_full(&self) -> bool {
-        self.sender().is_some_and(|sender| sender.capacity() == 0)
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        queue.as_ref().is_some_and(|sender| sender.capacity() == 0)
     }
 
     /// Queues a command as soon as there is room, and tells where its outcome will be. What one caller

@@ -36,11 +36,11 @@ fn leaves(set: &WorkingSet, before: u64) -> Vec<Hash> {
     let place = |sequence: i64| usize::try_from(sequence.saturating_sub(before).saturating_sub(1));
     let count = place(set.head.last_sequence.saturating_add(1)).unwrap_or(0);
     let mut leaves = vec![NO_HASH; count];
-    let mut put = |sequence, leaf| {
-        let place = place(sequence).ok().and_then(|place| leaves.get_mut(place));
-        debug_assert!(place.is_some(), "each record has a number of this group");
-        place.into_iter().for_each(|place| *place = leaf);
-    };
+    let mut put =
+        |sequence, leaf| match place(sequence).ok().and_then(|place| leaves.get_mut(place)) {
+            Some(place) => *place = leaf,
+            None => debug_assert!(false, "record {sequence} has no number of this group"),
+        };
     for (sequence, account) in &set.new_accounts {
         put(*sequence, record::account(*sequence, account));
     }

@@ -89,34 +89,34 @@ impl Prover {
         let mut roots = Roots::of(&self.store, size).await?;
         let path = roots_of(&mut roots, inclusion_path(index, size)).await?;
         // What is not what was signed is not vouched for.
-        let signed = Checkpoint::unverified(&checkpoint.note).map(|checkpoint| checkpoint.root);
-        if signed.is_none() || root_of_inclusion(index, size, leaf, &path) != signed {
-            return Err(StoreError::inconsistent("checkpoints", "note", sequence));
+        if root_of_inclusion(index, size, leaf, &path) != Some(signed_root(&checkpoint)?) {
+            return Err(StoreError::inconsistent("checkpoints", "note", size));
         }
         Ok(Some(Inclusion { checkpoint, path }))
     }
 
-    /// Shows that the history at one size began as the history at another one, which is not larger. `None`
-    /// if the history is not as large yet.
+    /// Shows that the history of one checkpoint began as that of another one, which is not larger.
     pub(crate) async fn consistency(
         &self,
-        smaller: u64,
-        size: u64,
-    ) -> Result<Option<Vec<Hash>>, StoreError> {
-        let head = repo::head(&self.store).await?;
-        if size > head.tree_size.cast_unsigned() {
-            return Ok(None);
-        }
+        from: &CheckpointRow,
+        to: &CheckpointRow,
+    ) -> Result<Vec<Hash>, StoreError> {
+        let (smaller, size) = (from.tree_size.cast_unsigned(), to.tree_size.cast_unsigned());
         let mut roots = Roots::of(&self.store, size).await?;
         let path = roots_of(&mut roots, consistency_path(smaller, size)).await?;
-        let heads = roots_of(&mut roots, vec![0..smaller, 0..size]).await?;
-        let is_shown = is_consistent((smaller, heads[0]), (size, heads[1]), &path);
-        if is_shown {
-            Ok(Some(path))
+        let heads = ((smaller, signed_root(from)?), (size, signed_root(to)?));
+        if is_consistent(heads.0, heads.1, &path) {
+            Ok(path)
         } else {
-            Err(StoreError::inconsistent("tree_nodes", "root", size))
+            Err(StoreError::inconsistent("checkpoints", "note", size))
         }
     }
+}
+
+fn signed_root(checkpoint: &CheckpointRow) -> Result<Hash, StoreError> {
+    let note = Checkpoint::unverified(&checkpoint.note);
+    let unreadable = || StoreError::inconsistent("checkpoints", "note", checkpoint.tree_size);
+    Ok(note.ok_or_else(unreadable)?.root)
 }
 
 async fn roots_of(roots: &mut Roots, ranges: Vec<Range<u64>>) -> Result<Vec<Hash>, StoreError> {

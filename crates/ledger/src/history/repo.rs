@@ -25,7 +25,7 @@ impl HeadRow {
     }
 }
 
-const HEAD_SQL: &str =
+pub(crate) const HEAD_SQL: &str =
     "select last_sequence, tree_size, tree_peaks, link from journal_head where id = 1";
 
 pub(crate) async fn head(store: &Store) -> Result<HeadRow, StoreError> {
@@ -88,13 +88,12 @@ async fn add_records(store: &Store, tx: &WriteTx, head: &HeadRow) -> Result<(), 
 async fn leaves(scan: &mut Scan, first: i64, last: i64) -> Result<Vec<Hash>, StoreError> {
     let chunk = Chunk::read(scan, first, last).await?;
     let accounts = accounts_touched(scan, first, last).await?;
-    let mut leaves: Vec<_> = chunk.leaves(|account| accounts.get(&account).copied()).collect();
-    leaves.sort_unstable_by_key(|(sequence, _)| *sequence);
-    let numbers = leaves.iter().map(|(sequence, _)| *sequence);
-    if !numbers.eq(first..=last) {
-        return Err(StoreError::inconsistent("journal_head", "last_sequence", last));
+    let (leaves, wrong) = chunk.leaves((first, last), |account| accounts.get(&account).copied());
+    if let Some((_, error)) = wrong.into_iter().next() {
+        return Err(error);
     }
-    leaves.into_iter().map(|(_, leaf)| leaf).collect()
+    let missing = || StoreError::inconsistent("journal_head", "last_sequence", last);
+    leaves.into_iter().collect::<Option<_>>().ok_or_else(missing)
 }
 
 /// The roots of whole subtrees of the tree of `size` records, from what is stored of them and the records

@@ -137,10 +137,8 @@ async fn prove_consistency(
         errors.into_result()?;
     }
     let (earlier, later) = (checkpoint(&ledger, from).await?, checkpoint(&ledger, to).await?);
-    let sizes = (earlier.tree_size.cast_unsigned(), later.tree_size.cast_unsigned());
-    let path = ledger.prover.consistency(sizes.0, sizes.1).await;
+    let path = ledger.prover.consistency(&earlier, &later).await;
     let path = path.map_err(|error| Problem::store_unavailable(&error))?;
-    let path = path.ok_or_else(|| Problem::not_found("checkpoint"))?;
     let path = path.iter().map(|hash| STANDARD.encode(hash)).collect();
     Ok(Json(ConsistencyBody { from: earlier.note, to: later.note, path }))
 }

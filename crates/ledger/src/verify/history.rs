@@ -2,8 +2,9 @@
 //! signed of them.
 
 use super::Finding;
-use super::repo::{self, GroupRow, HeadRow};
+use super::repo::{self, GroupRow};
 use crate::history::checkpoint::{Checkpoint, VerifierKey};
+use crate::history::repo::HeadRow;
 use crate::history::tree::{Hash, LEVELS_PER_STORED, NO_HASH, Node, Tree, link};
 use crate::journal::scan::Scan;
 use store::StoreError;
@@ -18,6 +19,8 @@ pub(super) struct HistoryCheck {
     /// Once something is wrong, every hash after it is, too; that is told once.
     is_broken: bool,
     keys: Vec<VerifierKey>,
+    /// The newest checkpoint so far that is signed and of these records.
+    checkpoint: Option<String>,
     findings: Vec<Finding>,
 }
 
@@ -88,7 +91,9 @@ impl HistoryCheck {
         let is_same = checkpoint.size == self.tree.size()
             && checkpoint.root == self.tree.root()
             && checkpoint.link == self.link;
-        if !is_same {
+        if is_same {
+            self.checkpoint = Some(note.to_owned());
+        } else {
             self.find(at, "the records up to here are not those of the signed checkpoint");
         }
     }
@@ -119,15 +124,16 @@ impl HistoryCheck {
         Ok(())
     }
 
-    /// What is wrong, once all records are added.
+    /// What is wrong, once all records are added, and the newest checkpoint that is not.
     pub(super) async fn end(
         mut self,
         scan: &mut Scan,
         head: &HeadRow,
-    ) -> Result<Vec<Finding>, StoreError> {
+    ) -> Result<(Vec<Finding>, Option<String>), StoreError> {
         let size = self.size();
         let has_tree = head.tree_size == size
-            && (self.is_broken || head.peaks.as_deref().unwrap_or_default() == self.tree.peaks());
+            && (self.is_broken
+                || head.tree_peaks.as_deref().unwrap_or_default() == self.tree.peaks());
         if !has_tree {
             self.find(size, "the head of the journal has another tree than its records");
         }
@@ -149,7 +155,7 @@ impl HistoryCheck {
             let what = format!("roots are stored of {counts:?} (level, number), not {expected:?}");
             self.findings.push(Finding { sequence: size, what });
         }
-        Ok(self.findings)
+        Ok((self.findings, self.checkpoint))
     }
 
     fn find(&mut self, sequence: i64, what: &str) {

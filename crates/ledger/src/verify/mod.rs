@@ -25,7 +25,7 @@ mod since;
 
 use crate::engine::{ENTRIES_PER_MARK, IdMap};
 use crate::history::checkpoint::VerifierKey;
-use crate::history::repo::{checkpoint_keys, latest_checkpoint};
+use crate::history::repo::checkpoint_keys;
 use crate::history::tree::{Hash, NO_HASH, Tree};
 use crate::journal::chunk::{ChangeRow, Chunk, EntryRow, LimitChangeRow, Named, TransactionRow};
 use crate::journal::encode::{AccountRow, status_from, status_word};
@@ -53,7 +53,7 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// How many findings there were in all.
     pub findings_total: u64,
-    /// The newest checkpoint of what was verified, as a note.
+    /// The newest checkpoint that was found to be signed and of this history, as a note.
     pub checkpoint: Option<String>,
 }
 
@@ -180,14 +180,10 @@ async fn verify_all(
     fold.find_all(found);
     fold.check_strays(repo::strays(&mut scan, last, STRAYS_MAX).await?);
     fold.check_balances();
-    fold.find_all(history.end(&mut scan, &head).await?);
-    fold.report.checkpoint = latest_note(store, last).await?;
+    let (found, checkpoint) = history.end(&mut scan, &head).await?;
+    fold.find_all(found);
+    fold.report.checkpoint = checkpoint;
     Ok(fold.report)
-}
-
-/// The newest checkpoint of at most a size.
-async fn latest_note(store: &Store, size: i64) -> Result<Option<String>, StoreError> {
-    Ok(latest_checkpoint(store, size).await?.map(|newest| newest.note))
 }
 
 /// The given keys, or all that the ledger lists.
@@ -236,24 +232,15 @@ impl Fold {
         }
     }
 
-    /// The leaves of a range; none for a record that is missing or not as the program writes it.
-    fn leaves(&mut self, chunk: &Chunk, (first, last): (i64, i64)) -> Vec<Option<Hash>> {
-        let place = |sequence: i64| usize::try_from(sequence.saturating_sub(first));
-        let mut leaves = vec![None; place(last.saturating_add(1)).unwrap_or_default()];
-        let mut findings = Vec::new();
-        let accounts = &self.accounts;
+    fn leaves(&mut self, chunk: &Chunk, range: (i64, i64)) -> Vec<Option<Hash>> {
         let named = |account: i64| {
-            let account = accounts.get(&account)?;
+            let account = self.accounts.get(&account)?;
             Some(Named { id: account.id, currency: account.currency })
         };
-        for (sequence, leaf) in chunk.leaves(named) {
-            match (leaf, place(sequence).ok().and_then(|place| leaves.get_mut(place))) {
-                (Ok(leaf), Some(place)) => *place = Some(leaf),
-                (Ok(_), None) => {}
-                (Err(error), _) => findings.push(Finding { sequence, what: error.to_string() }),
-            }
+        let (leaves, wrong) = chunk.leaves(range, named);
+        for (sequence, error) in wrong {
+            self.find(sequence, error.to_string());
         }
-        self.find_all(findings);
         leaves
     }
 

@@ -1,5 +1,6 @@
 //! What verification reads beside the records themselves, in steps.
 
+use crate::history::repo::{HEAD_SQL, HeadRow};
 use crate::journal::scan::Scan;
 use ledger_api::EntryKey;
 use store::StoreError;
@@ -47,20 +48,11 @@ pub(super) struct ReversalRow {
     pub(super) opposite_legs: i64,
 }
 
-/// The head of the journal.
-pub(super) struct HeadRow {
-    pub(super) last_sequence: i64,
-    pub(super) tree_size: i64,
-    pub(super) peaks: Option<Vec<u8>>,
-    pub(super) link: Option<Vec<u8>>,
-}
-
 pub(super) async fn head(scan: &mut Scan) -> Result<HeadRow, StoreError> {
-    let sql = "select last_sequence, tree_size, tree_peaks, link from journal_head where id = 1";
-    let row = scan.rows::<(i64, i64, Option<Vec<u8>>, Option<Vec<u8>>)>(sql, &[]).await?.pop();
-    let (last_sequence, tree_size, peaks, link) =
+    let row = scan.rows::<(i64, i64, Option<Vec<u8>>, Option<Vec<u8>>)>(HEAD_SQL, &[]).await?.pop();
+    let (last_sequence, tree_size, tree_peaks, link) =
         row.ok_or_else(|| StoreError::inconsistent("journal_head", "id", 1))?;
-    Ok(HeadRow { last_sequence, tree_size, peaks, link })
+    Ok(HeadRow { last_sequence, tree_size, tree_peaks, link })
 }
 
 /// The groups that the records of a range belong to, the last of which may end beyond it.

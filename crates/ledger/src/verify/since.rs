@@ -40,15 +40,10 @@ pub(super) async fn verify(
         let end = first.saturating_add(STEP).saturating_sub(1).min(last);
         let chunk = Chunk::read(&mut scan, first, end).await?;
         let accounts = accounts_touched(&mut scan, first, end).await?;
-        let count = end.saturating_sub(first).saturating_add(1);
-        let mut leaves = vec![None; usize::try_from(count).unwrap_or_default()];
-        for (sequence, leaf) in chunk.leaves(|account| accounts.get(&account).copied()) {
-            let place = usize::try_from(sequence.saturating_sub(first)).unwrap_or(usize::MAX);
-            match (leaf, leaves.get_mut(place)) {
-                (Ok(leaf), Some(place)) => *place = Some(leaf),
-                (Ok(_), None) => {}
-                (Err(error), _) => report.find(sequence, error.to_string()),
-            }
+        let named = |account| accounts.get(&account).copied();
+        let (leaves, wrong) = chunk.leaves((first, end), named);
+        for (sequence, error) in wrong {
+            report.find(sequence, error.to_string());
         }
         for (missing, _) in (first..).zip(&leaves).filter(|(_, leaf)| leaf.is_none()) {
             report.find(missing, "the record is missing or not as the program writes it".into());
@@ -62,10 +57,12 @@ pub(super) async fn verify(
         progress(end, last);
         first = end.saturating_add(1);
     }
-    for Finding { sequence, what } in history.end(&mut scan, &head).await? {
+    let (found, newest) = history.end(&mut scan, &head).await?;
+    for Finding { sequence, what } in found {
         report.find(sequence, what);
     }
-    report.checkpoint = super::latest_note(store, last).await?;
+    // Whatever older ones the database has by now, this is the one that was verified.
+    report.checkpoint = newest.or_else(|| Some(note.to_owned()));
     Ok(report)
 }
 

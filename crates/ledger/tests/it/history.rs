@@ -226,6 +226,17 @@ async fn only_what_came_after_a_checkpoint_is_read(database: TestDatabase) {
     let report = ledger::verify(&world.store, &since, |_, _| ()).await.unwrap();
     assert_eq!(report.findings, []);
     assert_eq!((report.accounts, report.transactions, report.entries), (1, 3, 6));
+    assert_eq!(report.checkpoint.as_ref(), Some(&kept), "nothing newer was signed");
+    // What stands before that checkpoint is not read, so it is not gone on from either.
+    unlocked(&database, &world, &["checkpoints"]).await;
+    let older = "delete from checkpoints where tree_size > 300";
+    world.tamper(older).await.unwrap();
+    let report = ledger::verify(&world.store, &since, |_, _| ()).await.unwrap();
+    assert_eq!(report.checkpoint.as_ref(), Some(&kept), "the older one was not verified");
+    world.ledger.sign_checkpoint(NOW).await.unwrap();
+    let report = ledger::verify(&world.store, &since, |_, _| ()).await.unwrap();
+    let newest = report.checkpoint.unwrap();
+    assert_ne!(newest, kept);
     let last = world.number("select last_sequence from journal_head").await;
     unlocked(&database, &world, &["transactions", "entries"]).await;
     let both_legs = format!("where entry_key / 1024 = {last}");

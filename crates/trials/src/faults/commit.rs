@@ -4,21 +4,11 @@
 
 use super::books::{Books, is_done, is_replayed, verify};
 use crate::disturbance::{Cut, CutCommits, Proxy};
-use crate::place::{Place, Store};
-use std::path::Path;
+use crate::place::Place;
 use std::time::Duration;
 
-pub(crate) async fn run(finitech: Option<&Path>) -> anyhow::Result<bool> {
-    let mut place = Place::make(Store::Postgres, finitech).await?;
-    let tried = try_it(&mut place).await;
-    if let Err(error) = &tried {
-        println!("  FAILED: {error:#}; everything is left in {}", place.folder.path().display());
-    }
-    place.leave(tried.is_err()).await?;
-    Ok(tried.is_ok())
-}
-
-async fn try_it(place: &mut Place) -> anyhow::Result<()> {
+/// On PostgreSQL.
+pub(super) async fn try_it(place: &mut Place) -> anyhow::Result<()> {
     let proxy = CutCommits::interpose(place).await?;
     let server = place.serve("server").await?;
     let books = Books::of(&server).await?;

@@ -8,10 +8,10 @@ use crate::disturbance::{
     ClockJumps, CutCommits, Disturbance, Forgets, FullVolume, Injected, InjectedFault,
     PostgresRestarts,
 };
-use crate::place::Store;
+use crate::place::{Place, Store};
 use crate::trial::{Plan, fresh_seed};
 use clap::{Args, ValueEnum};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Breaks one thing after the other under the program, and checks that every answer was clear and right.
 #[derive(Clone, Debug, Args)]
@@ -84,7 +84,7 @@ impl Fault {
                 on(plan(Store::Sqlite), Injected::new(InjectedFault::FailingSync)).await
             }
             Self::VolumeFull => on(plan(Store::Sqlite), FullVolume::default()).await,
-            Self::LostPages => pages::run(finitech).await,
+            Self::LostPages => by_hand(Store::Sqlite, finitech, pages::try_it).await,
             Self::ClockSqlite => on(plan(Store::Sqlite), ClockJumps::default()).await,
             Self::ClockPostgres => on(plan(Store::Postgres), ClockJumps::default()).await,
             Self::PostgresRestart => on(plan(Store::Postgres), PostgresRestarts::default()).await,
@@ -94,7 +94,7 @@ impl Fault {
                     Plan { strikes: args.strikes.saturating_mul(5), ..plan(Store::Postgres) };
                 on(plan, CutCommits::default()).await
             }
-            Self::UnknownCommit => commit::run(finitech).await,
+            Self::UnknownCommit => by_hand(Store::Postgres, finitech, commit::try_it).await,
             Self::Forgets => {
                 // It is saved and restored in turns.
                 let plan = Plan { strikes: 4, must_lose: true, ..plan(Store::Sqlite) };
@@ -102,6 +102,21 @@ impl Fault {
             }
         }
     }
+}
+
+/// Without load, step by step.
+async fn by_hand(
+    store: Store,
+    finitech: Option<&Path>,
+    try_it: impl AsyncFnOnce(&mut Place) -> anyhow::Result<()>,
+) -> anyhow::Result<bool> {
+    let mut place = Place::make(store, finitech).await?;
+    let tried = try_it(&mut place).await;
+    if let Err(error) = &tried {
+        println!("  FAILED: {error:#}; everything is left in {}", place.folder.path().display());
+    }
+    place.leave(tried.is_err()).await?;
+    Ok(tried.is_ok())
 }
 
 async fn on(plan: Plan, mut disturbance: impl Disturbance) -> anyhow::Result<bool> {

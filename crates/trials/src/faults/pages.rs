@@ -6,22 +6,13 @@
 
 use super::books::{Books, is_done, verify};
 use crate::disturbance::{Injected, InjectedFault};
-use crate::place::{Place, Store};
+use crate::place::Place;
 use std::path::Path;
 
 const PAGE: usize = 4_096;
 
-pub(crate) async fn run(finitech: Option<&Path>) -> anyhow::Result<bool> {
-    let mut place = Place::make(Store::Sqlite, finitech).await?;
-    let tried = try_it(&mut place).await;
-    if let Err(error) = &tried {
-        println!("  FAILED: {error:#}; everything is left in {}", place.folder.path().display());
-    }
-    place.leave(tried.is_err()).await?;
-    Ok(tried.is_ok())
-}
-
-async fn try_it(place: &mut Place) -> anyhow::Result<()> {
+/// On SQLite.
+pub(super) async fn try_it(place: &mut Place) -> anyhow::Result<()> {
     Injected::preload(place);
     let server = place.serve("server").await?;
     let books = Books::of(&server).await?;

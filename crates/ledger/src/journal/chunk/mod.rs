@@ -106,9 +106,31 @@ impl Chunk {
         transactions.chain(accounts).chain(changes).chain(limits).chain(holds).chain(ends)
     }
 
-    /// The leaf of each record with its number. `account` names an account by its number. A record that
-    /// the program never writes has none, but an error.
-    pub(crate) fn leaves<'a>(
+    /// The leaves of the range that was read, in order: none for a record that is missing or not as the
+    /// program writes it, and what is wrong with the latter. `account` names an account by its number.
+    pub(crate) fn leaves(
+        &self,
+        (first, last): (i64, i64),
+        account: impl Fn(i64) -> Option<Named> + Copy,
+    ) -> (Vec<Option<Hash>>, Vec<(i64, StoreError)>) {
+        let place = |sequence: i64| usize::try_from(sequence.saturating_sub(first));
+        let mut leaves = vec![None; place(last.saturating_add(1)).unwrap_or_default()];
+        let mut wrong = Vec::new();
+        for (sequence, leaf) in self.each_leaf(account) {
+            match leaf {
+                Ok(leaf) => {
+                    if let Some(place) = place(sequence).ok().and_then(|at| leaves.get_mut(at)) {
+                        *place = Some(leaf);
+                    }
+                }
+                Err(error) => wrong.push((sequence, error)),
+            }
+        }
+        (leaves, wrong)
+    }
+
+    /// The leaf of each record with its number, kind by kind.
+    fn each_leaf<'a>(
         &'a self,
         account: impl Fn(i64) -> Option<Named> + Copy + 'a,
     ) -> impl Iterator<Item = (i64, Result<Hash, StoreError>)> + 'a {
