@@ -3,7 +3,7 @@
 use futures_util::TryStreamExt;
 use rusqlite::OpenFlags;
 use sqlx::postgres::PgRow;
-use sqlx::{AssertSqlSafe, FromRow, Postgres, Transaction};
+use sqlx::{AssertSqlSafe, FromRow, Postgres, Row as _, Transaction};
 use store::sea_orm::DbErr;
 use store::{Store, StoreError};
 
@@ -93,6 +93,49 @@ impl Scan {
                     query = query.bind(*number);
                 }
                 query.fetch_all(&mut **tx).await.map_err(failed)
+            }
+        }
+    }
+
+    /// The rows of a query for whole numbers, when they are many. PostgreSQL's driver takes longer for a row
+    /// than for the numbers in it: there `lists` gives one row, with the list of each column.
+    pub(crate) async fn numbers<const COLUMNS: usize>(
+        &mut self,
+        rows: &str,
+        lists: &str,
+        numbers: &[i64],
+    ) -> Result<Vec<[Option<i64>; COLUMNS]>, StoreError> {
+        match self {
+            Self::Sqlite(connection) => {
+                let mut statement = connection.prepare_cached(rows).map_err(failed)?;
+                let mut rows =
+                    statement.query(rusqlite::params_from_iter(numbers)).map_err(failed)?;
+                let mut all = Vec::new();
+                while let Some(row) = rows.next().map_err(failed)? {
+                    let mut values = [None; COLUMNS];
+                    for (place, value) in values.iter_mut().enumerate() {
+                        *value = row.get(place).map_err(failed)?;
+                    }
+                    all.push(values);
+                }
+                Ok(all)
+            }
+            Self::Postgres(tx) => {
+                let mut query = sqlx::query(AssertSqlSafe(lists));
+                for number in numbers {
+                    query = query.bind(*number);
+                }
+                let row = query.fetch_one(&mut **tx).await.map_err(failed)?;
+                let mut all = Vec::new();
+                for place in 0..COLUMNS {
+                    let list: Option<Vec<Option<i64>>> = row.try_get(place).map_err(failed)?;
+                    let list = list.unwrap_or_default();
+                    all.resize(list.len(), [None; COLUMNS]);
+                    for (values, value) in all.iter_mut().zip(list) {
+                        values[place] = value;
+                    }
+                }
+                Ok(all)
             }
         }
     }

@@ -2,7 +2,7 @@
 //! signed of them.
 
 use super::Finding;
-use super::repo::{self, GroupRow};
+use super::repo::{self, Committed, GroupRow};
 use crate::history::checkpoint::{Checkpoint, VerifierKey};
 use crate::history::repo::HeadRow;
 use crate::history::tree::{Hash, LEVELS_PER_STORED, NO_HASH, Node, Tree, link};
@@ -31,18 +31,10 @@ impl HistoryCheck {
         Self { tree, link, is_linked, keys, ..Self::default() }
     }
 
-    /// Adds the records after those so far, up to `last`.
-    pub(super) async fn add(
-        &mut self,
-        scan: &mut Scan,
-        leaves: &[Option<Hash>],
-        groups: &[GroupRow],
-        last: i64,
-    ) -> Result<(), StoreError> {
-        let first = self.size().saturating_add(1);
-        let checkpoints = repo::checkpoints(scan, first, last).await?;
+    /// Adds the leaves of the records after those so far.
+    pub(super) fn add(&mut self, leaves: &[Option<Hash>], committed: &Committed) {
         let (mut groups, mut checkpoints) =
-            (groups.iter().peekable(), checkpoints.iter().peekable());
+            (committed.groups.iter().peekable(), committed.checkpoints.iter().peekable());
         let mut whole = Vec::new();
         for leaf in leaves {
             let leaf = leaf.unwrap_or_else(|| {
@@ -59,7 +51,7 @@ impl HistoryCheck {
                 self.check_checkpoint(note);
             }
         }
-        self.check_roots(scan, &whole).await
+        self.check_roots(&committed.roots, &whole);
     }
 
     fn size(&self) -> i64 {
@@ -99,29 +91,16 @@ impl HistoryCheck {
     }
 
     /// The stored roots of subtrees that are whole now.
-    async fn check_roots(
-        &mut self,
-        scan: &mut Scan,
-        whole: &[(Node, Hash)],
-    ) -> Result<(), StoreError> {
-        let mut levels: Vec<u32> = whole.iter().map(|(node, _)| node.level).collect();
-        levels.sort_unstable();
-        levels.dedup();
-        for level in levels {
-            let own: Vec<_> = whole.iter().filter(|(node, _)| node.level == level).collect();
-            let (Some((first, _)), Some((last, _))) = (own.first(), own.last()) else { continue };
-            let range = (first.index.cast_signed(), last.index.cast_signed());
-            let stored = repo::roots(scan, level, range.0, range.1).await?;
-            for (node, root) in own {
-                let place = stored.binary_search_by_key(&node.index.cast_signed(), |(at, _)| *at);
-                let stored = place.ok().map(|place| stored[place].1.as_slice());
-                if !self.is_broken && stored != Some(root.as_slice()) {
-                    let last = node.leaves().end.cast_signed();
-                    self.find(last, "the stored root of the subtree that ends here is another");
-                }
+    fn check_roots(&mut self, stored: &[(i64, i64, Vec<u8>)], whole: &[(Node, Hash)]) {
+        for (node, root) in whole {
+            let at = (i64::from(node.level), node.index.cast_signed());
+            let place = stored.binary_search_by_key(&at, |(level, index, _)| (*level, *index));
+            let stored = place.ok().map(|place| stored[place].2.as_slice());
+            if !self.is_broken && stored != Some(root.as_slice()) {
+                let last = node.leaves().end.cast_signed();
+                self.find(last, "the stored root of the subtree that ends here is another");
             }
         }
-        Ok(())
     }
 
     /// What is wrong, once all records are added, and the newest checkpoint that is not.

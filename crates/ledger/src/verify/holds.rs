@@ -59,13 +59,9 @@ impl Holds {
     }
 
     /// Captures and ends of a range of the journal.
-    pub(super) fn change(
-        &mut self,
-        captures: Vec<CaptureRow>,
-        ends: &[HoldEndRow],
-    ) -> Vec<Finding> {
+    pub(super) fn change(&mut self, captures: &[CaptureRow], ends: &[HoldEndRow]) -> Vec<Finding> {
         let mut findings = Vec::new();
-        let captured = captures.into_iter().map(|row| (row.sequence, Event::Capture(row)));
+        let captured = captures.iter().map(|row| (row.sequence, Event::Capture(row)));
         let ended = ends.iter().map(|row| (row.sequence, Event::End(row)));
         let mut events: Vec<_> = captured.chain(ended).collect();
         events.sort_by_key(|(sequence, _)| *sequence);
@@ -80,7 +76,7 @@ impl Holds {
             };
             let status = match event {
                 Event::Capture(row) => {
-                    if let Some(what) = hold.captured_by(&row) {
+                    if let Some(what) = hold.captured_by(row) {
                         findings.push(finding(sequence, what));
                     }
                     // The last capture is the one that the hold says ended it.
@@ -120,7 +116,7 @@ impl Holds {
 }
 
 enum Event<'a> {
-    Capture(CaptureRow),
+    Capture(&'a CaptureRow),
     End(&'a HoldEndRow),
 }
 

@@ -17,6 +17,7 @@
 //! 8. The tree over the records, the chain over the groups and every signed checkpoint are those of these
 //!    records: nothing was changed, removed, added or put elsewhere since it was committed.
 
+mod ahead;
 mod derived;
 mod history;
 mod holds;
@@ -30,6 +31,7 @@ use crate::history::tree::{Hash, NO_HASH, Tree};
 use crate::journal::chunk::{ChangeRow, Chunk, EntryRow, LimitChangeRow, Named, TransactionRow};
 use crate::journal::encode::{AccountRow, status_from, status_word};
 use crate::journal::scan::Scan;
+use ahead::{Ahead, Stretch};
 use derived::Derived;
 use history::HistoryCheck;
 use holds::Holds;
@@ -146,35 +148,12 @@ async fn verify_all(
     let mut history = HistoryCheck::after(Tree::default(), NO_HASH, keys);
     let head = repo::head(&mut scan).await?;
     let last = head.last_sequence;
-    let mut first = 1;
-    while first <= last {
-        let end = first.saturating_add(STEP).saturating_sub(1).min(last);
-        let chunk = Chunk::read(&mut scan, first, end).await?;
-        let groups = repo::groups(&mut scan, first, end).await?;
-        fold.check_records((first, end), chunk.times().collect(), &groups);
-        fold.add_accounts(&chunk.accounts, repo::lists(&mut scan, first, end).await?);
-        chunk.changes.iter().for_each(|row| fold.check_change(row));
-        chunk.limit_changes.iter().for_each(|row| fold.check_limit_change(row));
-        fold.check_transactions(&chunk.transactions, &chunk.entries);
-        if chunk.transactions.iter().any(TransactionRow::is_reversal) {
-            fold.check_reversals(repo::reversals(&mut scan, first, end).await?);
-        }
-        let accounts = &fold.accounts;
-        let currency_of = |account| accounts.get(&account).map(|account| account.currency);
-        let found = fold.holds.add(&chunk.holds, &chunk.hold_legs, currency_of);
-        fold.find_all(found);
-        let captures = if chunk.transactions.iter().any(TransactionRow::is_capture) {
-            repo::captures(&mut scan, first, end).await?
-        } else {
-            Vec::new()
-        };
-        let found = fold.holds.change(captures, &chunk.hold_ends);
-        fold.find_all(found);
-        let leaves = fold.leaves(&chunk, (first, end));
-        history.add(&mut scan, &leaves, &groups, end).await?;
-        progress(end, last);
-        first = end.saturating_add(1);
+    let mut ahead = Ahead::read(scan, last);
+    while let Some(stretch) = ahead.next().await {
+        history.add(&fold.check(&stretch), &stretch.committed);
+        progress(stretch.last, last);
     }
+    let mut scan = ahead.end().await?;
     fold.check_marks(&mut scan).await?;
     let found = std::mem::take(&mut fold.derived).compare(&mut scan).await?;
     fold.find_all(found);
@@ -197,6 +176,24 @@ async fn trusted(store: &Store, keys: &[VerifierKey]) -> Result<Vec<VerifierKey>
 }
 
 impl Fold {
+    /// Checks the records of the next stretch, and gives their leaves.
+    fn check(&mut self, stretch: &Stretch) -> Vec<Option<Hash>> {
+        let (chunk, range) = (&stretch.chunk, (stretch.first, stretch.last));
+        self.check_records(range, chunk.times().collect(), &stretch.committed.groups);
+        self.add_accounts(&chunk.accounts, &stretch.lists);
+        chunk.changes.iter().for_each(|row| self.check_change(row));
+        chunk.limit_changes.iter().for_each(|row| self.check_limit_change(row));
+        self.check_transactions(&chunk.transactions, &chunk.entries);
+        self.check_reversals(&stretch.reversals);
+        let accounts = &self.accounts;
+        let currency_of = |account| accounts.get(&account).map(|account| account.currency);
+        let found = self.holds.add(&chunk.holds, &chunk.hold_legs, currency_of);
+        self.find_all(found);
+        let found = self.holds.change(&stretch.captures, &chunk.hold_ends);
+        self.find_all(found);
+        self.leaves(chunk, range)
+    }
+
     fn check_transactions(&mut self, transactions: &[TransactionRow], entries: &[EntryRow]) {
         let number = |entry: &EntryRow| EntryKey(entry.entry_key).parts().0;
         let mut transactions = transactions.iter().peekable();
@@ -244,14 +241,14 @@ impl Fold {
         leaves
     }
 
-    fn add_accounts(&mut self, accounts: &[AccountRow], lists: Vec<ListRow>) {
+    fn add_accounts(&mut self, accounts: &[AccountRow], lists: &[ListRow]) {
         for row in accounts {
             self.add_account(row);
         }
         for row in lists {
             if let Some(account) = self.accounts.get_mut(&row.account_sequence) {
                 account.stored.list = (row.last_entry, row.entry_count);
-                account.stored.limits = row.limits.map(String::into_boxed_str);
+                account.stored.limits = row.limits.as_deref().map(Into::into);
             }
         }
     }
@@ -326,7 +323,7 @@ impl Fold {
     }
 
     /// Each takes back an earlier transaction, and never more than is left of it.
-    fn check_reversals(&mut self, reversals: Vec<ReversalRow>) {
+    fn check_reversals(&mut self, reversals: &[ReversalRow]) {
         for row in reversals {
             let sequence = row.sequence;
             let earlier = row.original.filter(|original| *original < sequence);

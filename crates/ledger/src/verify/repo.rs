@@ -1,6 +1,7 @@
 //! What verification reads beside the records themselves, in steps.
 
 use crate::history::repo::{HEAD_SQL, HeadRow};
+use crate::history::tree::LEVELS_PER_STORED;
 use crate::journal::scan::Scan;
 use ledger_api::EntryKey;
 use store::StoreError;
@@ -20,6 +21,16 @@ pub(super) struct GroupRow {
     pub(super) recorded_at: i64,
     /// Empty for one from before there was a chain.
     pub(super) link: Vec<u8>,
+}
+
+/// What was committed and signed of a range of records.
+pub(super) struct Committed {
+    /// The groups that the records belong to, the last of which may end beyond them.
+    pub(super) groups: Vec<GroupRow>,
+    /// Size and note of each checkpoint, in order.
+    pub(super) checkpoints: Vec<(i64, String)>,
+    /// Level, index and root of each stored subtree that ends here, in order.
+    pub(super) roots: Vec<(i64, i64, Vec<u8>)>,
 }
 
 /// A capture and the hold that it captures, as far as there is one.
@@ -55,12 +66,19 @@ pub(super) async fn head(scan: &mut Scan) -> Result<HeadRow, StoreError> {
     Ok(HeadRow { last_sequence, tree_size, tree_peaks, link })
 }
 
-/// The groups that the records of a range belong to, the last of which may end beyond it.
-pub(super) async fn groups(
+pub(super) async fn committed(
     scan: &mut Scan,
     first: i64,
     last: i64,
-) -> Result<Vec<GroupRow>, StoreError> {
+) -> Result<Committed, StoreError> {
+    Ok(Committed {
+        groups: groups(scan, first, last).await?,
+        checkpoints: checkpoints(scan, first, last).await?,
+        roots: roots(scan, first, last).await?,
+    })
+}
+
+async fn groups(scan: &mut Scan, first: i64, last: i64) -> Result<Vec<GroupRow>, StoreError> {
     let sql = "select last_sequence, recorded_at, link from journal_groups \
                where last_sequence between $1 and (select min(last_sequence) \
                    from journal_groups where last_sequence >= $2) order by last_sequence";
@@ -69,8 +87,7 @@ pub(super) async fn groups(
     Ok(rows.into_iter().map(row).collect())
 }
 
-/// The checkpoints of a range of sizes, in order: size and note.
-pub(super) async fn checkpoints(
+async fn checkpoints(
     scan: &mut Scan,
     first: i64,
     last: i64,
@@ -80,16 +97,21 @@ pub(super) async fn checkpoints(
     scan.rows(sql, &[first, last]).await
 }
 
-/// The stored roots of some subtrees of one level, in order: index and root.
-pub(super) async fn roots(
+async fn roots(
     scan: &mut Scan,
-    level: u32,
     first: i64,
     last: i64,
-) -> Result<Vec<(i64, Vec<u8>)>, StoreError> {
-    let sql = "select node_index, root from tree_nodes where level = $1 \
-               and node_index between $2 and $3 order by node_index";
-    scan.rows(sql, &[level.into(), first, last]).await
+) -> Result<Vec<(i64, i64, Vec<u8>)>, StoreError> {
+    let sql = "select level, node_index, root from tree_nodes where level = $1 \
+               and node_index >= $2 and node_index < $3 order by node_index";
+    let mut roots = Vec::new();
+    let mut level = LEVELS_PER_STORED;
+    while let Some(end @ 1..) = last.checked_shr(level) {
+        let start = first.saturating_sub(1).checked_shr(level).unwrap_or_default();
+        roots.extend(scan.rows(sql, &[level.into(), start, end]).await?);
+        level = level.saturating_add(LEVELS_PER_STORED);
+    }
+    Ok(roots)
 }
 
 /// How many stored roots there are of each level.

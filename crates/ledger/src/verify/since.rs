@@ -48,8 +48,7 @@ pub(super) async fn verify(
         for (missing, _) in (first..).zip(&leaves).filter(|(_, leaf)| leaf.is_none()) {
             report.find(missing, "the record is missing or not as the program writes it".into());
         }
-        let groups = repo::groups(&mut scan, first, end).await?;
-        history.add(&mut scan, &leaves, &groups, end).await?;
+        history.add(&leaves, &repo::committed(&mut scan, first, end).await?);
         check_sums(&mut scan, first, end, &mut report).await?;
         report.accounts = report.accounts.saturating_add(chunk.accounts.len() as u64);
         report.transactions = report.transactions.saturating_add(chunk.transactions.len() as u64);

@@ -26,7 +26,7 @@ impl Chunk {
             scan.rows(&format!("{HOLD_ENDS_SQL} where sequence {BETWEEN}"), &range).await?;
         let transactions =
             scan.rows(&format!("{TRANSACTIONS_SQL} where sequence {BETWEEN}"), &range).await?;
-        let entries = scan.rows(ENTRIES_SQL, &keys).await?;
+        let entries = scan.numbers(ENTRIES_SQL, &entry_lists_sql(), &keys).await?;
         Ok(Self {
             accounts: accounts.into_iter().map(account_row).collect(),
             changes: changes.into_iter().map(change_row).collect(),
@@ -195,7 +195,21 @@ fn transaction_row(row: TransactionColumns) -> TransactionRow {
 const ENTRIES_SQL: &str = "select entry_key, account_sequence, amount, balance_after, previous \
     from entries where entry_key between $1 and $2 order by entry_key";
 
-fn entry_row(row: (i64, i64, i64, i64, Option<i64>)) -> EntryRow {
-    let (entry_key, account_sequence, amount, balance_after, previous) = row;
-    EntryRow { entry_key, account_sequence, amount, balance_after, previous }
+fn entry_lists_sql() -> String {
+    format!(
+        "select array_agg(entry_key), array_agg(account_sequence), array_agg(amount), \
+         array_agg(balance_after), array_agg(previous) from ({ENTRIES_SQL}) as in_order"
+    )
+}
+
+/// All but the last are never null in the database.
+fn entry_row(row: [Option<i64>; 5]) -> EntryRow {
+    let [entry_key, account_sequence, amount, balance_after, previous] = row;
+    EntryRow {
+        entry_key: entry_key.unwrap_or_default(),
+        account_sequence: account_sequence.unwrap_or_default(),
+        amount: amount.unwrap_or_default(),
+        balance_after: balance_after.unwrap_or_default(),
+        previous,
+    }
 }
