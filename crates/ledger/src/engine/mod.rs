@@ -24,7 +24,9 @@ mod tests;
 
 pub(crate) use tail::{Tail, Told};
 
-pub(crate) use decide::{ENTRIES_PER_MARK, LimitedAccount, Usage};
+pub(crate) use decide::{
+    Counted, ENTRIES_PER_MARK, LimitedAccount, Movement, Usage, last_of_each_account,
+};
 
 use group::Group;
 use kernel::Clock;

@@ -5,7 +5,7 @@ use super::repo::CaptureRow;
 use crate::journal::chunk::{HoldEndRow, HoldLegRow, StoredHold};
 use crate::journal::encode::HoldRow;
 use kernel::Currency;
-use ledger_api::Balances;
+use ledger_api::{Balances, Hold};
 use std::collections::{BTreeMap, HashMap};
 
 /// A hold while what happens to it is folded.
@@ -19,6 +19,23 @@ struct Folded {
 #[derive(Default)]
 pub(super) struct Holds {
     pending: HashMap<i64, Folded>,
+}
+
+/// A hold where the fold stands.
+pub(super) struct Pending<'a> {
+    /// Without its legs, and as it is stored now.
+    pub(super) hold: Hold,
+    /// By account and amount, debits above zero.
+    pub(super) legs: &'a [(i64, i64)],
+    /// How much of it was captured.
+    pub(super) captured: i64,
+}
+
+impl Pending<'_> {
+    /// In minor units of the first leg.
+    pub(super) fn amount(&self) -> i64 {
+        self.legs.first().map_or(0, |leg| leg.1.saturating_abs())
+    }
 }
 
 impl Holds {
@@ -56,6 +73,12 @@ impl Holds {
             self.pending.insert(sequence, folded);
         }
         findings
+    }
+
+    pub(super) fn pending(&self, sequence: i64) -> Option<Pending<'_>> {
+        let Folded { stored, legs, captured } = self.pending.get(&sequence)?;
+        let hold = stored.clone().into_hold(Vec::new()).ok()?;
+        Some(Pending { hold, legs, captured: *captured })
     }
 
     /// Captures and ends of a range of the journal.

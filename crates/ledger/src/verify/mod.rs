@@ -7,8 +7,8 @@
 //! 3. Every entry's running balance is the one before it plus its amount, and it names that one; every 64th
 //!    of an account is marked.
 //! 4. Every account's counters are the sums of its entries and pending holds, its status and limits are
-//!    those of its last change, and its constraint holds. A status only becomes another, and closed is
-//!    final.
+//!    those of its last change, its constraint holds, and of each limit as much is used as its records use.
+//!    A status only becomes another, and closed is final.
 //! 5. Every reversal has the legs of an earlier transaction, which is none itself, with the sides
 //!    exchanged; all reversals of a transaction together are no more than it was.
 //! 6. Every hold sums to zero in each currency and stands where its captures and its end put it, with no
@@ -23,6 +23,7 @@ mod history;
 mod holds;
 mod repo;
 mod since;
+mod usages;
 
 use crate::engine::{ENTRIES_PER_MARK, IdMap};
 use crate::history::checkpoint::VerifierKey;
@@ -40,6 +41,7 @@ use ledger_api::{AccountId, AccountStatus, Balances, EntryKey, Side};
 use repo::{GroupRow, ListRow, ReversalRow};
 use std::collections::HashMap;
 use store::{Store, StoreError};
+use usages::Usages;
 
 /// What a verification found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -121,6 +123,7 @@ struct Fold {
     reversed: HashMap<i64, u128>,
     holds: Holds,
     derived: Derived,
+    usages: Usages,
     /// When the last record so far was made.
     recorded_at: i64,
     report: Report,
@@ -157,6 +160,8 @@ async fn verify_all(
     fold.check_marks(&mut scan).await?;
     let found = std::mem::take(&mut fold.derived).compare(&mut scan).await?;
     fold.find_all(found);
+    let found = std::mem::take(&mut fold.usages).compare(&mut scan).await?;
+    fold.find_all(found);
     fold.check_strays(repo::strays(&mut scan, last, STRAYS_MAX).await?);
     fold.check_balances();
     let (found, checkpoint) = history.end(&mut scan, &head).await?;
@@ -189,6 +194,7 @@ impl Fold {
         let currency_of = |account| accounts.get(&account).map(|account| account.currency);
         let found = self.holds.add(&chunk.holds, &chunk.hold_legs, currency_of);
         self.find_all(found);
+        self.usages.add(stretch, &self.holds, &self.accounts);
         let found = self.holds.change(&stretch.captures, &chunk.hold_ends);
         self.find_all(found);
         self.leaves(chunk, range)

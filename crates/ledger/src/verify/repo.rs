@@ -285,6 +285,17 @@ pub(super) async fn each_shifted_day(
     scan.each("select account_sequence, day, amount from shifted_days", take).await
 }
 
+/// How much is used of every limit: account, counter, when its period began, minor units, uses, and from
+/// where they count.
+pub(super) async fn each_usage(
+    scan: &mut Scan,
+    take: impl FnMut((i64, String, i64, i64, i64, i64)) + Send,
+) -> Result<(), StoreError> {
+    let sql = "select account_sequence, counter, period_start, minor_units, uses, counts_from \
+               from limit_usages";
+    scan.each(sql, take).await
+}
+
 /// The keys of all entries of a range of records.
 fn keys(first: i64, last: i64) -> [i64; 2] {
     [EntryKey::new(first, 0).0, EntryKey::last_of(last).0]

@@ -32,7 +32,7 @@ pub(crate) struct Usage {
 
 /// What a posting or a hold takes from the limits of one account.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Use<'a> {
+pub(crate) struct Use<'a> {
     pub(super) account: AccountId,
     pub(super) kind: &'a str,
     pub(super) direction: Direction,
@@ -47,7 +47,7 @@ pub(super) struct Use<'a> {
 impl LimitedAccount {
     /// The account with other limits by the change with this number. What was used in the present periods
     /// stays used, also when they begin at another instant in the new time zone.
-    pub(super) fn changed(
+    pub(crate) fn changed(
         before: Option<&Self>,
         limits: &Limits,
         now: Timestamp,
@@ -128,21 +128,21 @@ impl LimitedAccount {
         Ok(())
     }
 
-    /// Counts what was checked.
-    pub(super) fn count(&mut self, new: Use<'_>, now: Timestamp) {
-        self.each_counter(&new, now, |usage, _| {
-            usage.minor_units = usage.minor_units.saturating_add(new.minor_units);
-            usage.uses = usage.uses.saturating_add(new.uses);
-        });
-    }
-
-    /// Gives back what was counted for a hold, as far as it was and the period is still the same.
-    pub(super) fn give_back(&mut self, old: Use<'_>, hold: &Hold, now: Timestamp) {
-        self.each_counter(&old, now, |usage, bounds| {
-            if bounds.contains(&hold.created_at) && usage.counts_from < hold.sequence {
-                usage.minor_units = usage.minor_units.saturating_sub(old.minor_units).max(0);
-                usage.uses = usage.uses.saturating_sub(old.uses).max(0);
+    /// Counts what was checked; or gives back what was counted for a hold, as far as it was and the period
+    /// is still the same.
+    pub(crate) fn count(&mut self, new: Use<'_>, since: Option<&Hold>, now: Timestamp) {
+        self.each_counter(&new, now, |usage, bounds| match since {
+            None => {
+                usage.minor_units = usage.minor_units.saturating_add(new.minor_units);
+                usage.uses = usage.uses.saturating_add(new.uses);
             }
+            Some(hold)
+                if bounds.contains(&hold.created_at) && usage.counts_from < hold.sequence =>
+            {
+                usage.minor_units = usage.minor_units.saturating_sub(new.minor_units).max(0);
+                usage.uses = usage.uses.saturating_sub(new.uses).max(0);
+            }
+            Some(_) => {}
         });
     }
 

@@ -12,7 +12,7 @@ mod postings;
 
 pub(super) use accounts::{AccountState, Standing};
 pub(crate) use limits::{LimitedAccount, Usage};
-pub(crate) use postings::ENTRIES_PER_MARK;
+pub(crate) use postings::{Counted, ENTRIES_PER_MARK, Movement, last_of_each_account};
 
 use super::{Command, IdMap, Outcome};
 use kernel::Timestamp;

@@ -30,24 +30,70 @@ pub(super) struct Posting<'a> {
 
 /// What happens to the account of one leg.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Movement {
-    pub(super) account: AccountId,
-    pub(super) direction: Side,
+pub(crate) struct Movement {
+    pub(crate) account: AccountId,
+    pub(crate) direction: Side,
     /// What is posted, in minor units.
-    pub(super) posted: i64,
+    pub(crate) posted: i64,
     /// What is set aside, or released when below zero.
-    pub(super) pending: i64,
+    pub(crate) pending: i64,
 }
 
 /// What counts towards the limits of the accounts.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Counted<'a> {
+pub(crate) enum Counted<'a> {
     /// A new movement of this kind.
     Anew(&'a str),
     /// The rest of what was counted when the hold was made: more of it, or some of it back.
     SinceHold { hold: &'a Hold, is_unused: bool },
     /// Nothing does.
     Not,
+}
+
+impl<'a> Counted<'a> {
+    /// What movements take from the limits of one of their accounts, or give back of what was counted
+    /// for the hold.
+    pub(crate) fn of(
+        self,
+        account: AccountId,
+        normal_side: Side,
+        movements: &[Movement],
+    ) -> Option<(Use<'a>, Option<&'a Hold>)> {
+        let kind = match self {
+            Self::Anew(kind) => kind,
+            Self::SinceHold { hold, .. } => &hold.kind,
+            Self::Not => return None,
+        };
+        let of_account = movements.iter().filter(|movement| movement.account == account);
+        let (size, counts) = of_account.fold((0_i64, 0_i64), |(size, counts), movement| {
+            let sign = if movement.direction == normal_side { 1 } else { -1 };
+            let moved = match movement.posted {
+                0 => movement.pending.saturating_abs(),
+                posted => posted,
+            };
+            let signed = |minor_units: i64| minor_units.saturating_mul(sign);
+            let counted = movement.posted.saturating_add(movement.pending);
+            (size.saturating_add(signed(moved)), counts.saturating_add(signed(counted)))
+        });
+        let direction = if size < 0 { Direction::Outgoing } else { Direction::Incoming };
+        let anew = matches!(self, Self::Anew(_));
+        // What a capture leaves of a hold, or takes beyond it, has the hold's direction.
+        let is_more = anew || counts.signum() == size.signum();
+        let new = Use {
+            account,
+            kind,
+            direction,
+            size: size.saturating_abs(),
+            minor_units: counts.saturating_abs(),
+            uses: i64::from(anew),
+        };
+        match self {
+            Self::SinceHold { hold, is_unused } if !is_more => {
+                Some((Use { uses: i64::from(is_unused), ..new }, Some(hold)))
+            }
+            _ => (size != 0).then_some((new, None)),
+        }
+    }
 }
 
 impl WorkingSet {
@@ -265,58 +311,24 @@ impl WorkingSet {
         movements: &[Movement],
         counted: Counted<'_>,
     ) -> Result<(), Refusal> {
-        let kind = match counted {
-            Counted::Anew(kind) => kind,
-            Counted::SinceHold { hold, .. } => &hold.kind,
-            Counted::Not => return Ok(()),
-        };
         let now = self.recorded_at;
         let mut uses = Vec::new();
         for (account, _) in last_of_each_account(movements) {
             let Some(state) = self.accounts.get(&account) else { continue };
             let Some(limited) = &state.limited else { continue };
-            let of_account = movements.iter().filter(|movement| movement.account == account);
-            let (size, counts) = of_account.fold((0_i64, 0_i64), |(size, counts), movement| {
-                let sign = if movement.direction == state.normal_side { 1 } else { -1 };
-                let moved = match movement.posted {
-                    0 => movement.pending.saturating_abs(),
-                    posted => posted,
-                };
-                let signed = |minor_units: i64| minor_units.saturating_mul(sign);
-                let counted = movement.posted.saturating_add(movement.pending);
-                (size.saturating_add(signed(moved)), counts.saturating_add(signed(counted)))
-            });
-            let direction = if size < 0 { Direction::Outgoing } else { Direction::Incoming };
-            let anew = matches!(counted, Counted::Anew(_));
-            // What a capture leaves of a hold, or takes beyond it, has the hold's direction.
-            let is_more = anew || counts.signum() == size.signum();
-            let new = Use {
-                account,
-                kind,
-                direction,
-                size: size.saturating_abs(),
-                minor_units: counts.saturating_abs(),
-                uses: i64::from(anew),
+            let Some((new, since)) = counted.of(account, state.normal_side, movements) else {
+                continue;
             };
-            match counted {
-                Counted::SinceHold { hold, is_unused } if !is_more => {
-                    uses.push((Use { uses: i64::from(is_unused), ..new }, Some(hold)));
-                }
-                _ if size != 0 => {
-                    limited.check(new, now)?;
-                    uses.push((new, None));
-                }
-                _ => {}
+            if since.is_none() {
+                limited.check(new, now)?;
             }
+            uses.push((new, since));
         }
         for (one, since) in uses {
             let Some(state) = self.accounts.get_mut(&one.account) else { continue };
             let before = self.undo.is_some().then(|| state.limited.clone());
             if let Some(limited) = &mut state.limited {
-                match since {
-                    Some(hold) => limited.give_back(one, hold, now),
-                    None => limited.count(one, now),
-                }
+                limited.count(one, since, now);
             }
             if let Some(before) = before {
                 self.note(|| Undo::Limits { account: one.account, before });
@@ -421,7 +433,9 @@ impl Movement {
 }
 
 /// Each account and the place of its last movement.
-fn last_of_each_account(movements: &[Movement]) -> impl Iterator<Item = (AccountId, usize)> {
+pub(crate) fn last_of_each_account(
+    movements: &[Movement],
+) -> impl Iterator<Item = (AccountId, usize)> {
     movements.iter().enumerate().filter_map(|(at, movement)| {
         let account = movement.account;
         let is_last = movements[at..].iter().skip(1).all(|later| later.account != account);

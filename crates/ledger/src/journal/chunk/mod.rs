@@ -67,7 +67,7 @@ pub(crate) struct HoldEndRow {
 pub(crate) struct TransactionRow {
     pub(crate) sequence: i64,
     id: Uuid,
-    kind: String,
+    pub(crate) kind: String,
     description: Option<String>,
     reference: Option<String>,
     pub(crate) metadata: Option<String>,
