@@ -5,7 +5,7 @@ use kernel::ManualClock;
 use ledger::EngineConfig;
 use ledger_api::{
     Direction, Ledger as _, LedgerError, Limit, LimitChange, Limits, LimitsInUse, Measure,
-    NewTransaction, Period, Refusal,
+    NewCapture, NewHold, NewTransaction, Period, Refusal,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,6 +19,7 @@ store::on_every_store! {
     a_number_of_transfers_at_once_stops_exactly_at_its_limit,
     every_counter_is_stored_by_its_own_name,
     what_is_used_is_given_back_across_a_restart_and_no_more,
+    a_capture_uses_what_it_takes_and_its_records_say_so,
     a_clock_that_is_behind_shows_the_period_that_counts,
 }
 
@@ -186,6 +187,21 @@ async fn what_is_used_is_given_back_across_a_restart_and_no_more(database: TestD
     assert_eq!(used(&world, 2).await, [(70, 2)]);
     refusal(world.ledger.post(transfer(9, 2, 3, 31)).await);
     world.ledger.post(transfer(9, 2, 3, 30)).await.unwrap();
+    world.verify_clean().await;
+}
+
+async fn a_capture_uses_what_it_takes_and_its_records_say_so(database: TestDatabase) {
+    let world = World::new(&database).await.with_customers(3, 1_000).await;
+    world.ledger.set_limits(limits(2, &[daily(500)])).await.unwrap();
+    world.ledger.hold(NewHold { tolerance: 5, ..hold(1, 2, 3, 40) }).await.unwrap();
+    world.ledger.capture(capture(11, 1, Some(10))).await.unwrap();
+    assert_eq!(used(&world, 2).await, [(40, 1)]);
+    world.ledger.capture(NewCapture { is_final: true, ..capture(12, 1, Some(15)) }).await.unwrap();
+    assert_eq!(used(&world, 2).await, [(25, 1)]);
+    world.verify_clean().await;
+    world.ledger.hold(NewHold { tolerance: 5, ..hold(2, 2, 3, 20) }).await.unwrap();
+    world.ledger.capture(capture(13, 2, Some(25))).await.unwrap();
+    assert_eq!(used(&world, 2).await, [(50, 2)]);
     world.verify_clean().await;
 }
 
