@@ -128,6 +128,7 @@ async fn start_identity(
         issuer: config.jwt.issuer.clone(),
         audience: config.jwt.audience.clone(),
         keys_folder: config.keys_dir(),
+        session_lifetime: config.sessions.lifetime(),
         step_up_max_age: config.step_up.max_age(),
         four_eyes: config.staff.four_eyes,
         ..identity::Config::default()

@@ -4,6 +4,7 @@
 mod databases;
 mod listening;
 mod messages;
+mod sessions;
 mod staff;
 mod step_up;
 
@@ -18,6 +19,7 @@ use ledger::CheckpointPolicy;
 use listening::Server;
 use messages::{EmailSettings, SmsSettings, Smtp, SmtpSecurity};
 use serde::Deserialize;
+use sessions::SessionSettings;
 use staff::StaffSettings;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -44,6 +46,8 @@ pub(crate) struct Config {
     pub(crate) postgres: Postgres,
     /// Access tokens.
     pub(crate) jwt: Jwt,
+    /// How long people stay signed in.
+    pub(crate) sessions: SessionSettings,
     /// What secrets and personal data are sealed with.
     pub(crate) data_keys: DataKeys,
     /// The ledger's engine.
@@ -255,6 +259,7 @@ impl Config {
         }
         refusals.extend(self.staff.refusals(self.environment));
         refusals.extend(self.step_up.refusals());
+        refusals.extend(self.sessions.refusals());
         if self.environment == Environment::Production {
             if self.rate_limiting.enabled == Some(false) {
                 refusals.push(
@@ -483,6 +488,7 @@ impl Default for Config {
             connection_strings: ConnectionStrings::default(),
             postgres: Postgres::default(),
             jwt: Jwt::default(),
+            sessions: SessionSettings::default(),
             data_keys: DataKeys::default(),
             ledger: LedgerEngine::default(),
             payment_gateway: PaymentGateway::default(),

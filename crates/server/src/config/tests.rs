@@ -94,6 +94,7 @@ fn what_is_unsafe_is_refused_in_production_and_all_of_it_at_once() {
         ("[step_up]\ntransfers_above = [\"100 MAD\", \"MAD 100\", \"1.5 EUR\", \"-1 EUR\"]", 3),
         ("[staff]\nallowed_networks = [\"10.0.0.1\", \"fd00::/129\", \"fd00::/8\"]", 2),
         ("[rate_limiting]\nenabled = false", 0),
+        ("[sessions]\nlifetime_hours = 0", 1),
         ("environment = \"Production\"\n[tls]\ncertificate_file = \"c\"\nkey_file = \"k\"", 0),
         ("environment = \"Production\"\n[tls]\ncertificate_file = \"c\"", 2),
         ("[tls]\nkey_file = \"k\"", 1),
