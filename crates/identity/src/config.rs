@@ -15,6 +15,8 @@ pub struct Config {
     pub access_token_lifetime: Duration,
     /// How long a session lives without being used.
     pub refresh_token_lifetime: Duration,
+    /// How long it lives, however much it is used.
+    pub session_lifetime: Duration,
     /// How long an authentication is fresh enough for what is sensitive.
     pub step_up_max_age: Duration,
     /// For how long a device is trusted not to be asked for the second factor.
@@ -51,6 +53,7 @@ impl Default for Config {
             keys_folder: "data/keys".into(),
             access_token_lifetime: Duration::from_mins(15),
             refresh_token_lifetime: Duration::from_hours(7 * 24),
+            session_lifetime: Duration::from_hours(30 * 24),
             step_up_max_age: Duration::from_mins(5),
             trusted_device_lifetime: Duration::from_hours(30 * 24),
             four_eyes: true,

@@ -316,6 +316,7 @@ impl Identity {
             clock: clock.clone(),
             ids: ids.clone(),
             refresh_token_lifetime: config.refresh_token_lifetime,
+            session_lifetime: config.session_lifetime,
         });
         let accounts = Arc::new(Accounts {
             store: store.clone(),

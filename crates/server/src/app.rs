@@ -1,6 +1,8 @@
 //! The modules, wired together.
 
+use crate::certificate::Certificate;
 use crate::config::{Config, EmailProvider, Environment, PaymentGatewayProvider, SmsProvider};
+use crate::health::Checked;
 use crate::holdings::WalletHoldings;
 use crate::stores::Stores;
 use crate::workers::Workers;
@@ -33,7 +35,11 @@ pub(crate) struct App {
 
 impl App {
     /// Migrates the stores in Development, starts the modules and their workers.
-    pub(crate) async fn start(config: &Config, stores: Stores) -> anyhow::Result<Self> {
+    pub(crate) async fn start(
+        config: &Config,
+        stores: Stores,
+        certificate: Option<Arc<Certificate>>,
+    ) -> anyhow::Result<Self> {
         if config.environment == Environment::Development {
             stores.migrate().await?;
         }
@@ -68,7 +74,7 @@ impl App {
             .merge(identity.router(Arc::new(WalletHoldings(wallets.clone()))))
             .merge(wallets.router())
             .merge(ledger.router())
-            .merge(health::router(stores.clone()))
+            .merge(health::router(Checked { stores: stores.clone(), certificate }))
             .split_for_parts();
         let document = documentation::openapi_document(document);
         let mut router = web::authenticate_with(
@@ -81,7 +87,10 @@ impl App {
         if let Some(limits) = config.rate_limits() {
             router = web::limit_rates(router, limits, identity.authenticator(), clock.clone());
         }
-        let router = web::apply(router, config.limits(), ids.clone());
+        let mut router = web::apply(router, config.limits(), ids.clone());
+        if let Some(policy) = config.https_policy() {
+            router = web::require_https(router, policy, ids.clone());
+        }
         let router = web::trust_proxies(router, config.trusted_proxies());
         let router = web::protect_browsers(router, config.browser_policy());
         let workers = Workers::start(
@@ -119,6 +128,7 @@ async fn start_identity(
         issuer: config.jwt.issuer.clone(),
         audience: config.jwt.audience.clone(),
         keys_folder: config.keys_dir(),
+        session_lifetime: config.sessions.lifetime(),
         step_up_max_age: config.step_up.max_age(),
         four_eyes: config.staff.four_eyes,
         ..identity::Config::default()

@@ -1,27 +1,32 @@
 //! Settings: `finitech.toml`, overridden by environment variables `FINITECH__SECTION__KEY`. Unknown keys
 //! are refused in both, so that a typing error is never a silent default.
 
+mod databases;
+mod listening;
 mod messages;
+mod sessions;
 mod staff;
 mod step_up;
 
+pub(crate) use listening::Tls;
 pub(crate) use messages::{EmailProvider, SmsProvider};
 
 use anyhow::Context;
+use databases::{ConnectionStrings, Postgres};
 use identity::DataKeyFile;
 use kernel::IdSource;
 use ledger::CheckpointPolicy;
+use listening::Server;
 use messages::{EmailSettings, SmsSettings, Smtp, SmtpSecurity};
-use secrecy::SecretString;
 use serde::Deserialize;
+use sessions::SessionSettings;
 use staff::StaffSettings;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use step_up::StepUpSettings;
 use store::Target;
 use toml::{Table, Value};
-use web::{BrowserPolicy, Network, Quota, RateLimits};
+use web::{BrowserPolicy, HttpsPolicy, Network, Quota, RateLimits};
 
 /// Every setting, with its default.
 #[derive(Clone, Debug, Deserialize)]
@@ -33,12 +38,16 @@ pub(crate) struct Config {
     pub(crate) data_dir: PathBuf,
     /// The HTTP server.
     pub(crate) server: Server,
+    /// HTTPS in this process.
+    pub(crate) tls: Tls,
     /// PostgreSQL databases; SQLite files in `data_dir` where there are none.
     pub(crate) connection_strings: ConnectionStrings,
     /// How PostgreSQL is used.
     pub(crate) postgres: Postgres,
     /// Access tokens.
     pub(crate) jwt: Jwt,
+    /// How long people stay signed in.
+    pub(crate) sessions: SessionSettings,
     /// What secrets and personal data are sealed with.
     pub(crate) data_keys: DataKeys,
     /// The ledger's engine.
@@ -71,45 +80,6 @@ pub(crate) enum Environment {
     Development,
     /// Real money.
     Production,
-}
-
-/// The HTTP server.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Server {
-    /// Where to listen.
-    pub(crate) address: SocketAddr,
-    /// The longest a request may take.
-    pub(crate) request_timeout_seconds: u64,
-    /// The largest body of a request.
-    pub(crate) body_bytes_max: usize,
-    /// How long requests in flight may go on after a signal to stop.
-    pub(crate) drain_timeout_seconds: u64,
-    /// Networks (CIDR) of the proxies in front, which end TLS. Production needs one as long as the server
-    /// itself speaks plain HTTP.
-    pub(crate) trusted_proxies: Vec<String>,
-}
-
-/// `postgres://user:password@host/database`, for all modules or for one.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct ConnectionStrings {
-    /// For every module without its own.
-    pub(crate) default: Option<SecretString>,
-    /// For identity.
-    pub(crate) identity: Option<SecretString>,
-    /// For the ledger.
-    pub(crate) ledger: Option<SecretString>,
-    /// For wallets.
-    pub(crate) wallet: Option<SecretString>,
-}
-
-/// How PostgreSQL is used.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct Postgres {
-    /// The most connections of one module; a process opens up to this many for each.
-    pub(crate) connections_max: u32,
 }
 
 /// Access tokens.
@@ -277,15 +247,8 @@ impl Config {
 
     /// What keeps the program from starting with these settings; empty when nothing does.
     pub(crate) fn refusals(&self) -> Vec<String> {
-        let mut refusals = Vec::new();
-        for network in &self.server.trusted_proxies {
-            if network.parse::<Network>().is_err() {
-                refusals.push(format!(
-                    "server.trusted_proxies has \"{network}\", which is not a network such as \
-                     10.0.0.0/8 or fd00::/8"
-                ));
-            }
-        }
+        let mut refusals = listening::refusals(&self.server, &self.tls, self.environment);
+        refusals.extend(self.database_refusals());
         for origin in &self.cors.allowed_origins {
             if !is_origin(origin, self.environment) {
                 refusals.push(format!(
@@ -296,6 +259,7 @@ impl Config {
         }
         refusals.extend(self.staff.refusals(self.environment));
         refusals.extend(self.step_up.refusals());
+        refusals.extend(self.sessions.refusals());
         if self.environment == Environment::Production {
             if self.rate_limiting.enabled == Some(false) {
                 refusals.push(
@@ -328,21 +292,13 @@ impl Config {
                         .to_owned(),
                 );
             }
-            if self.server.trusted_proxies.is_empty() {
-                refusals.push(
-                    "the server speaks plain HTTP; put a proxy that ends TLS in front and name its \
-                     network in server.trusted_proxies"
-                        .to_owned(),
-                );
-            }
-        } else if !self.server.address.ip().is_loopback() {
-            refusals.push(format!(
-                "Development listens on loopback addresses only, not on {}; set environment = \
-                 \"Production\" to serve others",
-                self.server.address
-            ));
         }
         refusals
+    }
+
+    /// What keeps the program from connecting to its databases; empty when nothing does.
+    pub(crate) fn database_refusals(&self) -> Vec<String> {
+        self.connection_strings.refusals(&self.postgres, self.environment)
     }
 
     /// Where a module's store lies.
@@ -451,9 +407,18 @@ impl Config {
         BrowserPolicy {
             // Likewise.
             allowed_origins: origins.iter().filter_map(|origin| origin.parse().ok()).collect(),
-            // There is a proxy in front that ends TLS.
-            is_https: self.environment == Environment::Production,
         }
+    }
+
+    /// How requests have to come; `None` when as they like.
+    pub(crate) fn https_policy(&self) -> Option<HttpsPolicy> {
+        let is_production = self.environment == Environment::Production;
+        (is_production || self.tls.files().is_some()).then(|| HttpsPolicy {
+            proxies: self.trusted_proxies(),
+            // A browser would keep to it for every program on a developer's machine.
+            is_remembered: is_production,
+            free_routes: PROBES,
+        })
     }
 
     /// The limits of one request.
@@ -519,9 +484,11 @@ impl Default for Config {
             environment: Environment::default(),
             data_dir: PathBuf::from("data"),
             server: Server::default(),
+            tls: Tls::default(),
             connection_strings: ConnectionStrings::default(),
             postgres: Postgres::default(),
             jwt: Jwt::default(),
+            sessions: SessionSettings::default(),
             data_keys: DataKeys::default(),
             ledger: LedgerEngine::default(),
             payment_gateway: PaymentGateway::default(),
@@ -534,24 +501,6 @@ impl Default for Config {
             sms: SmsSettings::default(),
             log: Log::default(),
         }
-    }
-}
-
-impl Default for Server {
-    fn default() -> Self {
-        Self {
-            address: SocketAddr::from(([127, 0, 0, 1], 8080)),
-            request_timeout_seconds: 30,
-            body_bytes_max: 1_048_576,
-            drain_timeout_seconds: 30,
-            trusted_proxies: Vec::new(),
-        }
-    }
-}
-
-impl Default for Postgres {
-    fn default() -> Self {
-        Self { connections_max: 10 }
     }
 }
 

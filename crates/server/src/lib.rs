@@ -1,9 +1,11 @@
 #![doc = include_str!("../README.md")]
 
 mod app;
+mod certificate;
 mod checkpoint_key;
 pub mod cli;
 mod config;
+mod connections;
 mod demo;
 mod documentation;
 mod health;

@@ -13,8 +13,14 @@ pub(crate) struct Stores {
 }
 
 impl Stores {
-    /// Opens the stores without touching their tables.
+    /// Opens the stores without touching their tables, unless the way to them is not safe.
     pub(crate) async fn open(config: &Config) -> anyhow::Result<Self> {
+        let refusals = config.database_refusals();
+        anyhow::ensure!(
+            refusals.is_empty(),
+            "refusing to connect:\n  - {}",
+            refusals.join("\n  - ")
+        );
         let open = async |module: &'static str| {
             Store::open(module, &config.target(module))
                 .await

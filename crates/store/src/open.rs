@@ -3,10 +3,13 @@
 use crate::StoreError;
 use sea_orm::{
     ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbBackend,
-    IsolationLevel, SqliteTransactionMode, Statement, TransactionOptions, TransactionTrait, Value,
+    DbErr, IsolationLevel, RuntimeErr, SqliteTransactionMode, Statement, TransactionOptions,
+    TransactionTrait, Value,
 };
 use secrecy::{ExposeSecret, SecretString};
+use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -171,6 +174,22 @@ impl Store {
 }
 
 impl Target {
+    /// Whether nobody on the way to the database can read what goes there, or pass for it: because it is on
+    /// this machine, or because the connection string asks for TLS and for a certificate that counts.
+    pub fn is_safe_on_the_way(&self) -> Result<bool, StoreError> {
+        let Self::Postgres { url, .. } = self else { return Ok(true) };
+        let not_a_url = |error: sqlx::Error| DbErr::Conn(RuntimeErr::SqlxError(error.into()));
+        let options: PgConnectOptions = url.expose_secret().parse().map_err(not_a_url)?;
+        let is_verified =
+            matches!(options.get_ssl_mode(), PgSslMode::VerifyCa | PgSslMode::VerifyFull);
+        let host = options.get_host();
+        let is_here = options.get_socket().is_some()
+            || host.starts_with('/')
+            || host == "localhost"
+            || host.trim_matches(['[', ']']).parse().is_ok_and(|host: IpAddr| host.is_loopback());
+        Ok(is_verified || is_here)
+    }
+
     fn sqlite_path(&self, module: &str) -> Option<PathBuf> {
         match self {
             Self::Sqlite { folder } => Some(folder.join(format!("{module}.db"))),

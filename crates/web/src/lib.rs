@@ -2,6 +2,7 @@
 
 mod auth;
 mod extract;
+mod https;
 mod idempotency;
 mod layers;
 mod network;
@@ -18,6 +19,7 @@ pub use auth::{
     require_fresh,
 };
 pub use extract::{Json, Path, Query, parse_json, require_media_type};
+pub use https::{HttpsPolicy, OverTls, redirect_to_https, require_https};
 pub use idempotency::{IdempotencyKey, Replayed, fingerprint};
 pub use layers::{Limits, apply};
 pub use network::{ClientAddress, Network, NetworkError, restrict, trust_proxies};

@@ -6,7 +6,7 @@ use axum::extract::{ConnectInfo, MatchedPath, Request};
 use axum::http::{Extensions, HeaderMap, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::IntoResponse;
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -28,6 +28,11 @@ const IPV6_BITS: u32 = 128;
 const MAPPED_BITS: u32 = 96;
 
 impl Network {
+    /// Whether every address is in it, or every one of IPv4.
+    pub fn is_everybody(&self) -> bool {
+        self.contains(Ipv4Addr::UNSPECIFIED.into()) && self.contains(Ipv4Addr::BROADCAST.into())
+    }
+
     /// Whether an address is in it.
     pub fn contains(&self, address: IpAddr) -> bool {
         let differing = mapped(address).to_bits() ^ self.address.to_bits();
@@ -71,8 +76,7 @@ impl ClientAddress {
 pub fn trust_proxies(router: Router, proxies: Vec<Network>) -> Router {
     let proxies: Arc<[Network]> = proxies.into();
     router.layer(middleware::from_fn(move |mut request: Request, next: Next| {
-        let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
-        if let Some(peer) = peer {
+        if let Some(peer) = peer(request.extensions()) {
             let client = client(peer, request.headers(), &proxies);
             request.extensions_mut().insert(ClientAddress(client));
         }
@@ -99,6 +103,11 @@ pub fn restrict(router: Router, prefix: &'static str, networks: Vec<Network>) ->
             Problem::new(StatusCode::FORBIDDEN, "address_not_allowed", detail).into_response()
         }
     }))
+}
+
+/// Whoever connects.
+pub(crate) fn peer(extensions: &Extensions) -> Option<IpAddr> {
+    extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip())
 }
 
 fn client(peer: IpAddr, headers: &HeaderMap, proxies: &[Network]) -> IpAddr {

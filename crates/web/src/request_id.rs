@@ -37,8 +37,17 @@ impl RequestId {
     }
 }
 
-/// Middleware: gives the request its id, names it in the log and in the answer.
+/// Middleware: [`identify`] for whatever comes next.
 pub(crate) async fn assign(ids: Arc<dyn IdSource>, request: Request, next: Next) -> Response {
+    identify(ids.as_ref(), request, |request| next.run(request)).await
+}
+
+/// Gives the request its id, names it in the log and in the answer.
+pub(crate) async fn identify<A: Future<Output = Response>>(
+    ids: &dyn IdSource,
+    request: Request,
+    answer: impl FnOnce(Request) -> A,
+) -> Response {
     let id = RequestId::accept(request.headers().get(HEADER))
         .unwrap_or_else(|| RequestId(ids.next().to_string().into()));
     let span = tracing::info_span!(
@@ -47,7 +56,7 @@ pub(crate) async fn assign(ids: Arc<dyn IdSource>, request: Request, next: Next)
         method = %request.method(),
         path = request.uri().path(),
     );
-    let mut response = CURRENT.scope(id.clone(), next.run(request)).instrument(span).await;
+    let mut response = CURRENT.scope(id.clone(), answer(request)).instrument(span).await;
     if let Ok(value) = HeaderValue::from_str(id.as_str()) {
         response.headers_mut().insert(HEADER, value);
     }

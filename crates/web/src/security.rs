@@ -13,14 +13,10 @@ use tower_http::set_header::SetResponseHeaderLayer;
 pub struct BrowserPolicy {
     /// Sites that may call the API from a browser, such as `https://app.example.com`; none when empty.
     pub allowed_origins: Vec<HeaderValue>,
-    /// Whether browsers shall come back over HTTPS only.
-    pub is_https: bool,
 }
 
 /// Nothing here is a page, but for what sets a policy of its own.
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
-/// RFC 6797: a year.
-const STRICT_TRANSPORT_SECURITY: &str = "max-age=31536000; includeSubDomains";
 const PERMISSIONS_POLICY: &str = "accelerometer=(), camera=(), geolocation=(), gyroscope=(), \
                                   magnetometer=(), microphone=(), payment=(), usb=()";
 /// How long browsers may keep what a preflight said.
@@ -29,8 +25,6 @@ const PREFLIGHT_MAX_AGE: Duration = Duration::from_mins(10);
 /// Puts the security headers on every answer, and answers preflights of allowed origins. Goes around
 /// everything else.
 pub fn protect_browsers(router: Router, policy: BrowserPolicy) -> Router {
-    let hsts =
-        policy.is_https.then(|| set(header::STRICT_TRANSPORT_SECURITY, STRICT_TRANSPORT_SECURITY));
     router.layer(
         ServiceBuilder::new()
             .layer(set(header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
@@ -45,7 +39,6 @@ pub fn protect_browsers(router: Router, policy: BrowserPolicy) -> Router {
                 header::CACHE_CONTROL,
                 HeaderValue::from_static("no-store"),
             ))
-            .layer(option_layer(hsts))
             .layer(option_layer(cors(policy.allowed_origins))),
     )
 }
@@ -94,28 +87,24 @@ mod tests {
 
     #[tokio::test]
     async fn every_answer_has_the_headers() {
-        for is_https in [false, true] {
-            let policy = BrowserPolicy { is_https, ..BrowserPolicy::default() };
-            let answer = send(policy, "GET", "https://example.com").await;
-            for (name, value) in [
-                ("content-security-policy", CONTENT_SECURITY_POLICY),
-                ("x-content-type-options", "nosniff"),
-                ("x-frame-options", "DENY"),
-                ("referrer-policy", "no-referrer"),
-                ("permissions-policy", PERMISSIONS_POLICY),
-                ("cache-control", "no-store"),
-            ] {
-                assert_eq!(answer.headers()[name], value);
-            }
-            assert_eq!(answer.headers().contains_key("strict-transport-security"), is_https);
-            assert!(!answer.headers().contains_key("access-control-allow-origin"));
+        let answer = send(BrowserPolicy::default(), "GET", "https://example.com").await;
+        for (name, value) in [
+            ("content-security-policy", CONTENT_SECURITY_POLICY),
+            ("x-content-type-options", "nosniff"),
+            ("x-frame-options", "DENY"),
+            ("referrer-policy", "no-referrer"),
+            ("permissions-policy", PERMISSIONS_POLICY),
+            ("cache-control", "no-store"),
+        ] {
+            assert_eq!(answer.headers()[name], value);
         }
+        assert!(!answer.headers().contains_key("access-control-allow-origin"));
     }
 
     #[tokio::test]
     async fn only_sites_that_were_named_may_call() {
         let named = HeaderValue::from_static("https://app.example.com");
-        let policy = BrowserPolicy { allowed_origins: vec![named], is_https: true };
+        let policy = BrowserPolicy { allowed_origins: vec![named] };
         for (origin, allowed) in [
             ("https://app.example.com", true),
             ("http://app.example.com", false),

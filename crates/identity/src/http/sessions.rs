@@ -37,7 +37,7 @@ struct SessionBody {
     /// The last sign-in or refresh. Calls in between are not recorded.
     #[schema(value_type = String, format = DateTime)]
     last_used_at: Timestamp,
-    /// When it ends if it is not used.
+    /// When it ends if it is not used before; at last when its life is over.
     #[schema(value_type = String, format = DateTime)]
     expires_at: Timestamp,
     /// Whether this call comes from it.

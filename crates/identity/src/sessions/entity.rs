@@ -2,6 +2,7 @@
 
 use super::refresh_token;
 use kernel::Timestamp;
+use std::time::Duration;
 use store::sea_orm;
 use store::sea_orm::entity::prelude::*;
 
@@ -42,10 +43,16 @@ pub(crate) enum Worth {
 
 impl Model {
     /// Judges one of the session's tokens. A reused one is told even when it is old: its successors
-    /// may live.
-    pub(crate) fn worth_of(&self, token: &refresh_token::Model, now: Timestamp) -> Worth {
+    /// may live. No session lives longer than `lifetime`, also one from before that was set.
+    pub(crate) fn worth_of(
+        &self,
+        token: &refresh_token::Model,
+        lifetime: Duration,
+        now: Timestamp,
+    ) -> Worth {
         let over = |expires_at: i64| now >= Timestamp::from_micros(expires_at);
-        if self.revoked_at.is_some() || over(self.expires_at) {
+        let end = Timestamp::from_micros(self.created_at).plus(lifetime);
+        if self.revoked_at.is_some() || over(self.expires_at) || now >= end {
             return Worth::Nothing;
         }
         if token.used_at.is_some() {
@@ -80,7 +87,8 @@ mod tests {
             expires_at: token.0,
             used_at: token.1,
         };
-        let found = session.worth_of(&refresh_token, Timestamp::from_micros(now));
+        let lifetime = Duration::from_micros(1_000);
+        let found = session.worth_of(&refresh_token, lifetime, Timestamp::from_micros(now));
         assert_eq!(found, worth, "{session:?} {token:?} at {now}");
     }
 
@@ -94,5 +102,8 @@ mod tests {
         check((200, None), (100, Some(50)), 200, Worth::Nothing);
         check((200, Some(70)), (100, Some(50)), 80, Worth::Nothing);
         check((200, Some(70)), (100, None), 80, Worth::Nothing);
+        check((2_000, None), (2_000, None), 999, Worth::Good);
+        check((2_000, None), (2_000, None), 1_000, Worth::Nothing);
+        check((2_000, None), (2_000, Some(50)), 1_000, Worth::Nothing);
     }
 }

@@ -21,7 +21,7 @@ pub struct OwnSession {
     pub created_at: Timestamp,
     /// The last sign-in or refresh; calls in between are not recorded.
     pub last_used_at: Timestamp,
-    /// When it ends if it is not used.
+    /// When it ends if it is not used before; at last when its life is over.
     pub expires_at: Timestamp,
     /// Whether the actor is asking from it.
     pub is_current: bool,

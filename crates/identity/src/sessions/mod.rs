@@ -156,6 +156,7 @@ pub(crate) struct Sessions {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn IdSource>,
     pub(crate) refresh_token_lifetime: Duration,
+    pub(crate) session_lifetime: Duration,
 }
 
 /// What is kept of what a client says about itself, in characters.
@@ -200,7 +201,7 @@ impl Sessions {
             ip_address: device.ip_address.chars().take(DEVICE_TEXT_LENGTH_MAX).collect(),
             created_at: now.as_micros(),
             last_used_at: now.as_micros(),
-            expires_at: now.plus(self.refresh_token_lifetime).as_micros(),
+            expires_at: self.expiry(now, now).as_micros(),
             revoked_at: None,
             authenticated_at: second_factor.is_complete().then_some(now.as_micros()),
             factors: Some(second_factor.factors().to_owned()),
@@ -208,7 +209,7 @@ impl Sessions {
         let shown = second_factor.audited();
         let refresh_token = OpaqueToken::generate()?;
         let access_token = self.access_token(&session).await?;
-        let row = self.token_row(&refresh_token, session.id, now);
+        let row = self.token_row(&refresh_token, &session, now);
         let tx = self.store.begin().await?;
         if !users::repo::note_log_in_in_tx(&self.store, &tx, &user, now).await? {
             return Err(LogInError::InvalidCredentials);
@@ -309,7 +310,7 @@ impl Sessions {
             .await?
             .ok_or(RefreshError::InvalidRefreshToken)?;
         let now = self.clock.now();
-        match session.worth_of(&token, now) {
+        match session.worth_of(&token, self.session_lifetime, now) {
             Worth::Good => self.exchange(token.id, &session, now).await,
             Worth::Reused => self.end_reused(&session, now).await,
             Worth::Nothing => Err(RefreshError::InvalidRefreshToken),
@@ -333,7 +334,7 @@ impl Sessions {
         }
         let refresh_token = OpaqueToken::generate()?;
         let access_token = self.access_token(session).await?;
-        let row = self.token_row(&refresh_token, session.id, now);
+        let row = self.token_row(&refresh_token, session, now);
         let expires_at = Timestamp::from_micros(row.expires_at);
         let tx = self.store.begin().await?;
         if !repo::use_token_in_tx(&self.store, &tx, token_id, now).await? {
@@ -417,18 +418,24 @@ impl Sessions {
         self.tokens.issue(Subject { id, session_id: session.id, grants, kind })
     }
 
+    /// When a session ends that is used now and no more.
+    fn expiry(&self, created_at: Timestamp, now: Timestamp) -> Timestamp {
+        now.plus(self.refresh_token_lifetime).min(created_at.plus(self.session_lifetime))
+    }
+
     fn token_row(
         &self,
         token: &OpaqueToken,
-        session_id: Uuid,
+        session: &Session,
         now: Timestamp,
     ) -> refresh_token::Model {
+        let created_at = Timestamp::from_micros(session.created_at);
         refresh_token::Model {
             id: self.ids.next(),
-            session_id,
+            session_id: session.id,
             token_hash: token.hash(),
             created_at: now.as_micros(),
-            expires_at: now.plus(self.refresh_token_lifetime).as_micros(),
+            expires_at: self.expiry(created_at, now).as_micros(),
             used_at: None,
         }
     }

@@ -130,7 +130,7 @@ pub(super) async fn authenticate_in_tx(
     let authenticated = tx
         .execute_raw(store.statement(
             "update user_sessions set authenticated_at = $1, factors = $2 \
-             where id = $3 and revoked_at is null",
+             where id = $3 and revoked_at is null and expires_at > $1",
             [now.as_micros().into(), factors.into(), session_id.into()],
         ))
         .await?;

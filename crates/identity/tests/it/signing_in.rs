@@ -1,5 +1,6 @@
 use crate::support::{CHEAP, PASSWORD, Process, clock};
-use identity::PasswordHashConfig;
+use identity::{Config, PasswordHashConfig};
+use kernel::Timestamp;
 use serde_json::json;
 use std::time::Duration;
 use store::sea_orm::ConnectionTrait;
@@ -16,6 +17,8 @@ store::on_every_store! {
     a_reused_refresh_token_ends_the_session,
     concurrent_refreshes_have_one_winner,
     a_session_ends_when_it_is_not_used,
+    a_session_ends_at_last_however_much_it_is_used,
+    a_shorter_life_holds_for_sessions_from_before,
     signing_out_ends_the_session_at_once,
     sessions_are_independent,
 }
@@ -242,6 +245,41 @@ async fn a_session_ends_when_it_is_not_used(database: TestDatabase) {
     let (_, third) = process.refresh(&second).await.tokens();
     process.clock.advance(WEEK);
     assert_eq!(process.refresh(&third).await.problem(), (401, "invalid_refresh_token"));
+}
+
+async fn a_session_ends_at_last_however_much_it_is_used(database: TestDatabase) {
+    let process = Process::start(&database, &clock()).await;
+    let (mut access, mut refresh) = process.signed_in_amina().await;
+    let second = Duration::from_secs(1);
+    for days in [6, 6, 6, 6, 6] {
+        process.clock.advance(Duration::from_hours(days * 24) - second);
+        (access, refresh) = process.refresh(&refresh).await.tokens();
+    }
+    let listed = process.get("/api/v1/me/sessions", &access).await;
+    let session = &listed.body["items"][0];
+    let at = |member: &str| session[member].as_str().unwrap().parse::<Timestamp>().unwrap();
+    assert_eq!(at("expiresAt").since(at("createdAt")), Duration::from_hours(30 * 24));
+    // Five seconds are left. An access token counts to its own end, but makes nothing longer.
+    process.clock.advance(5 * second);
+    assert_eq!(process.refresh(&refresh).await.problem(), (401, "invalid_refresh_token"));
+    let body = serde_json::json!({"password": PASSWORD});
+    let again = process.post_as(&access, "/api/v1/auth/reauthenticate", body).await;
+    assert_eq!(again.status / 100, 4, "{:?}", again.body);
+    assert_eq!(process.log_in("amina@example.com", PASSWORD).await.status, 200);
+}
+
+async fn a_shorter_life_holds_for_sessions_from_before(database: TestDatabase) {
+    let process = Process::start(&database, &clock()).await;
+    let (_, refresh) = process.signed_in_amina().await;
+    let hour = Duration::from_hours(1);
+    let config = Config { password_hash: CHEAP, session_lifetime: hour, ..Config::default() };
+    let stricter = Process::start_configured(&database, &process.clock, config).await;
+    stricter.clock.advance(hour - Duration::from_secs(1));
+    let (_, refresh) = stricter.refresh(&refresh).await.tokens();
+    let (_, other) = stricter.log_in("amina@example.com", PASSWORD).await.tokens();
+    stricter.clock.advance(Duration::from_secs(1));
+    assert_eq!(stricter.refresh(&refresh).await.problem(), (401, "invalid_refresh_token"));
+    stricter.refresh(&other).await.tokens();
 }
 
 async fn signing_out_ends_the_session_at_once(database: TestDatabase) {

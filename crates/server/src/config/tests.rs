@@ -78,6 +78,11 @@ fn what_is_unsafe_is_refused_in_production_and_all_of_it_at_once() {
         let text = format!("[server]\ntrusted_proxies = [\"{network}\"]");
         assert_eq!(load(&text, &[]).unwrap().refusals().len(), 1, "{network}");
     }
+    for network in ["0.0.0.0/0", "::/0"] {
+        let text =
+            format!("environment = \"Production\"\n[server]\ntrusted_proxies = [\"{network}\"]");
+        assert_eq!(load(&text, &[]).unwrap().refusals().len(), 1, "{network}");
+    }
     let text = "[server]\ntrusted_proxies = [\"10.0.0.0/8\", \"fd00::/8\"]";
     assert!(load(text, &[]).unwrap().refusals().is_empty());
     for (text, refused) in [
@@ -89,6 +94,11 @@ fn what_is_unsafe_is_refused_in_production_and_all_of_it_at_once() {
         ("[step_up]\ntransfers_above = [\"100 MAD\", \"MAD 100\", \"1.5 EUR\", \"-1 EUR\"]", 3),
         ("[staff]\nallowed_networks = [\"10.0.0.1\", \"fd00::/129\", \"fd00::/8\"]", 2),
         ("[rate_limiting]\nenabled = false", 0),
+        ("[sessions]\nlifetime_hours = 0", 1),
+        ("environment = \"Production\"\n[tls]\ncertificate_file = \"c\"\nkey_file = \"k\"", 0),
+        ("environment = \"Production\"\n[tls]\ncertificate_file = \"c\"", 2),
+        ("[tls]\nkey_file = \"k\"", 1),
+        ("[tls]\nredirect_address = \"127.0.0.1:80\"", 1),
         ("[cors]\nallowed_origins = [\"http://localhost:3000\", \"https://a.example\"]", 0),
         ("[cors]\nallowed_origins = [\"*\", \"https://a.example/\", \"https://*.example\"]", 3),
     ] {
@@ -97,6 +107,41 @@ fn what_is_unsafe_is_refused_in_production_and_all_of_it_at_once() {
     let text = "[server]\naddress = \"0.0.0.0:8080\"";
     assert_eq!(load(text, &[]).unwrap().refusals().len(), 1);
     assert!(load("", &[]).unwrap().refusals().is_empty());
+}
+
+#[test]
+fn production_reaches_databases_elsewhere_only_if_they_show_who_they_are() {
+    let production = "environment = \"Production\"\n[server]\ntrusted_proxies = [\"10.0.0.0/8\"]\n";
+    for (url, is_safe) in [
+        ("postgres://u:hunter2@db.example.com/d?sslmode=verify-full", true),
+        ("postgres://u:hunter2@db.example.com/d?sslmode=verify-ca&sslrootcert=ca.pem", true),
+        ("postgres://u:hunter2@db.example.com/d?sslmode=require", false),
+        ("postgres://u:hunter2@db.example.com/d?sslmode=prefer", false),
+        ("postgres://u:hunter2@db.example.com/d", false),
+        ("postgres://u:hunter2@10.0.0.7/d", false),
+        ("postgres://u:hunter2@localhost.example.com/d", false),
+        ("postgres://u:hunter2@localhost/d?host=db.example.com", false),
+        ("postgres://u:hunter2@localhost/d", true),
+        ("postgres://u:hunter2@127.0.0.1/d", true),
+        ("postgres://u:hunter2@[::1]/d", true),
+        ("postgres://u:hunter2@%2Fvar%2Frun%2Fpostgresql/d", true),
+        ("postgres:///d?host=/var/run/postgresql", true),
+    ] {
+        for key in ["default", "ledger"] {
+            let strings = format!("[connection_strings]\n{key} = \"{url}\"\n");
+            let refusals = load(&format!("{production}{strings}"), &[]).unwrap().refusals();
+            assert_eq!(refusals.is_empty(), is_safe, "{url}: {refusals:?}");
+            let told = refusals.concat();
+            assert!(is_safe || told.contains(&format!("connection_strings.{key}")), "{told}");
+            assert!(!told.contains("hunter2"), "{told}");
+            let known = format!("{production}{strings}[postgres]\nnetwork_is_protected = true");
+            assert!(load(&known, &[]).unwrap().refusals().is_empty(), "{url}");
+            assert!(load(&strings, &[]).unwrap().refusals().is_empty(), "Development: {url}");
+        }
+    }
+    let refusals = load("[connection_strings]\ndefault = \"hunter2\"", &[]).unwrap().refusals();
+    assert_eq!(refusals.len(), 1);
+    assert!(!refusals[0].contains("hunter2"), "{refusals:?}");
 }
 
 #[test]

@@ -85,17 +85,18 @@ async fn production_asks_for_migrations_first(database: TestDatabase) {
     let status = finish(production(&["migrate", "--status"])).await;
     assert!(!status.stdout.contains("pending"), "{}", status.stdout);
     let server = Server::start(production(&[])).await;
+    let client = server.client.through_proxy();
     // There is no demo world and no sandbox here.
     let body = json!({"identifier": AHMED, "password": "demo-Finitech-1"});
-    server.client.post("/api/v1/auth/login", &body).await.expect(401);
+    client.post("/api/v1/auth/login", &body).await.expect(401);
     let person = json!({
         "email": "amina@example.com",
         "phoneNumber": "+212661111111",
         "password": "demo-Finitech-1",
         "displayName": "Amina",
     });
-    server.client.post("/api/v1/auth/register", &person).await.expect(201);
-    let amina = server.client.signed_in("amina@example.com").await;
+    client.post("/api/v1/auth/register", &person).await.expect(201);
+    let amina = client.signed_in("amina@example.com").await;
     let wallet = amina.post("/api/v1/wallets", &json!({"currencies": ["MAD"]})).await.expect(201);
     let path = format!("/api/v1/wallets/{}/top-ups", id(&wallet));
     let body = json!({"amountMinorUnits": 100, "currencyCode": "MAD"});
@@ -236,7 +237,7 @@ async fn production_refuses_what_is_unsafe(database: TestDatabase) {
         .env("FINITECH__PAYMENT_GATEWAY__PROVIDER", "sandbox");
     let refused = finish(command).await;
     assert!(!refused.success);
-    for reason in ["payment_gateway.provider", "server.trusted_proxies", "finitech migrate"] {
+    for reason in ["payment_gateway.provider", "tls.certificate_file", "finitech migrate"] {
         assert!(refused.stderr.contains(reason), "{reason}: {}", refused.stderr);
     }
 }

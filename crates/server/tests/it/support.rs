@@ -1,12 +1,13 @@
 //! The binary as a child process, and a client for it.
 
 use http_body_util::{BodyExt, Full};
-use hyper::body::Bytes;
-use hyper::{HeaderMap, Method, Request};
+use hyper::body::{Bytes, Incoming};
+use hyper::{HeaderMap, Method, Request, Response};
 use hyper_util::client::legacy::Client as HyperClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -110,7 +111,7 @@ pub(crate) struct Server {
     /// The line that says it is ready.
     pub(crate) ready: String,
     // Kept open, so that the server never writes into a closed pipe.
-    _stdout: Lines<BufReader<ChildStdout>>,
+    stdout: Lines<BufReader<ChildStdout>>,
 }
 
 impl Server {
@@ -129,9 +130,19 @@ impl Server {
                 eprintln!("server: {line}");
             }
         });
-        let base = ready.split_whitespace().find(|word| word.starts_with("http://")).unwrap();
+        let base = ready.split_whitespace().find(|word| word.starts_with("http")).unwrap();
         let client = Client::new(base);
-        Self { child, client, ready, _stdout: stdout }
+        Self { child, client, ready, stdout }
+    }
+
+    /// The next line that the server says.
+    pub(crate) async fn next_line(&mut self) -> String {
+        self.stdout.next_line().await.unwrap().unwrap()
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.client.base.split('/').next_back().unwrap().parse().unwrap()
     }
 
     /// SIGKILL: no chance to clean up.
@@ -169,6 +180,15 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// Reads a response to its end.
+    pub(crate) async fn read(response: Response<Incoming>) -> Result<Self, String> {
+        let (parts, body) = response.into_parts();
+        let bytes = body.collect().await.map_err(|error| error.to_string())?.to_bytes();
+        let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        Ok(Self { status: parts.status.as_u16(), headers: parts.headers, body, text })
+    }
+
     /// The body, if the status is as expected.
     #[track_caller]
     pub(crate) fn expect(self, status: u16) -> Value {
@@ -183,12 +203,19 @@ pub(crate) struct Client {
     http: HyperClient<HttpConnector, Full<Bytes>>,
     base: String,
     token: Option<String>,
+    /// Of every request.
+    headers: &'static [(&'static str, &'static str)],
 }
 
 impl Client {
     pub(crate) fn new(base: &str) -> Self {
         let http = HyperClient::builder(TokioExecutor::new()).build_http();
-        Self { http, base: base.to_owned(), token: None }
+        Self { http, base: base.to_owned(), token: None, headers: &[] }
+    }
+
+    /// The same as if a proxy stood between, which was called over HTTPS.
+    pub(crate) fn through_proxy(&self) -> Self {
+        Self { headers: &[("x-forwarded-proto", "https")], ..self.clone() }
     }
 
     /// The access token of somebody who is signed in.
@@ -248,7 +275,7 @@ impl Client {
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
         }
-        for (name, value) in headers {
+        for (name, value) in self.headers.iter().chain(headers) {
             request = request.header(*name, *value);
         }
         if body.is_some() {
@@ -260,11 +287,7 @@ impl Client {
 
     async fn answer(&self, request: Request<Full<Bytes>>) -> Result<Answer, String> {
         let response = self.http.request(request).await.map_err(|error| error.to_string())?;
-        let (parts, body) = response.into_parts();
-        let bytes = body.collect().await.map_err(|error| error.to_string())?.to_bytes();
-        let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body, text })
+        Answer::read(response).await
     }
 
     /// The caller's first wallet.
