@@ -2,9 +2,10 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 /// Where a connection is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,8 +27,8 @@ pub(crate) struct Proxy {
 struct State {
     /// The next COMMIT is cut so; zero is not at all.
     armed: AtomicU8,
-    /// New connections end at once.
-    refuses: AtomicBool,
+    /// Nothing gets through: connections end at once, old and new.
+    refuses: watch::Sender<bool>,
     cuts: [AtomicU32; 2],
 }
 
@@ -43,11 +44,9 @@ impl Proxy {
             (proxy.state.clone(), SocketAddr::from(([127, 0, 0, 1], upstream_port)));
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                if !state.refuses.load(Ordering::SeqCst) {
-                    let state = state.clone();
-                    // However it ends, both ends notice.
-                    tokio::spawn(async move { drop(relay(client, upstream, &state).await) });
-                }
+                let state = state.clone();
+                // However it ends, both ends notice.
+                tokio::spawn(async move { drop(relay(client, upstream, &state).await) });
             }
         });
         Ok(proxy)
@@ -66,9 +65,9 @@ impl Proxy {
         self.state.armed.load(Ordering::SeqCst) != 0
     }
 
-    /// Whether nobody gets a new connection.
+    /// Whether nothing gets through.
     pub(crate) fn refuse(&self, refuses: bool) {
-        self.state.refuses.store(refuses, Ordering::SeqCst);
+        self.state.refuses.send_replace(refuses);
     }
 
     /// How often connections were cut before and after a commit.
@@ -78,13 +77,24 @@ impl Proxy {
     }
 }
 
+async fn is_refused(refuses: &mut watch::Receiver<bool>) {
+    // An error means that the proxy is gone, and so is whom it served.
+    drop(refuses.wait_for(|refuses| *refuses).await);
+}
+
 async fn relay(mut client: TcpStream, upstream: SocketAddr, state: &State) -> std::io::Result<()> {
+    let mut refuses = state.refuses.subscribe();
+    if *refuses.borrow() {
+        return Ok(());
+    }
     let mut server = TcpStream::connect(upstream).await?;
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
     let (mut asked, mut answered) = (vec![0; 65_536], vec![0; 65_536]);
     loop {
         tokio::select! {
+            // Whatever is under way between the two ends here.
+            () = is_refused(&mut refuses) => return Ok(()),
             read = client.read(&mut asked) => {
                 let bytes = asked.get(..read?).unwrap_or_default();
                 if bytes.is_empty() {
