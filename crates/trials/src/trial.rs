@@ -212,6 +212,10 @@ impl Trial {
             merge(&mut notes, client??);
         }
         overseer.look_at_everything().await?;
+        if !plan.must_lose {
+            // What is lost would be recorded anew.
+            overseer.repeat_everything().await?;
+        }
         merge(&mut notes, overseer.notes);
         disturbance.was_felt(&notes)?;
         anyhow::ensure!(notes.doubled > 0, "nothing was asked for twice at once");

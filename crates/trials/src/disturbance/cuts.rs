@@ -54,9 +54,9 @@ impl Disturbance for CutCommits {
             proxy.refuse(false);
             told?;
             self.outages = self.outages.saturating_add(1);
-            let healed_at = scene.fleet.now();
-            scene.must_go_on(healed_at).await?;
         }
+        let healed_at = scene.fleet.now();
+        scene.must_go_on(healed_at).await?;
         self.strikes = self.strikes.saturating_add(1);
         Ok(())
     }

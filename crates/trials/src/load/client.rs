@@ -175,9 +175,25 @@ impl<'a> Client<'a> {
         Ok(())
     }
 
-    /// Sends what somebody was acknowledged again: the answers must be that one, and say so.
+    /// Sends again what was acknowledged last, to whomever.
+    pub(crate) async fn repeat_everything(&mut self) -> anyhow::Result<()> {
+        let mut all = VecDeque::new();
+        self.learn(|known| all.clone_from(&known.acknowledged));
+        for (request, before) in all {
+            self.ask_again(request, before).await?;
+        }
+        Ok(())
+    }
+
     async fn repeat(&mut self) -> anyhow::Result<()> {
-        let Some((request, before)) = self.pick(|known| &known.acknowledged) else { return Ok(()) };
+        match self.pick(|known| &known.acknowledged) {
+            Some((request, before)) => self.ask_again(request, before).await,
+            None => Ok(()),
+        }
+    }
+
+    /// What was acknowledged must be answered as before by each of two servers at once, and marked as a replay.
+    async fn ask_again(&mut self, request: Request, before: Vec<Line>) -> anyhow::Result<()> {
         let (path, body) = self.accounts.encode(&request);
         let mut other = self.caller.beside();
         let (one, two) =
