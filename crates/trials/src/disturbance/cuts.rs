@@ -43,7 +43,7 @@ impl Disturbance for CutCommits {
         });
         let begun = Instant::now();
         while proxy.is_armed() {
-            anyhow::ensure!(begun.elapsed() < STRUCK_WITHIN, "nobody commits");
+            anyhow::ensure!(begun.elapsed() < STRUCK_WITHIN, "nobody commits postings");
             scene.pause(1, 5).await;
         }
         // Of both sorts every third time nothing can be reached for longer than the engine tries by itself:
@@ -64,7 +64,6 @@ impl Disturbance for CutCommits {
     fn was_felt(&self, notes: &Notes) -> anyhow::Result<()> {
         let (before, after) = self.proxy.as_ref().map(Proxy::cuts).unwrap_or_default();
         anyhow::ensure!(before > 0 && after > 0, "{before} cuts before a COMMIT, {after} after it");
-        // Cursors and checkpoints are committed as well, but nobody sends those again.
         anyhow::ensure!(notes.resumed > 0, "no retry found its request recorded");
         Ok(())
     }

@@ -25,15 +25,19 @@ pub(crate) struct Proxy {
 
 #[derive(Debug, Default)]
 struct State {
-    /// The next COMMIT is cut so; zero is not at all.
+    /// The next COMMIT of postings is cut so; zero is not at all.
     armed: AtomicU8,
     /// Nothing gets through: connections end at once, old and new.
     refuses: watch::Sender<bool>,
     cuts: [AtomicU32; 2],
 }
 
-/// As sqlx sends it: a simple query.
+/// How a group of postings begins; cursors of events and checkpoints, which nobody waits for, do otherwise.
+const BEGIN: &[u8] = b"begin isolation level read committed\0";
+
+/// As sqlx sends them: simple queries.
 const COMMIT: &[u8] = b"COMMIT\0";
+const ROLLBACK: &[u8] = b"ROLLBACK\0";
 
 impl Proxy {
     /// Listens on a free port of 127.0.0.1, until the runtime ends.
@@ -56,7 +60,7 @@ impl Proxy {
         self.port
     }
 
-    /// Cuts the next connection that commits.
+    /// Cuts the next connection that commits postings.
     pub(crate) fn arm(&self, cut: Cut) {
         self.state.armed.store(cut as u8, Ordering::SeqCst);
     }
@@ -91,6 +95,7 @@ async fn relay(mut client: TcpStream, upstream: SocketAddr, state: &State) -> st
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
     let (mut asked, mut answered) = (vec![0; 65_536], vec![0; 65_536]);
+    let mut posts = false;
     loop {
         tokio::select! {
             // Whatever is under way between the two ends here.
@@ -100,8 +105,11 @@ async fn relay(mut client: TcpStream, upstream: SocketAddr, state: &State) -> st
                 if bytes.is_empty() {
                     return Ok(());
                 }
-                let commits = bytes.windows(COMMIT.len()).any(|window| window == COMMIT);
-                let cut = if commits { state.armed.swap(0, Ordering::SeqCst) } else { 0 };
+                let has = |query: &[u8]| bytes.windows(query.len()).any(|window| window == query);
+                posts = posts || has(BEGIN);
+                let commits = has(COMMIT);
+                let cut = if commits && posts { state.armed.swap(0, Ordering::SeqCst) } else { 0 };
+                posts = posts && !commits && !has(ROLLBACK);
                 if cut == Cut::BeforeCommit as u8 {
                     state.cuts[0].fetch_add(1, Ordering::SeqCst);
                     return Ok(());
