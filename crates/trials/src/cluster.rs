@@ -1,6 +1,6 @@
 //! A PostgreSQL server of the trial's own, from whatever version is installed, on a free port of 127.0.0.1.
 
-use crate::process::{must_run, run, signal};
+use crate::process::{end_of, must_run, run, signal};
 use anyhow::Context;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::process::{Child, Command};
 
 const START_MAX: Duration = Duration::from_secs(60);
+const STOP_MAX: Duration = Duration::from_secs(60);
 const PAUSE: Duration = Duration::from_millis(20);
 
 /// The cluster and, while it runs, its postmaster.
@@ -64,11 +65,10 @@ impl Cluster {
     pub(crate) async fn start(&mut self) -> anyhow::Result<()> {
         let begun = Instant::now();
         while !self.try_start().await? {
-            let log = self.folder.join("log");
             anyhow::ensure!(
                 begun.elapsed() < START_MAX,
-                "PostgreSQL does not start; see {}",
-                log.display()
+                "PostgreSQL does not start: {:?}",
+                end_of(&self.log())
             );
             tokio::time::sleep(PAUSE).await;
         }
@@ -77,8 +77,7 @@ impl Cluster {
 
     /// False when the postmaster ends at once, as it does while a child of the one before still lives.
     async fn try_start(&mut self) -> anyhow::Result<bool> {
-        let log =
-            std::fs::File::options().create(true).append(true).open(self.folder.join("log"))?;
+        let log = std::fs::File::options().create(true).append(true).open(self.log())?;
         let port = self.port.to_string();
         let mut postmaster = self
             .command("postgres")
@@ -86,8 +85,7 @@ impl Cluster {
             .arg(self.data())
             .args(["-p", &port, "-c", "listen_addresses=127.0.0.1", "-c", "max_connections=200"])
             // Recovery would sync every file apart, which takes seconds; once for all does as well.
-            .args(["-c", "recovery_init_sync_method=syncfs", "-c"])
-            .arg(format!("unix_socket_directories={}", self.folder.display()))
+            .args(["-c", "recovery_init_sync_method=syncfs", "-c", "unix_socket_directories="])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -115,16 +113,14 @@ impl Cluster {
     pub(crate) async fn kill(&mut self) -> anyhow::Result<()> {
         let Some(mut postmaster) = self.postmaster.take() else { return Ok(()) };
         let pid = postmaster.id().context("PostgreSQL has ended")?;
-        let children = children_of(pid)?;
-        let mut all = vec![pid];
-        all.extend(&children);
+        // While it stands still it gets no children and buries none: each id is that of who is meant.
+        signal("-STOP", &[pid]).await?;
+        until("the postmaster does not stop", || !is_stopped(pid)).await?;
+        let mut all = children_of(pid)?;
+        all.push(pid);
         signal("-KILL", &all).await?;
         postmaster.wait().await?;
-        // A child that was born meanwhile ends by itself, when it notices.
-        while children.iter().any(|child| is_alive(*child)) {
-            tokio::time::sleep(PAUSE).await;
-        }
-        Ok(())
+        until("children of the postmaster live on", || all.iter().any(|pid| is_alive(*pid))).await
     }
 
     /// Ends sessions at once and stops in good order.
@@ -133,8 +129,13 @@ impl Cluster {
         let pid = postmaster.id().context("PostgreSQL has ended")?;
         // SIGINT is the "fast" way.
         signal("-INT", &[pid]).await?;
-        postmaster.wait().await?;
+        let ended = tokio::time::timeout(STOP_MAX, postmaster.wait()).await;
+        ended.with_context(|| format!("PostgreSQL does not end: {:?}", end_of(&self.log())))??;
         Ok(())
+    }
+
+    fn log(&self) -> PathBuf {
+        self.folder.join("log")
     }
 
     fn data(&self) -> PathBuf {
@@ -156,6 +157,16 @@ impl Cluster {
         command.kill_on_drop(true);
         command
     }
+}
+
+/// Waits as long as something is so, which must not be for long.
+async fn until(otherwise: &'static str, is_so: impl Fn() -> bool) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    while is_so() {
+        anyhow::ensure!(begun.elapsed() < STOP_MAX, otherwise);
+        tokio::time::sleep(PAUSE).await;
+    }
+    Ok(())
 }
 
 /// The newest installed PostgreSQL.
@@ -191,6 +202,11 @@ fn children_of(parent: u32) -> anyhow::Result<Vec<u32>> {
 /// Whether the process runs; one that only waits to be buried does not.
 fn is_alive(pid: u32) -> bool {
     status_of(pid).is_some_and(|(state, _)| !["Z", "X"].contains(&state.as_str()))
+}
+
+/// Whether a signal holds the process.
+fn is_stopped(pid: u32) -> bool {
+    status_of(pid).is_none_or(|(state, _)| state == "T")
 }
 
 /// The state of a process and its parent.

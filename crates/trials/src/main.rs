@@ -14,13 +14,14 @@ mod load;
 mod place;
 mod process;
 mod servers;
+mod stop;
 mod trial;
 mod wire;
 
 use clap::{Parser, Subcommand};
 use faults::FaultsArgs;
 use std::process::ExitCode;
-use tokio::signal::unix::{SignalKind, signal};
+use stop::{Stop, Stopped};
 use trial::HistoryArgs;
 
 /// Tries the program to death, and says what came of it.
@@ -40,30 +41,18 @@ enum Trial {
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     let cli = Cli::parse();
-    let trial = async {
-        match cli.trial {
-            Trial::History(args) => trial::run(args).await,
-            Trial::Faults(args) => faults::run(&args).await,
-        }
+    let stop = Stop::listen()?;
+    let outcome = match cli.trial {
+        Trial::History(args) => trial::run(args, &stop).await,
+        Trial::Faults(args) => faults::run(&args, &stop).await,
     };
-    // What the trial has started ends with it, whoever ends it.
-    let is_sound = tokio::select! {
-        is_sound = trial => is_sound?,
-        stopped = stop_signal() => {
-            stopped?;
+    match outcome {
+        Ok(true) => Ok(ExitCode::SUCCESS),
+        Ok(false) => Ok(ExitCode::FAILURE),
+        Err(error) if error.is::<Stopped>() => {
             println!("STOPPED before the end");
-            false
+            Ok(ExitCode::FAILURE)
         }
-    };
-    Ok(if is_sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-async fn stop_signal() -> anyhow::Result<()> {
-    let (mut interrupt, mut terminate) =
-        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+        Err(error) => Err(error),
     }
-    Ok(())
 }

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use tokio::process::Command;
 
+const CONNECTION_STRING: &str = "FINITECH__CONNECTION_STRINGS__DEFAULT";
+
 /// Which database keeps the books.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Store {
@@ -29,6 +31,7 @@ impl Store {
 pub(crate) struct Place {
     program: PathBuf,
     pub(crate) folder: TempDir,
+    is_kept: bool,
     pub(crate) cluster: Option<Cluster>,
     /// More of the environment of servers.
     environment: Vec<(&'static str, String)>,
@@ -48,7 +51,7 @@ impl Place {
             Store::Sqlite => None,
             Store::Postgres => Some(Cluster::make(&folder.path().join("postgres")).await?),
         };
-        Ok(Self { program, folder, cluster, environment: Vec::new() })
+        Ok(Self { program, folder, is_kept: false, cluster, environment: Vec::new() })
     }
 
     /// Sets a variable of the environment of every server from now on.
@@ -72,7 +75,7 @@ impl Place {
             .env("FINITECH__LOG__LEVEL", "warn")
             .kill_on_drop(true);
         if let Some(cluster) = &self.cluster {
-            command.env("FINITECH__CONNECTION_STRINGS__DEFAULT", cluster.url());
+            command.env(CONNECTION_STRING, cluster.url());
         }
         command
     }
@@ -81,6 +84,16 @@ impl Place {
     pub(crate) async fn serve(&self, name: &str) -> anyhow::Result<Server> {
         let mut command = self.command(&[]);
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        Server::start(command, &self.log(name)).await
+    }
+
+    /// The same on books that nobody else uses, on SQLite.
+    pub(crate) async fn serve_apart(&self, name: &str) -> anyhow::Result<Server> {
+        let mut command = self.command(&[]);
+        command.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        command
+            .env_remove(CONNECTION_STRING)
+            .env("FINITECH__DATA_DIR", self.folder.path().join(name));
         Server::start(command, &self.log(name)).await
     }
 
@@ -93,15 +106,23 @@ impl Place {
         process::run(&mut self.command(&["ledger", "verify"])).await
     }
 
-    /// Ends what runs here and removes everything; with `keep`, leaves the folder to be looked at.
-    pub(crate) async fn leave(mut self, keep: bool) -> anyhow::Result<()> {
+    /// Leaves the folder to be looked at, whatever happens from now on; where it is.
+    pub(crate) fn keep(&mut self) -> &Path {
+        self.is_kept = true;
+        self.folder.disable_cleanup(true);
+        self.folder.path()
+    }
+
+    /// Ends what runs here and removes everything that is not to be kept.
+    pub(crate) async fn leave(mut self) -> anyhow::Result<()> {
         if let Some(cluster) = &mut self.cluster {
             cluster.stop().await?;
         }
-        if keep {
-            self.folder.disable_cleanup(true);
+        // Closing removes the folder even when cleaning up is disabled.
+        if !self.is_kept {
+            self.folder.close()?;
         }
-        Ok(self.folder.close()?)
+        Ok(())
     }
 }
 

@@ -34,11 +34,7 @@ impl Server {
         let base = ready.as_deref().and_then(|line| {
             line.split_whitespace().find(|word| word.starts_with("http://")).map(str::to_owned)
         });
-        let base = base.with_context(|| {
-            let log = std::fs::read_to_string(log).unwrap_or_default();
-            let end: Vec<&str> = log.lines().rev().take(5).collect();
-            format!("the server did not start: {end:?}")
-        })?;
+        let base = base.with_context(|| format!("the server did not start: {:?}", end_of(log)))?;
         Ok(Self { child, base, _stdout: stdout })
     }
 
@@ -65,6 +61,14 @@ impl Server {
     pub(crate) fn pid(&self) -> anyhow::Result<u32> {
         self.child.id().context("the server has ended")
     }
+}
+
+/// The last lines of a log, which may be gone with its folder when somebody wants to look.
+pub(crate) fn end_of(log: &Path) -> Vec<String> {
+    let log = std::fs::read_to_string(log).unwrap_or_default();
+    let mut end: Vec<String> = log.lines().rev().take(8).map(str::to_owned).collect();
+    end.reverse();
+    end
 }
 
 /// Sends a signal to processes, all at once.

@@ -28,6 +28,15 @@ impl Servers {
         self.all.iter().flatten().map(Server::pid).collect()
     }
 
+    /// None has ended by itself.
+    pub(crate) fn must_live(&mut self) -> anyhow::Result<()> {
+        for (number, server) in self.all.iter_mut().enumerate() {
+            let has_ended = server.as_mut().map(Server::has_ended).transpose()?.unwrap_or(false);
+            anyhow::ensure!(!has_ended, "server {number} has ended by itself");
+        }
+        Ok(())
+    }
+
     pub(crate) async fn serve(
         &mut self,
         number: usize,
@@ -67,9 +76,12 @@ impl Servers {
     }
 
     /// SIGTERM to all, which must end well.
-    pub(crate) async fn stop(self) -> anyhow::Result<()> {
-        for server in self.all.into_iter().flatten() {
-            server.stop().await?;
+    pub(crate) async fn stop(self, fleet: &Fleet) -> anyhow::Result<()> {
+        for (number, server) in self.all.into_iter().enumerate() {
+            fleet.set(number, None);
+            if let Some(server) = server {
+                server.stop().await?;
+            }
         }
         Ok(())
     }

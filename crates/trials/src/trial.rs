@@ -3,19 +3,20 @@
 use crate::dice::Dice;
 use crate::disturbance::{Disturbance, Kills, Scene};
 use crate::history::check::{LOST, check};
-use crate::history::{History, Line, Outcome, Refusal};
-use crate::load::codec::{Accounts, CURRENCY, items};
-use crate::load::{Caller, Client, Fleet, Known, Notes};
+use crate::history::{History, Outcome, Refusal};
+use crate::load::books::{journal, open_accounts};
+use crate::load::codec::Accounts;
+use crate::load::{Caller, Client, Fleet, Known, Notes, Unanswered};
 use crate::place::{Place, Store};
 use crate::servers::Servers;
-use anyhow::Context;
+use crate::stop::{Stop, Stopped};
 use clap::Args;
-use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 use tokio::task::JoinSet;
+use uuid::Uuid;
 
 /// What each account begins with: enough for some transfers and too little for many.
 const FUNDS: i64 = 1_000;
@@ -65,7 +66,7 @@ pub(crate) struct Plan {
 }
 
 /// Runs `trials history` and prints what came of it; whether all was well.
-pub(crate) async fn run(args: HistoryArgs) -> anyhow::Result<bool> {
+pub(crate) async fn run(args: HistoryArgs, stop: &Stop) -> anyhow::Result<bool> {
     let plan = Plan {
         store: args.store,
         strikes: args.kills,
@@ -76,7 +77,7 @@ pub(crate) async fn run(args: HistoryArgs) -> anyhow::Result<bool> {
         finitech: args.finitech,
         must_lose: false,
     };
-    plan.carry_out(&mut Kills::default()).await
+    plan.carry_out(&mut Kills::default(), stop).await
 }
 
 pub(crate) fn fresh_seed() -> u64 {
@@ -91,44 +92,65 @@ impl Plan {
     pub(crate) async fn carry_out(
         &self,
         disturbance: &mut impl Disturbance,
+        stop: &Stop,
     ) -> anyhow::Result<bool> {
         anyhow::ensure!(self.accounts >= 2, "a transfer needs two accounts");
         let Self { store, clients, seed, .. } = self;
         println!("{}, {clients} clients, seed {seed}", store.name());
         let mut place = Place::make(*store, self.finitech.as_deref()).await?;
-        disturbance.prepare(&mut place).await?;
-        let tried = Trial::run(self, &mut place, disturbance).await;
+        let tried = stop.or(Trial::run(self, &mut place, disturbance)).await;
         println!("  {}", disturbance.tally());
+        let is_stopped = tried.as_ref().is_err_and(|error| error.is::<Stopped>());
         let is_sound = match &tried {
-            Ok(tried) if self.must_lose => {
-                tried.count();
-                tried.violations.iter().any(|violation| violation.starts_with(LOST))
-            }
             Ok(tried) => {
                 tried.count();
-                tried.show();
-                tried.violations.is_empty()
+                self.judge(tried)
             }
+            Err(_) if is_stopped => false,
             Err(error) => {
                 println!("  FAILED: {error:#}");
                 false
             }
         };
-        if !is_sound {
-            println!("  seed {seed}; everything is left in {}", place.folder.path().display());
+        let keep = !is_sound && !is_stopped;
+        if keep {
+            println!("  seed {seed}; everything is left in {}", place.keep().display());
         }
-        disturbance.clean_up().await?;
-        place.leave(!is_sound).await?;
-        Ok(is_sound)
+        let cleaned = disturbance.clean_up(&place, keep).await;
+        let left = place.leave().await;
+        let is_all_gone = cleaned.is_ok() && left.is_ok();
+        for error in [cleaned, left].into_iter().filter_map(Result::err) {
+            println!("  FAILED: what was started is not all gone: {error:#}");
+        }
+        match tried {
+            Err(error) if is_stopped => Err(error),
+            _ => Ok(is_sound && is_all_gone),
+        }
+    }
+
+    /// Says what is wrong; whether nothing is.
+    fn judge(&self, tried: &Trial) -> bool {
+        if !self.must_lose {
+            tried.show();
+            return tried.violations.is_empty();
+        }
+        let named = tried.names_what_is_lost();
+        if let Err(error) = &named {
+            println!("  FAILED: {error:#}");
+        }
+        named.is_ok()
     }
 }
 
 /// What a trial left.
 struct Trial {
     history: History,
-    unknown: usize,
-    unavailable: (u64, u64),
+    /// What the clients counted.
+    notes: Notes,
+    unanswered: Unanswered,
     seconds: u64,
+    /// Whether the program finds its own books sound.
+    is_verified: bool,
     violations: Vec<String>,
 }
 
@@ -138,6 +160,7 @@ impl Trial {
         place: &mut Place,
         disturbance: &mut impl Disturbance,
     ) -> anyhow::Result<Self> {
+        disturbance.prepare(place).await?;
         let servers = if plan.store == Store::Sqlite { 1 } else { plan.servers.max(1) };
         let mut dice = Dice::new(plan.seed);
         let fleet = Arc::new(Fleet::new(servers));
@@ -170,8 +193,13 @@ impl Trial {
 
         let mut reached = 0;
         while disturbance.count() < plan.strikes && fleet.goes_on() {
-            let mut scene =
-                Scene { place: &mut *place, servers: &mut servers, fleet: &fleet, dice: &mut dice };
+            let mut scene = Scene {
+                place: &mut *place,
+                servers: &mut servers,
+                fleet: &fleet,
+                dice: &mut dice,
+                is_last: disturbance.count().saturating_add(1) >= plan.strikes,
+            };
             disturbance.strike(&mut scene).await?;
             if disturbance.count() / 50 > reached {
                 reached = disturbance.count() / 50;
@@ -184,25 +212,62 @@ impl Trial {
             merge(&mut notes, client??);
         }
         overseer.look_at_everything().await?;
+        if !plan.must_lose {
+            // What is lost would be recorded anew.
+            overseer.repeat_everything().await?;
+        }
         merge(&mut notes, overseer.notes);
-        let journal = journal(&mut caller, &accounts, base_sequence).await?;
-        servers.stop().await?;
+        disturbance.was_felt(&notes)?;
+        anyhow::ensure!(notes.doubled > 0, "nothing was asked for twice at once");
+        anyhow::ensure!(notes.repeated > 0, "nothing was asked for again");
+        // What is read is what is stored: nobody who knows anything from before is asked.
+        servers.stop(&fleet).await?;
+        let mut servers = Servers::start(1, place, &fleet).await?;
+        let (journal, backwards) = journal(&mut caller, &accounts, base_sequence).await?;
+        servers.must_live()?;
+        servers.stop(&fleet).await?;
 
         let seconds = begun.elapsed().as_secs();
-        let Notes { operations, reads, unknown, faults } = notes;
-        let history =
-            History { accounts: accounts.0.len(), base_sequence, operations, reads, journal };
+        let history = History {
+            accounts: accounts.0.len(),
+            base_sequence,
+            operations: std::mem::take(&mut notes.operations),
+            reads: std::mem::take(&mut notes.reads),
+            journal,
+        };
         let recorded = history.journal.len();
         anyhow::ensure!(recorded > usize::try_from(plan.strikes)?, "there was hardly any load");
         let mut violations = check(&history);
-        violations.extend(faults);
-        let (is_sound, findings) = place.verify().await?;
+        violations.extend(backwards);
+        violations.append(&mut notes.faults);
+        let (is_verified, findings) = place.verify().await?;
         println!("  {}", findings.trim());
-        if !is_sound {
+        if !is_verified {
             violations.push(format!("finitech ledger verify: {findings}"));
         }
-        let unavailable = fleet.unavailable();
-        Ok(Self { history, unknown, unavailable, seconds, violations })
+        let unanswered = fleet.unanswered();
+        Ok(Self { history, notes, unanswered, seconds, is_verified, violations })
+    }
+
+    /// The books are sound in themselves, and the check names just those records that were acknowledged and are
+    /// gone. What else was seen of the books may well fit no more.
+    fn names_what_is_lost(&self) -> anyhow::Result<()> {
+        anyhow::ensure!(self.is_verified, "finitech ledger verify finds something");
+        let is_there: HashSet<Uuid> = self.history.journal.iter().map(|line| line.id).collect();
+        let acknowledged = self.history.operations.iter().flat_map(|one| match &one.outcome {
+            Outcome::Recorded(_) => one.request.ids(),
+            Outcome::Refused(_) => Vec::new(),
+        });
+        let lost: BTreeSet<Uuid> = acknowledged.filter(|id| !is_there.contains(id)).collect();
+        let named = self.violations.iter().filter_map(|one| {
+            let (id, _) = one.strip_prefix(LOST)?.strip_prefix(": ")?.split_once(' ')?;
+            id.parse().ok()
+        });
+        let named: BTreeSet<Uuid> = named.collect();
+        println!("  acknowledged and gone: {}, named by the check: {}", lost.len(), named.len());
+        anyhow::ensure!(!lost.is_empty(), "nothing was lost");
+        anyhow::ensure!(named == lost, "the check names {named:?}, and gone are {lost:?}");
+        Ok(())
     }
 
     /// Prints how much of everything there was.
@@ -219,17 +284,21 @@ impl Trial {
                 }
             }
         }
-        let (answers, broken) = self.unavailable;
         let refused: usize = refusals.values().sum();
         println!(
             "  in {} s {} operations ({recorded} acknowledged, {refused} refused: {refusals:?})",
             self.seconds,
             operations.len()
         );
+        let Unanswered { unavailable, broken, refused } = self.unanswered;
+        let Notes { unknown, resumed, doubled, repeated, .. } = self.notes;
         println!(
-            "  unknown for a while, then resolved: {} (answers 503: {answers}, connections broken \
-             or refused: {broken})",
-            self.unknown
+            "  unknown for a while, then resolved: {unknown}, of which {resumed} had been recorded \
+             (answers 503: {unavailable}, connections broken: {broken}, refused: {refused})"
+        );
+        println!(
+            "  asked for by two at once and recorded once: {doubled}, asked for again and answered \
+             as before: {repeated}"
         );
         println!("  records of the journal: {}, reads checked: {}", journal.len(), reads.len());
         println!("  violations: {}", self.violations.len());
@@ -256,57 +325,8 @@ fn merge(notes: &mut Notes, more: Notes) {
     notes.operations.extend(more.operations);
     notes.reads.extend(more.reads);
     notes.unknown = notes.unknown.saturating_add(more.unknown);
+    notes.resumed = notes.resumed.saturating_add(more.resumed);
+    notes.doubled = notes.doubled.saturating_add(more.doubled);
+    notes.repeated = notes.repeated.saturating_add(more.repeated);
     notes.faults.extend(more.faults);
-}
-
-/// Opens the accounts and answers with the journal's last number: the demo world has been recorded before,
-/// and nobody but the trial writes from here on.
-async fn open_accounts(caller: &mut Caller<'_>, accounts: &Accounts) -> anyhow::Result<i64> {
-    for (number, id) in accounts.0.iter().enumerate() {
-        let (side, constraint) = match number {
-            0 => ("debit", "unlimited"),
-            _ => ("credit", "non_negative"),
-        };
-        let body = json!({
-            "id": id,
-            "name": format!("Trial {number}"),
-            "currencyCode": CURRENCY,
-            "normalSide": side,
-            "constraint": { "type": constraint },
-        });
-        let opened = caller.ask("/api/v1/ledger/accounts", Some(&body)).await?.answer;
-        anyhow::ensure!([200, 201].contains(&opened.status), "opening an account: {opened:?}");
-    }
-    let first = accounts.0.first().context("no accounts")?;
-    let balance = caller.ask(&format!("/api/v1/ledger/accounts/{first}/balance"), None).await?;
-    balance.answer.body["asOfSequence"].as_i64().context("a balance without asOfSequence")
-}
-
-/// Everything that was recorded after the base.
-async fn journal(
-    caller: &mut Caller<'_>,
-    accounts: &Accounts,
-    base: i64,
-) -> anyhow::Result<Vec<Line>> {
-    let mut lines = Vec::new();
-    for list in ["transactions", "holds"] {
-        let mut cursor = String::new();
-        'pages: loop {
-            let path = format!("/api/v1/ledger/{list}?limit=200{cursor}");
-            let page = caller.ask(&path, None).await?.answer;
-            anyhow::ensure!(page.status == 200, "{path}: {page:?}");
-            for item in items(&page.body)? {
-                if item["sequence"].as_i64().is_some_and(|sequence| sequence <= base) {
-                    break 'pages;
-                }
-                lines.push(accounts.line(item)?);
-            }
-            match &page.body["nextCursor"] {
-                Value::String(next) => cursor = format!("&cursor={next}"),
-                _ => break,
-            }
-        }
-    }
-    lines.sort_by_key(|line| line.sequence);
-    Ok(lines)
 }

@@ -1,6 +1,5 @@
 //! HTTP as a client of the program speaks it. Each attempt is one request: nothing is sent again unseen.
 
-use anyhow::Context;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Bytes;
 use hyper::{HeaderMap, Method, Request};
@@ -31,7 +30,18 @@ impl Answer {
         self.body["code"].as_str().unwrap_or_default()
     }
 
-    /// The server cannot now, what came of the request is unknown, and the answer says so as it should.
+    /// It was given before, to the same request.
+    pub(crate) fn is_replayed(&self) -> bool {
+        self.headers.get("idempotency-replayed").is_some_and(|value| value == "true")
+    }
+
+    /// The server has not even begun with the request, since others wait before it.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.code() == "ledger_busy"
+    }
+
+    /// The server cannot now, and the answer says so as it should. What came of the request is unknown unless
+    /// it [is busy](Self::is_busy).
     pub(crate) fn is_unavailable(&self) -> bool {
         let content = self.headers.get("content-type");
         self.status == 503
@@ -44,7 +54,9 @@ impl Answer {
 /// Why there was no answer.
 #[derive(Debug)]
 pub(crate) enum NoAnswer {
-    /// The connection broke, or there was none: the outcome is unknown.
+    /// There was no connection: nothing was sent.
+    Refused,
+    /// The connection broke: the outcome is unknown.
     Lost,
     /// The connection stood and nothing came.
     Silence,
@@ -81,7 +93,11 @@ impl Wire {
         // Made of parts that are always valid.
         let request = request.body(Full::from(body)).map_err(|_| NoAnswer::Lost)?;
         let exchange = async {
-            let response = self.http.request(request).await.map_err(|_| NoAnswer::Lost)?;
+            let response = self.http.request(request).await;
+            let response = response.map_err(|error| match error.is_connect() {
+                true => NoAnswer::Refused,
+                false => NoAnswer::Lost,
+            })?;
             let (parts, body) = response.into_parts();
             let bytes = body.collect().await.map_err(|_| NoAnswer::Lost)?.to_bytes();
             let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
@@ -90,12 +106,18 @@ impl Wire {
         tokio::time::timeout(ANSWER_MAX, exchange).await.map_err(|_| NoAnswer::Silence)?
     }
 
-    /// The access token of the administrator.
-    pub(crate) async fn sign_in(&self, base: &str) -> anyhow::Result<String> {
+    /// Signs the administrator in.
+    pub(crate) async fn sign_in(&self, base: &str) -> Result<Answer, NoAnswer> {
         let body = json!({ "identifier": IDENTIFIER, "password": PASSWORD });
-        let answer = self.send(base, None, "/api/v1/auth/login", Some(&body)).await;
-        let answer = answer.map_err(|error| anyhow::anyhow!("signing in: {error:?}"))?;
-        let token = answer.body["accessToken"].as_str();
-        Ok(token.with_context(|| format!("signing in: {answer:?}"))?.to_owned())
+        self.send(base, None, "/api/v1/auth/login", Some(&body)).await
+    }
+}
+
+/// What the answer to signing in gives: the access token, and how long it counts.
+pub(crate) fn session(answer: &Answer) -> anyhow::Result<(String, Duration)> {
+    let (token, seconds) = (answer.body["accessToken"].as_str(), answer.body["expiresIn"].as_u64());
+    match (answer.status, token.zip(seconds)) {
+        (200, Some((token, seconds))) => Ok((token.to_owned(), Duration::from_secs(seconds))),
+        _ => anyhow::bail!("an answer that signing in should not get: {answer:?}"),
     }
 }

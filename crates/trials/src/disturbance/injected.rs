@@ -7,14 +7,14 @@ use super::{Disturbance, Scene};
 use crate::place::Place;
 use anyhow::Context;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 
 const LIBRARIES: [&str; 2] =
     ["/usr/lib/fiu/fiu_run_preload.so", "/usr/lib/fiu/fiu_posix_preload.so"];
 
-/// How long the fault may go unnoticed.
-const NOTICED_WITHIN: Duration = Duration::from_secs(10);
+/// How long libfiu may take to answer.
+const ANSWERED_WITHIN: Duration = Duration::from_secs(10);
 
 /// What fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +79,7 @@ impl Injected {
             drop(to);
             tokio::fs::read_to_string(pipe("out")).await
         };
-        let reply = tokio::time::timeout(NOTICED_WITHIN, talk)
+        let reply = tokio::time::timeout(ANSWERED_WITHIN, talk)
             .await
             .context("libfiu does not answer")?
             .context("libfiu is not in the server")?;
@@ -96,24 +96,23 @@ impl Disturbance for Injected {
 
     async fn strike(&mut self, scene: &mut Scene<'_>) -> anyhow::Result<()> {
         scene.pause(200, 800).await;
-        let refused = scene.fleet.unavailable_answers();
         let pid = *scene.servers.pids()?.first().context("no server runs")?;
         Self::switch(self.fault, scene.place, pid, true).await?;
+        let broken_at = scene.fleet.now();
         scene.pause(50, 500).await;
-        // It counts when somebody was told.
-        let begun = Instant::now();
-        while scene.fleet.unavailable_answers() == refused {
-            anyhow::ensure!(begun.elapsed() < NOTICED_WITHIN, "nobody noticed: {:?}", self.fault);
-            scene.pause(10, 50).await;
-        }
-        // Every third time it dies of it, and what it leaves in its files is what the next one finds.
-        if scene.dice.roll(3) == 0 {
+        scene.must_be_told(broken_at).await?;
+        // Every third time it dies of it, and what it leaves in its files is what the next one finds. Else the
+        // same process goes on, as after the last time.
+        let dies = self.strikes % 3 == 1 && !scene.is_last;
+        if dies {
             scene.servers.kill(0, scene.fleet).await?;
             scene.servers.serve(0, scene.place, scene.fleet).await?;
             self.kills = self.kills.saturating_add(1);
         } else {
             Self::switch(self.fault, scene.place, pid, false).await?;
         }
+        let healed_at = scene.fleet.now();
+        scene.must_go_on(healed_at).await?;
         self.strikes = self.strikes.saturating_add(1);
         Ok(())
     }
@@ -123,6 +122,9 @@ impl Disturbance for Injected {
     }
 
     fn tally(&self) -> String {
-        format!("{} times {:?}, {} of them ended by SIGKILL", self.strikes, self.fault, self.kills)
+        format!(
+            "{} times {:?}, {} of them ended by SIGKILL, after the others the same process went on",
+            self.strikes, self.fault, self.kills
+        )
     }
 }

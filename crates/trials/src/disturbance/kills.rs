@@ -3,10 +3,16 @@
 use super::{Disturbance, Scene};
 use crate::place::Place;
 
+/// How many in a row may go unnoticed.
+const UNNOTICED_MAX: u32 = 20;
+
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Kills {
     servers: u32,
     postgres: u32,
+    /// Strikes that no client felt; they do not count.
+    unnoticed: u32,
+    unnoticed_in_a_row: u32,
 }
 
 impl Disturbance for Kills {
@@ -21,20 +27,28 @@ impl Disturbance for Kills {
         // The database in one of three; then, every other time, a server while the database is down.
         let kills_postgres = scene.place.cluster.is_some() && scene.dice.roll(3) == 0;
         let kills_server = !kills_postgres || scene.dice.roll(2) == 0;
+        let unanswered = scene.fleet.unanswered();
         if kills_postgres && let Some(cluster) = &mut scene.place.cluster {
             cluster.kill().await?;
-            self.postgres = self.postgres.saturating_add(1);
             scene.pause(0, 300).await;
         }
         if kills_server {
             scene.servers.kill(number, scene.fleet).await?;
-            self.servers = self.servers.saturating_add(1);
         }
         if kills_postgres && let Some(cluster) = &mut scene.place.cluster {
             cluster.start().await?;
         }
         if kills_server {
             scene.servers.serve(number, scene.place, scene.fleet).await?;
+        }
+        if scene.fleet.unanswered() == unanswered {
+            self.unnoticed = self.unnoticed.saturating_add(1);
+            self.unnoticed_in_a_row = self.unnoticed_in_a_row.saturating_add(1);
+            anyhow::ensure!(self.unnoticed_in_a_row < UNNOTICED_MAX, "nobody notices the kills");
+        } else {
+            self.unnoticed_in_a_row = 0;
+            self.servers = self.servers.saturating_add(u32::from(kills_server));
+            self.postgres = self.postgres.saturating_add(u32::from(kills_postgres));
         }
         Ok(())
     }
@@ -44,6 +58,9 @@ impl Disturbance for Kills {
     }
 
     fn tally(&self) -> String {
-        format!("{} kills of a server, {} of PostgreSQL", self.servers, self.postgres)
+        format!(
+            "{} kills of a server, {} of PostgreSQL, and {} that no client felt",
+            self.servers, self.postgres, self.unnoticed
+        )
     }
 }

@@ -2,9 +2,10 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 
 /// Where a connection is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,15 +25,19 @@ pub(crate) struct Proxy {
 
 #[derive(Debug, Default)]
 struct State {
-    /// The next COMMIT is cut so; zero is not at all.
+    /// The next COMMIT of postings is cut so; zero is not at all.
     armed: AtomicU8,
-    /// New connections end at once.
-    refuses: AtomicBool,
+    /// Nothing gets through: connections end at once, old and new.
+    refuses: watch::Sender<bool>,
     cuts: [AtomicU32; 2],
 }
 
-/// As sqlx sends it: a simple query.
+/// How a group of postings begins; cursors of events and checkpoints, which nobody waits for, do otherwise.
+const BEGIN: &[u8] = b"begin isolation level read committed\0";
+
+/// As sqlx sends them: simple queries.
 const COMMIT: &[u8] = b"COMMIT\0";
+const ROLLBACK: &[u8] = b"ROLLBACK\0";
 
 impl Proxy {
     /// Listens on a free port of 127.0.0.1, until the runtime ends.
@@ -43,11 +48,9 @@ impl Proxy {
             (proxy.state.clone(), SocketAddr::from(([127, 0, 0, 1], upstream_port)));
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                if !state.refuses.load(Ordering::SeqCst) {
-                    let state = state.clone();
-                    // However it ends, both ends notice.
-                    tokio::spawn(async move { drop(relay(client, upstream, &state).await) });
-                }
+                let state = state.clone();
+                // However it ends, both ends notice.
+                tokio::spawn(async move { drop(relay(client, upstream, &state).await) });
             }
         });
         Ok(proxy)
@@ -57,7 +60,7 @@ impl Proxy {
         self.port
     }
 
-    /// Cuts the next connection that commits.
+    /// Cuts the next connection that commits postings.
     pub(crate) fn arm(&self, cut: Cut) {
         self.state.armed.store(cut as u8, Ordering::SeqCst);
     }
@@ -66,9 +69,9 @@ impl Proxy {
         self.state.armed.load(Ordering::SeqCst) != 0
     }
 
-    /// Whether nobody gets a new connection.
+    /// Whether nothing gets through.
     pub(crate) fn refuse(&self, refuses: bool) {
-        self.state.refuses.store(refuses, Ordering::SeqCst);
+        self.state.refuses.send_replace(refuses);
     }
 
     /// How often connections were cut before and after a commit.
@@ -78,20 +81,35 @@ impl Proxy {
     }
 }
 
+async fn is_refused(refuses: &mut watch::Receiver<bool>) {
+    // An error means that the proxy is gone, and so is whom it served.
+    drop(refuses.wait_for(|refuses| *refuses).await);
+}
+
 async fn relay(mut client: TcpStream, upstream: SocketAddr, state: &State) -> std::io::Result<()> {
+    let mut refuses = state.refuses.subscribe();
+    if *refuses.borrow() {
+        return Ok(());
+    }
     let mut server = TcpStream::connect(upstream).await?;
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
     let (mut asked, mut answered) = (vec![0; 65_536], vec![0; 65_536]);
+    let mut posts = false;
     loop {
         tokio::select! {
+            // Whatever is under way between the two ends here.
+            () = is_refused(&mut refuses) => return Ok(()),
             read = client.read(&mut asked) => {
                 let bytes = asked.get(..read?).unwrap_or_default();
                 if bytes.is_empty() {
                     return Ok(());
                 }
-                let commits = bytes.windows(COMMIT.len()).any(|window| window == COMMIT);
-                let cut = if commits { state.armed.swap(0, Ordering::SeqCst) } else { 0 };
+                let has = |query: &[u8]| bytes.windows(query.len()).any(|window| window == query);
+                posts = posts || has(BEGIN);
+                let commits = has(COMMIT);
+                let cut = if commits && posts { state.armed.swap(0, Ordering::SeqCst) } else { 0 };
+                posts = posts && !commits && !has(ROLLBACK);
                 if cut == Cut::BeforeCommit as u8 {
                     state.cuts[0].fetch_add(1, Ordering::SeqCst);
                     return Ok(());

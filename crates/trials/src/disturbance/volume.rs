@@ -1,6 +1,6 @@
 //! A volume that is really full: a small file system in memory, filled up under load. Mounting needs root.
 
-use super::{Disturbance, Scene};
+use super::{Disturbance, Scene, TOLD_WITHIN};
 use crate::place::Place;
 use crate::process::{must_run, run};
 use std::fs::File;
@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 use tokio::process::Command;
 
 const SIZE: &str = "size=96m";
-const NOTICED_WITHIN: Duration = Duration::from_secs(20);
+
+/// How long servers may need to end.
+const UNUSED_WITHIN: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Default)]
 pub(crate) struct FullVolume {
@@ -50,11 +52,11 @@ impl FullVolume {
     }
 }
 
-/// Nothing stays mounted when a trial is stopped.
+/// Nothing stays mounted, whatever went wrong.
 impl Drop for FullVolume {
     fn drop(&mut self) {
         if self.is_mounted {
-            // Those that used it have just been killed; it goes as soon as they are gone.
+            // It goes as soon as those that use it are gone.
             drop(std::process::Command::new("umount").arg("-l").arg(&self.folder).status());
         }
     }
@@ -75,21 +77,37 @@ impl Disturbance for FullVolume {
         // is used again from its beginning, and has room for long.
         scene.servers.restart(0, scene.place, scene.fleet).await?;
         scene.pause(100, 500).await;
-        let refused = scene.fleet.unavailable_answers();
+        self.fill()?;
+        let full_at = scene.fleet.now();
         let begun = Instant::now();
-        while scene.fleet.unavailable_answers() == refused {
-            anyhow::ensure!(begun.elapsed() < NOTICED_WITHIN, "nobody noticed the full volume");
+        while !scene.fleet.is_unavailable_since(full_at) && scene.fleet.goes_on() {
+            anyhow::ensure!(begun.elapsed() < TOLD_WITHIN, "nobody noticed the full volume");
+            // What was let go meanwhile.
             self.fill()?;
             scene.pause(10, 50).await;
         }
         scene.pause(50, 500).await;
         std::fs::remove_file(self.ballast())?;
+        let emptied_at = scene.fleet.now();
+        scene.must_go_on(emptied_at).await?;
         self.strikes = self.strikes.saturating_add(1);
         Ok(())
     }
 
-    async fn clean_up(&mut self) -> anyhow::Result<()> {
-        must_run(Command::new("umount").arg(&self.folder)).await?;
+    async fn clean_up(&mut self, place: &Place, keep: bool) -> anyhow::Result<()> {
+        if !self.is_mounted {
+            return Ok(());
+        }
+        if keep {
+            let copy = place.folder.path().join("data-of-the-volume");
+            must_run(Command::new("cp").arg("-a").arg(&self.folder).arg(copy)).await?;
+        }
+        // Servers that were killed a moment ago may still be going.
+        let begun = Instant::now();
+        while !run(Command::new("umount").arg(&self.folder)).await?.0 {
+            anyhow::ensure!(begun.elapsed() < UNUSED_WITHIN, "the volume is still in use");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
         self.is_mounted = false;
         Ok(())
     }
@@ -99,6 +117,6 @@ impl Disturbance for FullVolume {
     }
 
     fn tally(&self) -> String {
-        format!("the volume was full {} times", self.strikes)
+        format!("the volume was full {} times, and the same process went on", self.strikes)
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::place::Place;
 use crate::process::Server;
-use crate::wire::{Answer, Wire};
+use crate::wire::{Answer, Wire, session};
 use anyhow::Context;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -21,7 +21,9 @@ impl Books {
     /// Opens the accounts, or finds them.
     pub(crate) async fn of(server: &Server) -> anyhow::Result<Self> {
         let wire = Wire::new();
-        let token = wire.sign_in(&server.base).await?;
+        let answer = wire.sign_in(&server.base).await;
+        let answer = answer.map_err(|error| anyhow::anyhow!("signing in: {error:?}"))?;
+        let (token, _) = session(&answer)?;
         let books = Self { wire, base: server.base.clone(), token };
         for id in [FROM, TO] {
             let constraint = json!({ "type": "unlimited" });
@@ -68,10 +70,6 @@ impl Books {
 /// Done for good, now or before.
 pub(crate) fn is_done(answer: &Answer) -> bool {
     answer.status == 201
-}
-
-pub(crate) fn is_replayed(answer: &Answer) -> bool {
-    answer.headers.get("idempotency-replayed").is_some_and(|value| value == "true")
 }
 
 /// The ledger must add up.

@@ -9,6 +9,7 @@ use crate::disturbance::{
     PostgresRestarts,
 };
 use crate::place::{Place, Store};
+use crate::stop::{Stop, Stopped};
 use crate::trial::{Plan, fresh_seed};
 use clap::{Args, ValueEnum};
 use std::path::{Path, PathBuf};
@@ -66,7 +67,7 @@ impl Fault {
         })
     }
 
-    async fn run(self, args: &FaultsArgs) -> anyhow::Result<bool> {
+    async fn run(self, args: &FaultsArgs, stop: &Stop) -> anyhow::Result<bool> {
         let plan = |store| Plan {
             store,
             strikes: args.strikes,
@@ -79,26 +80,30 @@ impl Fault {
         };
         let finitech = args.finitech.as_deref();
         match self {
-            Self::DiskFull => on(plan(Store::Sqlite), Injected::new(InjectedFault::DiskFull)).await,
-            Self::FailingSync => {
-                on(plan(Store::Sqlite), Injected::new(InjectedFault::FailingSync)).await
+            Self::DiskFull => {
+                on(plan(Store::Sqlite), Injected::new(InjectedFault::DiskFull), stop).await
             }
-            Self::VolumeFull => on(plan(Store::Sqlite), FullVolume::default()).await,
-            Self::LostPages => by_hand(Store::Sqlite, finitech, pages::try_it).await,
-            Self::ClockSqlite => on(plan(Store::Sqlite), ClockJumps::default()).await,
-            Self::ClockPostgres => on(plan(Store::Postgres), ClockJumps::default()).await,
-            Self::PostgresRestart => on(plan(Store::Postgres), PostgresRestarts::default()).await,
+            Self::FailingSync => {
+                on(plan(Store::Sqlite), Injected::new(InjectedFault::FailingSync), stop).await
+            }
+            Self::VolumeFull => on(plan(Store::Sqlite), FullVolume::default(), stop).await,
+            Self::LostPages => by_hand(Store::Sqlite, finitech, pages::try_it, stop).await,
+            Self::ClockSqlite => on(plan(Store::Sqlite), ClockJumps::default(), stop).await,
+            Self::ClockPostgres => on(plan(Store::Postgres), ClockJumps::default(), stop).await,
+            Self::PostgresRestart => {
+                on(plan(Store::Postgres), PostgresRestarts::default(), stop).await
+            }
             Self::CutCommits => {
                 // Commits are frequent.
                 let plan =
                     Plan { strikes: args.strikes.saturating_mul(5), ..plan(Store::Postgres) };
-                on(plan, CutCommits::default()).await
+                on(plan, CutCommits::default(), stop).await
             }
-            Self::UnknownCommit => by_hand(Store::Postgres, finitech, commit::try_it).await,
+            Self::UnknownCommit => by_hand(Store::Postgres, finitech, commit::try_it, stop).await,
             Self::Forgets => {
                 // It is saved and restored in turns.
                 let plan = Plan { strikes: 4, must_lose: true, ..plan(Store::Sqlite) };
-                on(plan, Forgets::default()).await
+                on(plan, Forgets::default(), stop).await
             }
         }
     }
@@ -109,22 +114,32 @@ async fn by_hand(
     store: Store,
     finitech: Option<&Path>,
     try_it: impl AsyncFnOnce(&mut Place) -> anyhow::Result<()>,
+    stop: &Stop,
 ) -> anyhow::Result<bool> {
     let mut place = Place::make(store, finitech).await?;
-    let tried = try_it(&mut place).await;
-    if let Err(error) = &tried {
-        println!("  FAILED: {error:#}; everything is left in {}", place.folder.path().display());
+    let tried = stop.or(try_it(&mut place)).await;
+    let is_stopped = tried.as_ref().is_err_and(|error| error.is::<Stopped>());
+    if let Err(error) = &tried
+        && !is_stopped
+    {
+        println!("  FAILED: {error:#}; everything is left in {}", place.keep().display());
     }
-    place.leave(tried.is_err()).await?;
-    Ok(tried.is_ok())
+    let left = place.leave().await;
+    if let Err(error) = &left {
+        println!("  FAILED: what was started is not all gone: {error:#}");
+    }
+    match tried {
+        Err(error) if is_stopped => Err(error),
+        tried => Ok(tried.is_ok() && left.is_ok()),
+    }
 }
 
-async fn on(plan: Plan, mut disturbance: impl Disturbance) -> anyhow::Result<bool> {
-    plan.carry_out(&mut disturbance).await
+async fn on(plan: Plan, mut disturbance: impl Disturbance, stop: &Stop) -> anyhow::Result<bool> {
+    plan.carry_out(&mut disturbance, stop).await
 }
 
 /// Runs them and prints what came of each; whether all was well.
-pub(crate) async fn run(args: &FaultsArgs) -> anyhow::Result<bool> {
+pub(crate) async fn run(args: &FaultsArgs, stop: &Stop) -> anyhow::Result<bool> {
     let faults = match args.faults.as_slice() {
         [] => Fault::value_variants(),
         some => some,
@@ -141,7 +156,7 @@ pub(crate) async fn run(args: &FaultsArgs) -> anyhow::Result<bool> {
             } else {
                 failed.push(name);
             }
-        } else if !fault.run(args).await? {
+        } else if !fault.run(args, stop).await? {
             failed.push(name);
         }
     }

@@ -8,8 +8,9 @@ use uuid::Uuid;
 pub(crate) const ENTRIES_KEPT: usize = 8;
 
 /// A hold as it stands.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct HeldState {
+    pub(crate) sequence: i64,
     pub(crate) movement: Movement,
     pub(crate) captured: i64,
     pub(crate) is_pending: bool,
@@ -82,17 +83,9 @@ impl Bank {
         (self.debits, self.credits)
     }
 
-    /// Whether what all accounts hold together is nothing, as it always must be.
-    pub(crate) fn adds_up(&self) -> bool {
-        let sum = |count: fn(&Counters) -> i64| -> i128 {
-            self.accounts.iter().map(|one| i128::from(count(&one.counters))).sum()
-        };
-        sum(|one| one.posted_debits) == sum(|one| one.posted_credits)
-            && sum(|one| one.pending_debits) == sum(|one| one.pending_credits)
-            && self.accounts.iter().skip(1).enumerate().all(|(at, one)| {
-                let least = one.counters.pending_debits.min(one.counters.pending_credits);
-                least >= 0 && self.available(at.saturating_add(1)) >= 0
-            })
+    /// Whether no account has less than nothing, the treasury apart.
+    pub(crate) fn is_covered(&self) -> bool {
+        (1..self.accounts.len()).all(|account| self.available(account) >= 0)
     }
 
     /// What the request would record now, or why it would be refused. Nothing is changed. `None` where it
@@ -162,14 +155,15 @@ impl Bank {
         }
     }
 
-    /// Takes over what [`Self::decide`] said.
-    pub(crate) fn apply(&mut self, request: &Request, lines: &[Line]) {
+    /// Takes over what was recorded, for a request unless nobody asked for it.
+    pub(crate) fn apply(&mut self, request: Option<&Request>, lines: &[Line]) {
         for line in lines {
             self.sequence = line.sequence;
             let movement = line.movement;
             if line.is_hold {
                 self.shift_pending(movement, movement.minor_units);
-                let held = HeldState { movement, captured: 0, is_pending: true };
+                let sequence = line.sequence;
+                let held = HeldState { sequence, movement, captured: 0, is_pending: true };
                 self.holds.insert(line.id, held);
                 continue;
             }
@@ -177,8 +171,9 @@ impl Bank {
                 let sum = self.reversed.entry(original).or_default();
                 *sum = sum.saturating_add(movement.minor_units);
             }
-            if let (Some(hold), Request::Capture { is_final, .. }) = (line.captures, request) {
-                self.capture(hold, movement.minor_units, *is_final);
+            if let Some(hold) = line.captures {
+                let is_final = matches!(request, Some(Request::Capture { is_final: true, .. }));
+                self.capture(hold, movement.minor_units, is_final);
             }
             self.post(line);
         }
@@ -216,7 +211,13 @@ impl Bank {
         for account in [from, to] {
             let balance_after = self.balance(account);
             let Some(state) = self.accounts.get_mut(account) else { continue };
-            let entry = Entry { transaction: line.id, sequence: line.sequence, balance_after };
+            let entry = Entry {
+                transaction: line.id,
+                sequence: line.sequence,
+                is_debit: account == from,
+                minor_units,
+                balance_after,
+            };
             state.newest.push(entry);
             if state.newest.len() > ENTRIES_KEPT {
                 state.newest.remove(0);

@@ -5,10 +5,11 @@
 //!
 //! - **The journal**: no gap, no record twice, none that nobody asked for, each with exactly the content
 //!   that was asked for, batches whole and in one piece.
-//! - **The answers**: what was acknowledged is there, at the place that was told; what was refused for good
-//!   is not.
+//! - **The answers**: what was acknowledged is there, at the place and with the content that was told; what
+//!   was refused for good is not.
 //! - **The rules**: carried out in the journal's order by the [`Bank`], each record is what the
-//!   bank would have made of its request then, and the books add up after every one.
+//!   bank would have made of its request then, and no account has less than nothing after any. That debits
+//!   equal credits follows: each record has both sides, of one amount.
 //! - **Real time**: what ended before something else began stands before it.
 //! - **Reads and refusals**: each fits the books as they stood at one place of the journal, between the last
 //!   write that had ended when it began and the first that began after it had ended; and the
@@ -26,11 +27,18 @@ pub(crate) type Violation = String;
 /// What violations begin with that are about acknowledged records that are gone.
 pub(crate) const LOST: &str = "lost";
 
-/// One operation's stretch of the journal.
+/// One operation's stretch of the journal, or a record that nobody asked for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Step<'a> {
-    pub(super) operation: &'a Operation,
+    pub(super) operation: Option<&'a Operation>,
     pub(super) lines: &'a [Line],
+}
+
+impl Step<'_> {
+    /// Takes the books over it.
+    pub(super) fn apply(&self, bank: &mut Bank) {
+        bank.apply(self.operation.map(|operation| &operation.request), self.lines);
+    }
 }
 
 /// Everything that is wrong with the history; nothing when it is strictly serialisable.
@@ -78,30 +86,33 @@ fn check_journal(history: &History, violations: &mut Vec<Violation>) {
 }
 
 fn check_answers(history: &History, violations: &mut Vec<Violation>) {
-    let places: HashMap<Uuid, i64> =
-        history.journal.iter().map(|line| (line.id, line.sequence)).collect();
+    let lines: HashMap<Uuid, &Line> = history.journal.iter().map(|line| (line.id, line)).collect();
     for operation in &history.operations {
         let ids = operation.request.ids();
         match &operation.outcome {
             Outcome::Recorded(told) => {
-                if !told.iter().map(|(id, _)| id).eq(&ids) {
+                if !told.iter().map(|line| &line.id).eq(&ids) {
                     violations.push(format!("the answer is about other records: {operation:?}"));
                 }
-                for (id, sequence) in told {
-                    match places.get(id) {
+                for told in told {
+                    let (id, sequence) = (told.id, told.sequence);
+                    match lines.get(&id) {
                         None => violations.push(format!(
                             "{LOST}: {id} was acknowledged and is not in the journal: {operation:?}"
                         )),
-                        Some(place) if place != sequence => violations.push(format!(
-                            "moved: {id} was acknowledged at {sequence} and stands at {place}: \
-                             {operation:?}"
+                        Some(line) if line.sequence != sequence => violations.push(format!(
+                            "moved: {id} was acknowledged at {sequence} and stands at {}: {operation:?}",
+                            line.sequence
+                        )),
+                        Some(line) if *line != told => violations.push(format!(
+                            "told otherwise: {id} was acknowledged as {told:?} and stands as {line:?}"
                         )),
                         Some(_) => {}
                     }
                 }
             }
             Outcome::Refused(_) => {
-                for id in ids.iter().filter(|id| places.contains_key(id)) {
+                for id in ids.iter().filter(|id| lines.contains_key(id)) {
                     violations.push(format!(
                         "refused and recorded: {id} is in the journal, and was refused for good: \
                          {operation:?}"
@@ -123,7 +134,9 @@ fn steps<'a>(
     while let Some(first) = rest.first() {
         let Some(&operation) = asked.get(&first.id) else {
             violations.push(format!("phantom: nobody asked for {first:?}"));
-            rest = rest.get(1..).unwrap_or_default();
+            let (lines, others) = rest.split_at(1);
+            steps.push(Step { operation: None, lines });
+            rest = others;
             continue;
         };
         let ids = operation.request.ids();
@@ -137,7 +150,7 @@ fn steps<'a>(
             ));
         }
         let (lines, others) = rest.split_at(together.max(1));
-        steps.push(Step { operation, lines });
+        steps.push(Step { operation: Some(operation), lines });
         rest = others;
     }
     steps
@@ -147,7 +160,7 @@ fn steps<'a>(
 fn check_real_time(steps: &[Step<'_>], violations: &mut Vec<Violation>) {
     // Of all later steps, the one that ended first.
     let mut earliest: Option<&Operation> = None;
-    for Step { operation, .. } in steps.iter().rev() {
+    for operation in steps.iter().rev().filter_map(|step| step.operation) {
         if let Some(later) = earliest
             && later.ended < operation.begun
         {
@@ -164,17 +177,21 @@ fn check_real_time(steps: &[Step<'_>], violations: &mut Vec<Violation>) {
 /// The bank would have recorded the same.
 fn check_rules(history: &History, steps: &[Step<'_>], violations: &mut Vec<Violation>) {
     let mut bank = Bank::new(history.accounts, history.base_sequence);
-    for Step { operation, lines } in steps {
-        let request = &operation.request;
-        match bank.decide(request) {
-            Some(Ok(expected)) if expected == *lines => {}
-            expected => violations.push(format!(
-                "against the rules: {request:?} is recorded as {lines:?}, where {expected:?} was due"
-            )),
+    for step in steps {
+        // A phantom was told of before.
+        if let Some(operation) = step.operation {
+            let (request, lines) = (&operation.request, step.lines);
+            match bank.decide(request) {
+                Some(Ok(expected)) if expected == *lines => {}
+                expected => violations.push(format!(
+                    "against the rules: {request:?} is recorded as {lines:?}, where {expected:?} was due"
+                )),
+            }
         }
-        bank.apply(request, lines);
-        if !bank.adds_up() {
-            violations.push(format!("the books do not add up after {request:?}"));
+        let was_covered = bank.is_covered();
+        step.apply(&mut bank);
+        if was_covered && !bank.is_covered() {
+            violations.push(format!("an account has less than nothing after {:?}", step.lines));
         }
     }
 }

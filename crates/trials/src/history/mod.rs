@@ -8,6 +8,7 @@ mod observations;
 #[cfg(test)]
 mod tests;
 
+use bank::HeldState;
 use uuid::Uuid;
 
 /// An account of the trial, by its place among them. All are credit-normal and may not go below zero, but for
@@ -80,10 +81,10 @@ pub(crate) enum Refusal {
 }
 
 /// What came of a request, once and for all.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
-    /// Its records, with their places in the journal.
-    Recorded(Vec<(Uuid, i64)>),
+    /// Its records, as they were told.
+    Recorded(Vec<Line>),
     Refused(Refusal),
 }
 
@@ -116,6 +117,8 @@ pub(crate) struct Counters {
 pub(crate) struct Entry {
     pub(crate) transaction: Uuid,
     pub(crate) sequence: i64,
+    pub(crate) is_debit: bool,
+    pub(crate) minor_units: i64,
     pub(crate) balance_after: i64,
 }
 
@@ -143,10 +146,10 @@ pub(crate) enum Seen {
         id: Uuid,
         line: Option<Line>,
     },
-    /// A hold: what was captured of it and whether it is pending; or that there is none.
+    /// A hold as it stands, or that there is none.
     Hold {
         id: Uuid,
-        state: Option<(i64, bool)>,
+        state: Option<HeldState>,
     },
     /// Of all accounts at one instant.
     Totals {

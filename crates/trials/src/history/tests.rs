@@ -20,7 +20,7 @@ fn operation(request: Request, (begun, ended): (u64, u64), outcome: Outcome) -> 
 }
 
 fn transfer(number: u128, one: Movement, sequence: i64, times: (u64, u64)) -> Operation {
-    let outcome = Outcome::Recorded(vec![(id(number), sequence)]);
+    let outcome = Outcome::Recorded(vec![line(number, sequence, one)]);
     operation(Request::Transfers(vec![(id(number), one)]), times, outcome)
 }
 
@@ -43,7 +43,9 @@ fn sound() -> History {
     let hold = Line { is_hold: true, ..line(7, 7, held) };
     let capture = Line { captures: Some(id(7)), ..line(8, 8, movement(1, 2, 15)) };
     let reversal = Line { reverses: Some(id(2)), ..line(6, 6, movement(2, 1, 10)) };
-    let recorded = |number: u128, sequence| Outcome::Recorded(vec![(id(number), sequence)]);
+    let recorded = |line: &Line| Outcome::Recorded(vec![line.clone()]);
+    let batched = [line(4, 4, batch[0].1), line(5, 5, batch[1].1)];
+    let captured = HeldState { sequence: 7, movement: held, captured: 15, is_pending: false };
     let refused = Request::Transfers(vec![(id(9), movement(2, 1, 500))]);
     let refusal = Refusal::InsufficientFunds { account: 2, available: 30, index: None };
     History {
@@ -56,18 +58,18 @@ fn sound() -> History {
             operation(
                 Request::Transfers(batch.to_vec()),
                 (50, 60),
-                Outcome::Recorded(vec![(id(4), 4), (id(5), 5)]),
+                Outcome::Recorded(batched.to_vec()),
             ),
             operation(
                 Request::Reversal { id: id(6), original: id(2), minor_units: Some(10) },
                 (70, 80),
-                recorded(6, 6),
+                recorded(&reversal),
             ),
-            operation(Request::Hold { id: id(7), movement: held }, (90, 100), recorded(7, 7)),
+            operation(Request::Hold { id: id(7), movement: held }, (90, 100), recorded(&hold)),
             operation(
                 Request::Capture { id: id(8), hold: id(7), minor_units: Some(15), is_final: true },
                 (110, 120),
-                recorded(8, 8),
+                recorded(&capture),
             ),
             operation(refused, (130, 140), Outcome::Refused(refusal)),
         ],
@@ -77,7 +79,7 @@ fn sound() -> History {
             read(balance(1, 50, 100), (41, 45)),
             read(Seen::Balance { account: 3, minor_units: 0, as_of: 5 }, (61, 62)),
             read(Seen::Totals { debits: 180, credits: 180 }, (61, 65)),
-            read(Seen::Hold { id: id(7), state: Some((15, false)) }, (121, 122)),
+            read(Seen::Hold { id: id(7), state: Some(captured) }, (121, 122)),
             read(Seen::Transaction { id: id(8), line: Some(capture.clone()) }, (121, 125)),
             read(Seen::Transaction { id: id(9), line: None }, (141, 145)),
         ],
@@ -85,8 +87,8 @@ fn sound() -> History {
             line(1, 1, fund),
             line(2, 2, first),
             line(3, 3, second),
-            line(4, 4, batch[0].1),
-            line(5, 5, batch[1].1),
+            batched[0].clone(),
+            batched[1].clone(),
             reversal,
             hold,
             capture,
@@ -232,5 +234,144 @@ fn an_overdraft_is_found() {
     history.operations.push(transfer(10, too_much, 9, (150, 160)));
     history.journal.push(line(10, 9, too_much));
     expect(&history, "against the rules");
-    expect(&history, "do not add up");
+    expect(&history, "less than nothing");
+}
+
+#[test]
+fn an_answer_that_names_another_place_is_found() {
+    let mut history = sound();
+    let Outcome::Recorded(told) = &mut history.operations[1].outcome else { panic!("recorded") };
+    told[0].sequence = 3;
+    expect(&history, "moved");
+}
+
+#[test]
+fn an_answer_that_tells_another_content_is_found() {
+    let mut history = sound();
+    let Outcome::Recorded(told) = &mut history.operations[1].outcome else { panic!("recorded") };
+    told[0].movement = movement(1, 2, 31);
+    expect(&history, "told otherwise");
+}
+
+#[test]
+fn an_answer_about_other_records_is_found() {
+    let mut history = sound();
+    let others = history.operations[2].outcome.clone();
+    history.operations[1].outcome = others;
+    expect(&history, "about other records");
+    // Half of a batch is another record too.
+    let mut history = sound();
+    let Outcome::Recorded(told) = &mut history.operations[3].outcome else { panic!("recorded") };
+    told.pop();
+    expect(&history, "about other records");
+}
+
+/// Records one more request at the end.
+fn also(history: &mut History, request: Request, line: Line) {
+    let outcome = Outcome::Recorded(vec![line.clone()]);
+    history.operations.push(operation(request, (150, 160), outcome));
+    history.journal.push(line);
+}
+
+#[test]
+fn a_capture_after_the_final_one_is_found() {
+    let mut history = sound();
+    let request =
+        Request::Capture { id: id(10), hold: id(7), minor_units: Some(1), is_final: false };
+    let line = Line { captures: Some(id(7)), ..line(10, 9, movement(1, 2, 1)) };
+    also(&mut history, request, line);
+    expect(&history, "HoldNotPending");
+}
+
+#[test]
+fn a_reversal_of_more_than_is_left_is_found() {
+    let mut history = sound();
+    let request = Request::Reversal { id: id(10), original: id(2), minor_units: Some(21) };
+    let line = Line { reverses: Some(id(2)), ..line(10, 9, movement(2, 1, 21)) };
+    also(&mut history, request, line);
+    expect(&history, "ReversalExceedsOriginal { left: 20 }");
+}
+
+#[test]
+fn reads_that_differ_in_one_figure_are_found() {
+    let times = (161, 165);
+    let entry = Entry {
+        transaction: id(8),
+        sequence: 8,
+        is_debit: false,
+        minor_units: 15,
+        balance_after: 30,
+    };
+    let state =
+        HeldState { sequence: 7, movement: movement(1, 2, 40), captured: 15, is_pending: false };
+    let entries = |entry| Seen::Entries { account: 2, newest: vec![entry], goes_on: true };
+    let hold = |state| Seen::Hold { id: id(7), state };
+    let right = [
+        entries(entry),
+        hold(Some(state)),
+        Seen::Balance { account: 2, minor_units: 30, as_of: 8 },
+    ];
+    for seen in right {
+        let mut history = sound();
+        history.reads.push(read(seen, times));
+        assert_eq!(check(&history), Vec::<String>::new());
+    }
+    let wrong = [
+        entries(Entry { transaction: id(7), ..entry }),
+        entries(Entry { sequence: 7, ..entry }),
+        entries(Entry { is_debit: true, ..entry }),
+        entries(Entry { minor_units: 16, ..entry }),
+        entries(Entry { balance_after: 31, ..entry }),
+        Seen::Entries { account: 2, newest: vec![entry], goes_on: false },
+        Seen::Entries { account: 2, newest: Vec::new(), goes_on: false },
+        hold(None),
+        hold(Some(HeldState { sequence: 8, ..state })),
+        hold(Some(HeldState { movement: movement(1, 2, 41), ..state })),
+        hold(Some(HeldState { captured: 16, ..state })),
+        hold(Some(HeldState { is_pending: true, ..state })),
+        Seen::Balance { account: 2, minor_units: 31, as_of: 8 },
+        Seen::Balance { account: 2, minor_units: 30, as_of: 7 },
+    ];
+    for seen in wrong {
+        let mut history = sound();
+        history.reads.push(read(seen, times));
+        expect(&history, "read out of place");
+    }
+}
+
+#[test]
+fn a_refusal_is_of_the_attempt_that_was_answered_with_it() {
+    // Of three attempts the first began when account 2 had nothing to give; the last one found 30 there.
+    let request = Request::Transfers(vec![(id(10), movement(2, 1, 28))]);
+    let told = Refusal::InsufficientFunds { account: 2, available: 0, index: None };
+    let refused =
+        Operation { last_begun: 12, ..operation(request, (5, 19), Outcome::Refused(told)) };
+    let mut history = sound();
+    history.operations.push(refused.clone());
+    assert_eq!(check(&history), Vec::<String>::new());
+    let mut history = sound();
+    history.operations.push(Operation { last_begun: 141, ended: 150, ..refused });
+    expect(&history, "refusal out of place: it is stale");
+}
+
+#[test]
+fn what_follows_a_phantom_is_not_blamed_for_it() {
+    let mut history = sound();
+    history.journal.push(line(77, 9, movement(2, 3, 1)));
+    // The books as they are with it.
+    history.operations.push(transfer(10, movement(2, 1, 1), 10, (150, 160)));
+    history.journal.push(line(10, 10, movement(2, 1, 1)));
+    let violations = check(&history);
+    assert!(violations.iter().all(|one| one.contains("phantom")), "{violations:#?}");
+}
+
+#[test]
+fn many_reads_out_of_place_are_counted() {
+    let mut history = sound();
+    for time in 0..100 {
+        history.reads.push(read(balance(1, 77, 100), (200 + time, 201 + time)));
+    }
+    let violations = check(&history);
+    assert_eq!(violations.len(), 21, "{violations:#?}");
+    expect(&history, "80 more reads and refusals are out of place");
 }

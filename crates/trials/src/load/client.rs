@@ -1,10 +1,10 @@
 //! One client: asks for something, waits for the answer, and goes on.
 
-use super::codec::{Accounts, Question};
+use super::codec::{Accounts, Question, Told};
 use super::{Asked, Caller, Fleet};
 use crate::dice::Dice;
 use crate::history::bank::ENTRIES_KEPT;
-use crate::history::{Account, Movement, Operation, Outcome, Read, Request, TREASURY};
+use crate::history::{Account, Line, Movement, Operation, Outcome, Read, Request, TREASURY};
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 use uuid::Uuid;
@@ -24,6 +24,8 @@ pub(crate) struct Known {
     holds: VecDeque<(Uuid, i64)>,
     /// Whatever was asked for, also before there is an answer.
     asked: VecDeque<Uuid>,
+    /// Requests that were acknowledged, with what was told.
+    acknowledged: VecDeque<(Request, Vec<Line>)>,
 }
 
 fn remember<T>(among: &mut VecDeque<T>, one: T) {
@@ -40,6 +42,12 @@ pub(crate) struct Notes {
     pub(crate) reads: Vec<Read>,
     /// Operations of which the outcome was unknown for a while.
     pub(crate) unknown: usize,
+    /// Those of them that turned out to have been recorded by an attempt that nobody had an answer to.
+    pub(crate) resumed: usize,
+    /// Requests that two attempts at once asked for, both acknowledged, as one record.
+    pub(crate) doubled: usize,
+    /// Requests that had been acknowledged, were sent again, to two servers at once, and answered as before.
+    pub(crate) repeated: usize,
     /// Answers that should not have come.
     pub(crate) faults: Vec<String>,
 }
@@ -70,7 +78,8 @@ impl<'a> Client<'a> {
     pub(crate) async fn run(mut self) -> anyhow::Result<Notes> {
         while self.caller.fleet.goes_on() {
             match self.dice.roll(100) {
-                0..34 => self.transfer().await?,
+                0..31 => self.transfer().await?,
+                31..34 => self.repeat().await?,
                 34..42 => self.batch().await?,
                 42..49 => self.reverse().await?,
                 49..57 => self.hold().await?,
@@ -166,31 +175,122 @@ impl<'a> Client<'a> {
         Ok(())
     }
 
+    /// Sends again what was acknowledged last, to whomever.
+    pub(crate) async fn repeat_everything(&mut self) -> anyhow::Result<()> {
+        let mut all = VecDeque::new();
+        self.learn(|known| all.clone_from(&known.acknowledged));
+        for (request, before) in all {
+            self.ask_again(request, before).await?;
+        }
+        Ok(())
+    }
+
+    async fn repeat(&mut self) -> anyhow::Result<()> {
+        match self.pick(|known| &known.acknowledged) {
+            Some((request, before)) => self.ask_again(request, before).await,
+            None => Ok(()),
+        }
+    }
+
+    /// What was acknowledged must be answered as before by each of two servers at once, and marked as a replay.
+    async fn ask_again(&mut self, request: Request, before: Vec<Line>) -> anyhow::Result<()> {
+        let (path, body) = self.accounts.encode(&request);
+        let mut other = self.caller.beside();
+        let (one, two) =
+            tokio::join!(self.caller.ask(&path, Some(&body)), other.ask(&path, Some(&body)));
+        for asked in [one?, two?] {
+            match self.accounts.outcome(&request, &asked.answer) {
+                Ok(Told { outcome: Outcome::Recorded(lines), is_replay: true })
+                    if lines == before => {}
+                told => self.notes.faults.push(format!(
+                    "not once: {request:?} was acknowledged as {before:?}, was sent again and is now {told:?}"
+                )),
+            }
+        }
+        self.notes.repeated = self.notes.repeated.saturating_add(1);
+        Ok(())
+    }
+
     /// The outcome, unless the answer was one that should not have come.
     async fn write(&mut self, request: Request) -> anyhow::Result<Option<Outcome>> {
         for id in request.ids() {
             self.learn(|known| remember(&mut known.asked, id));
         }
         let (path, body) = self.accounts.encode(&request);
-        let Asked { begun, last_begun, ended, was_unknown, answer } =
-            self.caller.ask(&path, Some(&body)).await?;
-        let outcome = match self.accounts.outcome(&request, &answer) {
-            Ok(outcome) => outcome,
-            Err(fault) => {
-                self.notes.faults.push(format!("{fault:#}"));
-                return Ok(None);
-            }
+        let told = if self.dice.roll(12) == 0 {
+            let mut other = self.caller.beside();
+            let (one, two) =
+                tokio::join!(self.caller.ask(&path, Some(&body)), other.ask(&path, Some(&body)));
+            let (one, two) = (self.heard(&request, one?), self.heard(&request, two?));
+            one.zip(two).map(|(one, two)| self.both(&request, one, two))
+        } else {
+            let asked = self.caller.ask(&path, Some(&body)).await?;
+            self.heard(&request, asked)
         };
-        self.notes.unknown = self.notes.unknown.saturating_add(usize::from(was_unknown));
+        let Some((asked, told)) = told else { return Ok(None) };
+        if let Outcome::Recorded(lines) = &told.outcome {
+            self.learn(|known| {
+                remember(&mut known.acknowledged, (request.clone(), lines.clone()));
+            });
+        }
         self.notes.operations.push(Operation {
             client: self.number,
             request,
-            begun,
-            last_begun,
-            ended,
-            outcome: outcome.clone(),
+            begun: asked.begun,
+            last_begun: asked.last_begun,
+            ended: asked.ended,
+            outcome: told.outcome.clone(),
         });
-        Ok(Some(outcome))
+        Ok(Some(told.outcome))
+    }
+
+    /// What the answer to a write says. An answer that should not have come is written down.
+    fn heard(&mut self, request: &Request, asked: Asked) -> Option<(Asked, Told)> {
+        let told = match self.accounts.outcome(request, &asked.answer) {
+            Ok(told) => told,
+            Err(fault) => {
+                self.notes.faults.push(format!("{fault:#}"));
+                return None;
+            }
+        };
+        self.notes.unknown = self.notes.unknown.saturating_add(usize::from(asked.was_unknown));
+        if let Outcome::Recorded(_) = told.outcome {
+            if told.is_replay {
+                let resumed = usize::from(asked.was_unknown);
+                self.notes.resumed = self.notes.resumed.saturating_add(resumed);
+            } else {
+                self.caller.fleet.was_recorded(asked.server, asked.last_begun);
+            }
+        }
+        Some((asked, told))
+    }
+
+    /// What came of a request that was sent twice at once: it can be recorded by one of the two at most, and the
+    /// other one must then be told the same, unless it was refused before.
+    fn both(&mut self, request: &Request, one: (Asked, Told), two: (Asked, Told)) -> (Asked, Told) {
+        let begun = one.0.begun.min(two.0.begun);
+        let is_recorded = |(_, told): &(Asked, Told)| matches!(told.outcome, Outcome::Recorded(_));
+        let is_sound = match (is_recorded(&one), is_recorded(&two)) {
+            (true, true) => {
+                self.notes.doubled = self.notes.doubled.saturating_add(1);
+                one.1.outcome == two.1.outcome && (one.1.is_replay || two.1.is_replay)
+            }
+            (true, false) => two.0.last_begun < one.0.ended,
+            (false, true) => one.0.last_begun < two.0.ended,
+            (false, false) => true,
+        };
+        if !is_sound {
+            self.notes
+                .faults
+                .push(format!("not once: {request:?} got two answers: {one:?}, {two:?}"));
+        }
+        // It had happened when the first of those that say so was answered.
+        let one_counts = match (is_recorded(&one), is_recorded(&two)) {
+            (true, true) | (false, false) => one.0.ended <= two.0.ended,
+            (one_is_recorded, _) => one_is_recorded,
+        };
+        let (asked, told) = if one_counts { one } else { two };
+        (Asked { begun, ..asked }, told)
     }
 
     async fn read(&mut self, of: Question) -> anyhow::Result<()> {
@@ -230,10 +330,10 @@ impl<'a> Client<'a> {
         i64::try_from(self.dice.roll(sides)).ok().map(|part| part.saturating_add(1))
     }
 
-    fn pick<T: Copy>(&mut self, among: impl Fn(&Known) -> &VecDeque<T>) -> Option<T> {
+    fn pick<T: Clone>(&mut self, among: impl Fn(&Known) -> &VecDeque<T>) -> Option<T> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let all: Vec<T> = among(&known).iter().copied().collect();
-        self.dice.pick(&all).copied()
+        let all: Vec<T> = among(&known).iter().cloned().collect();
+        self.dice.pick(&all).cloned()
     }
 
     fn learn(&self, what: impl FnOnce(&mut Known)) {

@@ -1,9 +1,14 @@
 //! Requests of the trial as the ledger's routes take them, and answers as the check takes them.
 
-use crate::history::{Account, Counters, Entry, Line, Movement, Outcome, Refusal, Request, Seen};
+use crate::history::bank::HeldState;
+use crate::history::{
+    Account, Counters, Entry, Line, Movement, Outcome, Refusal, Request, Seen, TREASURY,
+};
 use crate::wire::Answer;
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 use uuid::Uuid;
 
 /// A currency that the demo world does not use, so that the totals are those of the trial alone.
@@ -64,18 +69,26 @@ impl Accounts {
     }
 
     /// What a definite answer says; an error when it says what no route should.
-    pub(crate) fn outcome(&self, request: &Request, answer: &Answer) -> anyhow::Result<Outcome> {
-        let place = |of: &Value| Ok((uuid(&of["id"])?, int(&of["sequence"])?));
+    pub(crate) fn outcome(&self, request: &Request, answer: &Answer) -> anyhow::Result<Told> {
         let body = &answer.body;
-        match (answer.status, request) {
+        let (lines, is_replay) = match (answer.status, request) {
             (200, Request::Transfers(_)) => {
-                let items = items(body)?.iter().map(|item| place(&item["transaction"]));
-                Ok(Outcome::Recorded(items.collect::<anyhow::Result<_>>()?))
+                let items = items(body)?;
+                let lines = items.iter().map(|item| self.line(&item["transaction"]));
+                let is_replay = items.iter().any(|item| item["status"] == "replayed");
+                let status = if is_replay { "replayed" } else { "posted" };
+                let is_whole = items.iter().all(|item| item["status"] == status);
+                anyhow::ensure!(is_whole, "half of a batch: {body}");
+                (lines.collect::<anyhow::Result<_>>()?, is_replay)
             }
-            (201, _) => Ok(Outcome::Recorded(vec![place(body)?])),
-            (409 | 422, _) => Ok(Outcome::Refused(self.refusal(answer)?)),
+            (201, _) => (vec![self.line(body)?], answer.is_replayed()),
+            (409 | 422, _) => {
+                let outcome = Outcome::Refused(self.refusal(answer)?);
+                return Ok(Told { outcome, is_replay: false });
+            }
             _ => bail!("an answer that no request should get: {answer:?} to {request:?}"),
-        }
+        };
+        Ok(Told { outcome: Outcome::Recorded(lines), is_replay })
     }
 
     fn refusal(&self, answer: &Answer) -> anyhow::Result<Refusal> {
@@ -153,28 +166,16 @@ impl Accounts {
             _ => bail!("an answer that no read should get: {answer:?} to {of:?}"),
         };
         Ok(match of {
-            Question::Account(account) => Seen::Account {
-                account,
-                counters: Counters {
-                    posted_debits: int(&body["postedDebitsMinorUnits"])?,
-                    posted_credits: int(&body["postedCreditsMinorUnits"])?,
-                    pending_debits: int(&body["pendingDebitsMinorUnits"])?,
-                    pending_credits: int(&body["pendingCreditsMinorUnits"])?,
-                },
-            },
-            Question::Balance(account) => Seen::Balance {
-                account,
-                minor_units: int(&body["balanceMinorUnits"])?,
-                as_of: int(&body["asOfSequence"])?,
-            },
+            Question::Account(account) => self.account(account, body)?,
+            Question::Balance(account) => {
+                self.must_be(account, &body["accountId"])?;
+                Seen::Balance {
+                    account,
+                    minor_units: int(&body["balanceMinorUnits"])?,
+                    as_of: int(&body["asOfSequence"])?,
+                }
+            }
             Question::Entries(account, _) => {
-                let entry = |item: &Value| {
-                    Ok(Entry {
-                        transaction: uuid(&item["transactionId"])?,
-                        sequence: int(&item["sequence"])?,
-                        balance_after: int(&item["balanceAfterMinorUnits"])?,
-                    })
-                };
                 let newest = items(body)?.iter().map(entry).collect::<anyhow::Result<_>>()?;
                 Seen::Entries { account, newest, goes_on: !body["nextCursor"].is_null() }
             }
@@ -183,22 +184,86 @@ impl Accounts {
                 Seen::Transaction { id, line }
             }
             Question::Hold(id) => {
-                let state = || {
-                    let is_pending = body["status"] == "pending";
-                    anyhow::Ok((int(&body["capturedMinorUnits"])?, is_pending))
-                };
-                Seen::Hold { id, state: is_there.then(state).transpose()? }
+                Seen::Hold { id, state: is_there.then(|| self.held(id, body)).transpose()? }
             }
             Question::Totals => {
                 let ours = items(body)?.iter().find(|line| line["currencyCode"] == CURRENCY);
                 let ours = ours.context("no totals of the trial's currency")?;
-                Seen::Totals {
-                    debits: int(&ours["debitsMinorUnits"])?,
-                    credits: int(&ours["creditsMinorUnits"])?,
-                }
+                let debits = int(&ours["debitsMinorUnits"])?;
+                let credits = int(&ours["creditsMinorUnits"])?;
+                let is_sound = ours["balanced"] == (debits == credits)
+                    && ours["accounts"].as_u64() == u64::try_from(self.0.len()).ok();
+                anyhow::ensure!(is_sound, "totals that do not fit together: {ours}");
+                Seen::Totals { debits, credits }
             }
         })
     }
+
+    /// The counters, from which everything else that is told must follow.
+    fn account(&self, account: Account, body: &Value) -> anyhow::Result<Seen> {
+        self.must_be(account, &body["id"])?;
+        let counters = Counters {
+            posted_debits: int(&body["postedDebitsMinorUnits"])?,
+            posted_credits: int(&body["postedCreditsMinorUnits"])?,
+            pending_debits: int(&body["pendingDebitsMinorUnits"])?,
+            pending_credits: int(&body["pendingCreditsMinorUnits"])?,
+        };
+        let Counters { posted_debits, posted_credits, pending_debits, pending_credits } = counters;
+        let (side, incoming, outgoing, held) = match account {
+            TREASURY => ("debit", posted_debits, posted_credits, pending_credits),
+            _ => ("credit", posted_credits, posted_debits, pending_debits),
+        };
+        let balance = incoming.saturating_sub(outgoing);
+        let is_sound = body["balanceMinorUnits"] == balance
+            && body["availableMinorUnits"] == balance.saturating_sub(held)
+            && body["normalSide"] == side
+            && body["status"] == "open"
+            && body["currencyCode"] == CURRENCY;
+        anyhow::ensure!(is_sound, "an account that does not fit together: {body}");
+        Ok(Seen::Account { account, counters })
+    }
+
+    /// A hold as it stands; the amounts that are told must follow from its legs and from what was captured.
+    fn held(&self, id: Uuid, body: &Value) -> anyhow::Result<HeldState> {
+        let line = self.line(body)?;
+        let captured = int(&body["capturedMinorUnits"])?;
+        let is_pending = body["status"] == "pending";
+        let amount = line.movement.minor_units;
+        let remaining = if is_pending { amount.saturating_sub(captured) } else { 0 };
+        let is_sound = line.id == id
+            && (is_pending || body["status"] == "captured")
+            && body["amountMinorUnits"] == amount
+            && body["remainingMinorUnits"] == remaining
+            && body["toleranceMinorUnits"] == 0;
+        anyhow::ensure!(is_sound, "a hold that does not fit together: {body}");
+        Ok(HeldState { sequence: line.sequence, movement: line.movement, captured, is_pending })
+    }
+
+    fn must_be(&self, account: Account, id: &Value) -> anyhow::Result<()> {
+        anyhow::ensure!(self.place(id)? == account, "another account than was asked for: {id}");
+        Ok(())
+    }
+}
+
+fn entry(item: &Value) -> anyhow::Result<Entry> {
+    let is_debit = item["direction"] == "debit";
+    let is_sound = (is_debit || item["direction"] == "credit") && item["currencyCode"] == CURRENCY;
+    anyhow::ensure!(is_sound, "an entry that nobody asked for: {item}");
+    Ok(Entry {
+        transaction: uuid(&item["transactionId"])?,
+        sequence: int(&item["sequence"])?,
+        is_debit,
+        minor_units: int(&item["amountMinorUnits"])?,
+        balance_after: int(&item["balanceAfterMinorUnits"])?,
+    })
+}
+
+/// What came of a request.
+#[derive(Clone, Debug)]
+pub(crate) struct Told {
+    pub(crate) outcome: Outcome,
+    /// The answer says that it had been recorded before.
+    pub(crate) is_replay: bool,
 }
 
 /// What can be read.
@@ -221,6 +286,11 @@ pub(crate) fn items(body: &Value) -> anyhow::Result<&Vec<Value>> {
 pub(crate) fn uuid(value: &Value) -> anyhow::Result<Uuid> {
     let text = value.as_str().with_context(|| format!("no id: {value}"))?;
     Ok(text.parse()?)
+}
+
+pub(crate) fn instant(value: &Value) -> anyhow::Result<OffsetDateTime> {
+    let text = value.as_str().with_context(|| format!("not an instant: {value}"))?;
+    Ok(OffsetDateTime::parse(text, &Rfc3339)?)
 }
 
 pub(crate) fn int(value: &Value) -> anyhow::Result<i64> {
