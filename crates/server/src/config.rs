@@ -1,6 +1,7 @@
 //! Settings: `finitech.toml`, overridden by environment variables `FINITECH__SECTION__KEY`. Unknown keys
 //! are refused in both, so that a typing error is never a silent default.
 
+mod keys;
 mod messages;
 mod staff;
 mod step_up;
@@ -8,8 +9,7 @@ mod step_up;
 pub(crate) use messages::{EmailProvider, SmsProvider};
 
 use anyhow::Context;
-use identity::DataKeyFile;
-use kernel::IdSource;
+use keys::{DataKeys, SigningKeySettings};
 use ledger::CheckpointPolicy;
 use messages::{EmailSettings, SmsSettings, Smtp, SmtpSecurity};
 use secrecy::SecretString;
@@ -39,6 +39,8 @@ pub(crate) struct Config {
     pub(crate) postgres: Postgres,
     /// Access tokens.
     pub(crate) jwt: Jwt,
+    /// What access tokens are signed with.
+    pub(crate) signing_keys: SigningKeySettings,
     /// What secrets and personal data are sealed with.
     pub(crate) data_keys: DataKeys,
     /// The ledger's engine.
@@ -122,15 +124,6 @@ pub(crate) struct Jwt {
     pub(crate) audience: String,
     /// Folder of the signing key; `keys` in `data_dir` when not set.
     pub(crate) keys_dir: Option<PathBuf>,
-}
-
-/// What secrets and personal data are sealed with.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct DataKeys {
-    /// A file that is there, such as a mounted secret; when not set, `data-keys` beside the signing key,
-    /// made at the first start.
-    pub(crate) file: Option<PathBuf>,
 }
 
 /// The ledger's engine.
@@ -294,6 +287,7 @@ impl Config {
                 ));
             }
         }
+        refusals.extend(self.signing_keys.refusals());
         refusals.extend(self.staff.refusals(self.environment));
         refusals.extend(self.step_up.refusals());
         if self.environment == Environment::Production {
@@ -368,26 +362,6 @@ impl Config {
         let strings = &self.connection_strings;
         let own = [&strings.identity, &strings.ledger, &strings.wallet];
         strings.default.is_none() && own.iter().any(|own| own.is_none())
-    }
-
-    /// The data keys as a server has them, which makes them if it may.
-    pub(crate) fn data_keys_to_serve(&self, ids: &dyn IdSource) -> DataKeyFile {
-        match &self.data_keys.file {
-            Some(file) => DataKeyFile::at(file.clone()),
-            None => DataKeyFile::in_folder(&self.keys_dir(), ids.next()),
-        }
-    }
-
-    /// The data keys as a command has them: one that made its own would seal with what is lost when its
-    /// machine is.
-    pub(crate) fn data_keys(&self) -> DataKeyFile {
-        let beside_the_signing_key = || self.keys_dir().join(identity::DATA_KEYS_FILE);
-        DataKeyFile::at(self.data_keys.file.clone().unwrap_or_else(beside_the_signing_key))
-    }
-
-    /// The folder of the signing key.
-    pub(crate) fn keys_dir(&self) -> PathBuf {
-        self.jwt.keys_dir.clone().unwrap_or_else(|| self.data_dir.join("keys"))
     }
 
     /// The payment gateway in use.
@@ -522,6 +496,7 @@ impl Default for Config {
             connection_strings: ConnectionStrings::default(),
             postgres: Postgres::default(),
             jwt: Jwt::default(),
+            signing_keys: SigningKeySettings::default(),
             data_keys: DataKeys::default(),
             ledger: LedgerEngine::default(),
             payment_gateway: PaymentGateway::default(),

@@ -2,6 +2,7 @@
 
 use crate::stores::Stores;
 use axum::extract::State;
+use identity::Identity;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::time::Duration;
@@ -12,6 +13,10 @@ use web::{Json, OpenApiRouter, Problem, routes};
 /// A store that has not answered by then is as good as down.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// What is told of what answers, and of what does not.
+const OK: &str = "ok";
+const SILENT: &str = "does not answer";
+
 /// That all is well.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 struct HealthBody {
@@ -20,8 +25,16 @@ struct HealthBody {
     status: &'static str,
 }
 
-pub(crate) fn router(stores: Stores) -> OpenApiRouter {
-    OpenApiRouter::new().routes(routes!(live)).routes(routes!(ready)).with_state(stores)
+/// What is asked whether it can serve.
+#[derive(Clone)]
+struct Asked {
+    stores: Stores,
+    identity: Identity,
+}
+
+pub(crate) fn router(stores: Stores, identity: Identity) -> OpenApiRouter {
+    let asked = Asked { stores, identity };
+    OpenApiRouter::new().routes(routes!(live)).routes(routes!(ready)).with_state(asked)
 }
 
 /// Is the process alive?
@@ -37,22 +50,31 @@ async fn live() -> Json<HealthBody> {
 #[utoipa::path(
     get, path = "/health/ready", tag = "Health", operation_id = "getReadiness",
     responses(
-        (status = 200, description = "Every store answers.", body = HealthBody),
-        (status = 503, description = "`not_ready`: a store does not answer; `stores` says which."),
+        (status = 200, description = "Every store answers, and tokens can be signed.",
+            body = HealthBody),
+        (status = 503, description = "`not_ready`: a store does not answer, and `stores` says which; \
+            or `signingKeys` do not, and nobody can sign in."),
     ),
 )]
-async fn ready(State(stores): State<Stores>) -> Result<Json<HealthBody>, Problem> {
-    let (identity, ledger, wallet) =
+async fn ready(State(asked): State<Asked>) -> Result<Json<HealthBody>, Problem> {
+    let Asked { stores, identity } = asked;
+    let (of_identity, of_ledger, of_wallet) =
         tokio::join!(state(&stores.identity), state(&stores.ledger), state(&stores.wallet));
-    let states: Map<String, Value> = [identity, ledger, wallet].into_iter().collect();
-    if states.values().all(|state| state == "ok") {
-        return Ok(Json(HealthBody { status: "ready" }));
-    }
-    Err(Problem::unavailable("not_ready", "a store does not answer").with("stores", states))
+    let states: Map<String, Value> = [of_identity, of_ledger, of_wallet].into_iter().collect();
+    let signs = identity.can_sign_tokens();
+    let what = match states.values().all(|state| state == OK) {
+        true if signs => return Ok(Json(HealthBody { status: "ready" })),
+        true => "access tokens cannot be signed",
+        false => "a store does not answer",
+    };
+    let signing_keys = if signs { OK } else { SILENT };
+    Err(Problem::unavailable("not_ready", what)
+        .with("stores", states)
+        .with("signingKeys", signing_keys))
 }
 
 async fn state(store: &Store) -> (String, Value) {
     let answer = tokio::time::timeout(PING_TIMEOUT, store.ping()).await;
-    let state = if matches!(answer, Ok(Ok(()))) { "ok" } else { "does not answer" };
+    let state = if matches!(answer, Ok(Ok(()))) { OK } else { SILENT };
     (store.module().to_owned(), state.into())
 }

@@ -119,3 +119,10 @@ fn administrative_routes_are_closed_in_production_until_networks_are_named() {
     let named = "[staff]\nallowed_networks = [\"10.0.0.0/8\"]";
     assert_eq!(networks(named).unwrap(), ["10.0.0.0/8".parse().unwrap()]);
 }
+
+#[test]
+fn signing_keys_are_followed_by_others_unless_the_operator_does_not_want_that() {
+    let days = |variables: &[_]| load("", variables).unwrap().signing_keys.rotate_every();
+    assert_eq!(days(&[]), Some(Duration::from_hours(90 * 24)));
+    assert_eq!(days(&[("FINITECH__SIGNING_KEYS__ROTATE_EVERY_DAYS", "0")]), None);
+}
