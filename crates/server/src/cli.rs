@@ -135,8 +135,8 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 
 fn start_logging(config: &Config) -> anyhow::Result<()> {
     // The ORM tells every step of a migration, and PostgreSQL that a table is there already; what was
-    // applied is told by us.
-    let quiet = "sea_orm_migration=warn,sqlx::postgres::notice=warn";
+    // applied is told by us. So is a token that went away, once and not for each of its sessions.
+    let quiet = "sea_orm_migration=warn,sqlx::postgres::notice=warn,cryptoki=off";
     let filter = format!("{quiet},{}", config.log.level);
     let filter = EnvFilter::try_new(filter).context("log.level is not a filter")?;
     let lines = tracing_subscriber::fmt()

@@ -9,7 +9,7 @@ mod step_up;
 pub(crate) use messages::{EmailProvider, SmsProvider};
 
 use anyhow::Context;
-use keys::{DataKeys, SigningKeySettings};
+use keys::{DataKeys, Pkcs11Settings, SigningKeySettings};
 use ledger::CheckpointPolicy;
 use messages::{EmailSettings, SmsSettings, Smtp, SmtpSecurity};
 use secrecy::SecretString;
@@ -41,6 +41,8 @@ pub(crate) struct Config {
     pub(crate) jwt: Jwt,
     /// What access tokens are signed with.
     pub(crate) signing_keys: SigningKeySettings,
+    /// The hardware security module, where signing keys are in one.
+    pub(crate) pkcs11: Pkcs11Settings,
     /// What secrets and personal data are sealed with.
     pub(crate) data_keys: DataKeys,
     /// The ledger's engine.
@@ -287,7 +289,7 @@ impl Config {
                 ));
             }
         }
-        refusals.extend(self.signing_keys.refusals());
+        refusals.extend(self.signing_keys.refusals(&self.pkcs11));
         refusals.extend(self.staff.refusals(self.environment));
         refusals.extend(self.step_up.refusals());
         if self.environment == Environment::Production {
@@ -497,6 +499,7 @@ impl Default for Config {
             postgres: Postgres::default(),
             jwt: Jwt::default(),
             signing_keys: SigningKeySettings::default(),
+            pkcs11: Pkcs11Settings::default(),
             data_keys: DataKeys::default(),
             ledger: LedgerEngine::default(),
             payment_gateway: PaymentGateway::default(),
