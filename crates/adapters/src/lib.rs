@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+mod pkcs11;
 mod smtp;
 
+pub use pkcs11::{Pkcs11Config, Pkcs11Error, Pkcs11Keys};
 pub use smtp::{SmtpConfig, SmtpError, SmtpSecurity, SmtpSender};

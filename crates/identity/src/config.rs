@@ -1,4 +1,3 @@
-use std::path::PathBuf;
 use std::time::Duration;
 
 /// The settings of identity. The defaults are the guide's (section 2) and meant for production.
@@ -8,9 +7,8 @@ pub struct Config {
     pub issuer: String,
     /// The `aud` of access tokens, likewise.
     pub audience: String,
-    /// The folder of the private signing key. Made with mode 0700, the key with 0600. Each process
-    /// may have its own, or share one.
-    pub keys_folder: PathBuf,
+    /// How old a signing key gets before the next is made; `None` for ever, unless an operator makes one.
+    pub rotate_signing_keys_every: Option<Duration>,
     /// How long an access token counts.
     pub access_token_lifetime: Duration,
     /// How long a session lives without being used.
@@ -50,7 +48,7 @@ impl Default for Config {
         Self {
             issuer: "Finitech".into(),
             audience: "Finitech.Users".into(),
-            keys_folder: "data/keys".into(),
+            rotate_signing_keys_every: Some(Duration::from_hours(90 * 24)),
             access_token_lifetime: Duration::from_mins(15),
             refresh_token_lifetime: Duration::from_hours(7 * 24),
             session_lifetime: Duration::from_hours(30 * 24),

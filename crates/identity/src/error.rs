@@ -1,7 +1,7 @@
 use crate::keys::KeyFileError;
 use crate::passwords::HashingError;
 use crate::secrets::SealError;
-use ports::DataKeysError;
+use ports::{DataKeysError, SigningKeysError};
 use store::StoreError;
 
 /// The server failed: nobody's request is at fault.
@@ -10,7 +10,10 @@ pub enum Error {
     /// The database did.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// There is no signing key to work with.
+    /// The signing keys could not be worked with.
+    #[error(transparent)]
+    SigningKeys(#[from] SigningKeysError),
+    /// There is no key to work with.
     #[error(transparent)]
     KeyFile(#[from] KeyFileError),
     /// The data keys could not be had.
@@ -22,7 +25,7 @@ pub enum Error {
     /// A secret could not be sealed or opened.
     #[error(transparent)]
     Seal(#[from] SealError),
-    /// An access token could not be signed.
-    #[error("cannot sign an access token")]
-    Signing(#[source] jsonwebtoken::errors::Error),
+    /// An access token could not be written down.
+    #[error("cannot write an access token")]
+    Token(#[source] serde_json::Error),
 }

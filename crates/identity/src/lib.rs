@@ -32,7 +32,7 @@ pub use api_clients::{ApiClient, ApiClientError, ClientTokenError, NewApiClient}
 pub use audit::{AuditEntry, AuditFilter, AuditFinding, AuditReport};
 pub use config::{Config, PasswordHashConfig};
 pub use error::Error;
-pub use keys::{KeyFileError, Rotation};
+pub use keys::{KeyFileError, Rotation, RotationError, SigningKeyFolder};
 pub use mfa::{Enrolment, MfaError, MfaStatus};
 pub use passwords::HashingError;
 pub use resets::ResetError;
@@ -54,7 +54,7 @@ use keys::Keys;
 use messages::Messages;
 use mfa::Mfa;
 use passwords::Passwords;
-use ports::{DataKeySource, EmailSender, SmsSender};
+use ports::{DataKeySource, EmailSender, SigningKeySource, SmsSender};
 use resets::Resets;
 use revocations::Revocations;
 use roles::Roles;
@@ -62,7 +62,6 @@ use secrecy::SecretString;
 use secrets::DataKeys;
 use sessions::Sessions;
 use staff_actions::StaffActions;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use store::outbox::{EventSource, Outbox};
@@ -153,6 +152,12 @@ pub const MIGRATIONS: &[SqlMigration] = &[
         sqlite: "",
         postgres: "",
     },
+    SqlMigration {
+        name: "m0014_rotation_leases",
+        sql: include_str!("migrations/m0014_rotation_leases.sql"),
+        sqlite: "",
+        postgres: "",
+    },
 ];
 
 /// What the module needs from others.
@@ -162,6 +167,8 @@ pub struct Dependencies {
     pub store: Store,
     /// What secrets and personal data are sealed with.
     pub data_keys: Arc<dyn DataKeySource>,
+    /// What access tokens are signed with.
+    pub signing_keys: Arc<dyn SigningKeySource>,
     /// Who carries e-mails.
     pub email: Arc<dyn EmailSender>,
     /// Who carries text messages.
@@ -219,15 +226,14 @@ pub async fn reseal(
     secrets::reseal(store, data_keys, clock, progress).await
 }
 
-/// Makes the next signing key of a folder and publishes it; the processes that sign with the folder's
-/// key go over to it by themselves. Done twice, it tells of the key that waits. The store is migrated.
+/// Makes the next signing key of a source and publishes it; the processes on the source go over to it by
+/// themselves. Done twice, it tells of the key that waits. The store is migrated.
 pub async fn rotate_signing_key(
     store: &Store,
-    keys_folder: &Path,
-    ids: &dyn IdSource,
+    source: &dyn SigningKeySource,
     now: Timestamp,
-) -> Result<Rotation, Error> {
-    keys::rotate(store, keys_folder, ids.next(), now).await
+) -> Result<Rotation, RotationError> {
+    keys::rotate(store, source, now).await
 }
 
 /// Proves that the audit trail is as it was written. The store is migrated.
@@ -263,7 +269,7 @@ impl Identity {
     /// public half, and writes the built-in roles. Needs a running tokio runtime, on which it
     /// follows what other processes revoke.
     pub async fn init(deps: Dependencies, config: Config) -> Result<Self, Error> {
-        let Dependencies { store, data_keys, email, sms, clock, ids } = deps;
+        let Dependencies { store, data_keys, signing_keys, email, sms, clock, ids } = deps;
         let passwords = Arc::new(Passwords::try_new(&config.password_hash)?);
         let messages = Messages { email, sms };
         roles::ensure_built_in(&store).await?;
@@ -273,8 +279,9 @@ impl Identity {
         }
         let data_keys = Arc::new(data_keys);
         let lifetime = config.access_token_lifetime;
-        let folder = config.keys_folder;
-        let keys = Keys::init(store.clone(), folder, lifetime, clock.clone(), ids.as_ref()).await?;
+        let rotate_every = config.rotate_signing_keys_every;
+        let keys =
+            Keys::init(store.clone(), signing_keys, lifetime, rotate_every, clock.clone()).await?;
         let revocations = Revocations::init(store.clone(), clock.clone(), lifetime).await?;
         let tokens = Arc::new(AccessTokens::new(
             keys.clone(),
@@ -462,6 +469,11 @@ impl Identity {
     /// Checks access tokens, for every module's routes.
     pub fn authenticator(&self) -> Arc<dyn web::Authenticator> {
         self.0.authenticator.clone()
+    }
+
+    /// Whether anybody can sign in, as far as the signing keys go. Tokens that were signed count anyway.
+    pub fn can_sign_tokens(&self) -> bool {
+        self.0.keys.can_sign()
     }
 
     /// Look-ups of users, for other modules.

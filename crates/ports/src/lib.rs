@@ -5,6 +5,7 @@ mod event_bus;
 mod messages;
 mod payment_gateway;
 mod private_file;
+mod signing_keys;
 mod system;
 
 pub use data_keys::{DataKey, DataKeySource, DataKeysError};
@@ -17,4 +18,5 @@ pub use payment_gateway::{
     SandboxPaymentGateway,
 };
 pub use private_file::{PrivateFileError, create_private_file, read_private_file};
+pub use signing_keys::{RsaKeySize, RsaPublicKey, Signer, SigningKeySource, SigningKeysError};
 pub use system::{SystemClock, SystemIds};

@@ -74,7 +74,11 @@ impl App {
             .merge(identity.router(Arc::new(WalletHoldings(wallets.clone()))))
             .merge(wallets.router())
             .merge(ledger.router())
-            .merge(health::router(Checked { stores: stores.clone(), certificate }))
+            .merge(health::router(Checked {
+                stores: stores.clone(),
+                identity: identity.clone(),
+                certificate,
+            }))
             .split_for_parts();
         let document = documentation::openapi_document(document);
         let mut router = web::authenticate_with(
@@ -127,8 +131,8 @@ async fn start_identity(
     let settings = identity::Config {
         issuer: config.jwt.issuer.clone(),
         audience: config.jwt.audience.clone(),
-        keys_folder: config.keys_dir(),
         session_lifetime: config.sessions.lifetime(),
+        rotate_signing_keys_every: config.signing_keys.rotate_every(),
         step_up_max_age: config.step_up.max_age(),
         four_eyes: config.staff.four_eyes,
         ..identity::Config::default()
@@ -136,6 +140,7 @@ async fn start_identity(
     let deps = identity::Dependencies {
         store: stores.identity.clone(),
         data_keys: Arc::new(config.data_keys_to_serve(ids.as_ref())),
+        signing_keys: config.signing_key_source(ids.clone()),
         email: email_sender(config)?,
         sms: sms_sender(config),
         clock: clock.clone(),

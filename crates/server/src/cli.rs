@@ -12,6 +12,7 @@ use ports::{SystemClock, SystemIds};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use tracing_subscriber::EnvFilter;
 
 /// The bank and wallet platform.
@@ -134,8 +135,8 @@ pub async fn run(cli: Cli) -> anyhow::Result<ExitCode> {
 
 fn start_logging(config: &Config) -> anyhow::Result<()> {
     // The ORM tells every step of a migration, and PostgreSQL that a table is there already; what was
-    // applied is told by us.
-    let quiet = "sea_orm_migration=warn,sqlx::postgres::notice=warn";
+    // applied is told by us. So is a token that went away, once and not for each of its sessions.
+    let quiet = "sea_orm_migration=warn,sqlx::postgres::notice=warn,cryptoki=off";
     let filter = format!("{quiet},{}", config.log.level);
     let filter = EnvFilter::try_new(filter).context("log.level is not a filter")?;
     let lines = tracing_subscriber::fmt()
@@ -189,8 +190,9 @@ async fn grant(config: &Config, user: &str, role: &str) -> anyhow::Result<ExitCo
 async fn rotate_keys(config: &Config) -> anyhow::Result<ExitCode> {
     let stores = Stores::open(config).await?;
     stores.require_migrated().await?;
-    let (folder, now) = (config.keys_dir(), SystemClock.now());
-    let rotation = identity::rotate_signing_key(&stores.identity, &folder, &SystemIds, now).await?;
+    let keys = config.signing_key_source(Arc::new(SystemIds));
+    let rotation =
+        identity::rotate_signing_key(&stores.identity, &*keys, SystemClock.now()).await?;
     writeln!(std::io::stdout(), "key {} signs from {} on", rotation.kid, rotation.signs_from)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -2,6 +2,7 @@
 //! are refused in both, so that a typing error is never a silent default.
 
 mod databases;
+mod keys;
 mod listening;
 mod messages;
 mod sessions;
@@ -13,8 +14,7 @@ pub(crate) use messages::{EmailProvider, SmsProvider};
 
 use anyhow::Context;
 use databases::{ConnectionStrings, Postgres};
-use identity::DataKeyFile;
-use kernel::IdSource;
+use keys::{DataKeys, Pkcs11Settings, SigningKeySettings};
 use ledger::CheckpointPolicy;
 use listening::Server;
 use messages::{EmailSettings, SmsSettings, Smtp, SmtpSecurity};
@@ -48,6 +48,10 @@ pub(crate) struct Config {
     pub(crate) jwt: Jwt,
     /// How long people stay signed in.
     pub(crate) sessions: SessionSettings,
+    /// What access tokens are signed with.
+    pub(crate) signing_keys: SigningKeySettings,
+    /// The hardware security module, where signing keys are in one.
+    pub(crate) pkcs11: Pkcs11Settings,
     /// What secrets and personal data are sealed with.
     pub(crate) data_keys: DataKeys,
     /// The ledger's engine.
@@ -92,15 +96,6 @@ pub(crate) struct Jwt {
     pub(crate) audience: String,
     /// Folder of the signing key; `keys` in `data_dir` when not set.
     pub(crate) keys_dir: Option<PathBuf>,
-}
-
-/// What secrets and personal data are sealed with.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct DataKeys {
-    /// A file that is there, such as a mounted secret; when not set, `data-keys` beside the signing key,
-    /// made at the first start.
-    pub(crate) file: Option<PathBuf>,
 }
 
 /// The ledger's engine.
@@ -257,6 +252,7 @@ impl Config {
                 ));
             }
         }
+        refusals.extend(self.signing_keys.refusals(&self.pkcs11));
         refusals.extend(self.staff.refusals(self.environment));
         refusals.extend(self.step_up.refusals());
         refusals.extend(self.sessions.refusals());
@@ -324,26 +320,6 @@ impl Config {
         let strings = &self.connection_strings;
         let own = [&strings.identity, &strings.ledger, &strings.wallet];
         strings.default.is_none() && own.iter().any(|own| own.is_none())
-    }
-
-    /// The data keys as a server has them, which makes them if it may.
-    pub(crate) fn data_keys_to_serve(&self, ids: &dyn IdSource) -> DataKeyFile {
-        match &self.data_keys.file {
-            Some(file) => DataKeyFile::at(file.clone()),
-            None => DataKeyFile::in_folder(&self.keys_dir(), ids.next()),
-        }
-    }
-
-    /// The data keys as a command has them: one that made its own would seal with what is lost when its
-    /// machine is.
-    pub(crate) fn data_keys(&self) -> DataKeyFile {
-        let beside_the_signing_key = || self.keys_dir().join(identity::DATA_KEYS_FILE);
-        DataKeyFile::at(self.data_keys.file.clone().unwrap_or_else(beside_the_signing_key))
-    }
-
-    /// The folder of the signing key.
-    pub(crate) fn keys_dir(&self) -> PathBuf {
-        self.jwt.keys_dir.clone().unwrap_or_else(|| self.data_dir.join("keys"))
     }
 
     /// The payment gateway in use.
@@ -489,6 +465,8 @@ impl Default for Config {
             postgres: Postgres::default(),
             jwt: Jwt::default(),
             sessions: SessionSettings::default(),
+            signing_keys: SigningKeySettings::default(),
+            pkcs11: Pkcs11Settings::default(),
             data_keys: DataKeys::default(),
             ledger: LedgerEngine::default(),
             payment_gateway: PaymentGateway::default(),

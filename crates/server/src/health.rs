@@ -3,6 +3,7 @@
 use crate::certificate::Certificate;
 use crate::stores::Stores;
 use axum::extract::State;
+use identity::Identity;
 use kernel::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
@@ -14,6 +15,10 @@ use web::{Json, OpenApiRouter, Problem, routes};
 
 /// A store that has not answered by then is as good as down.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What is told of what answers, and of what does not.
+const OK: &str = "ok";
+const SILENT: &str = "does not answer";
 
 /// That the process is alive.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
@@ -49,6 +54,7 @@ struct CertificateBody {
 #[derive(Clone)]
 pub(crate) struct Checked {
     pub(crate) stores: Stores,
+    pub(crate) identity: Identity,
     pub(crate) certificate: Option<Arc<Certificate>>,
 }
 
@@ -69,27 +75,35 @@ async fn live() -> Json<LiveBody> {
 #[utoipa::path(
     get, path = "/health/ready", tag = "Health", operation_id = "getReadiness",
     responses(
-        (status = 200, description = "Every store answers.", body = ReadyBody),
-        (status = 503, description = "`not_ready`: a store does not answer; `stores` says which."),
+        (status = 200, description = "Every store answers, and tokens can be signed.",
+             body = ReadyBody),
+        (status = 503, description = "`not_ready`: a store does not answer, and `stores` says which; \
+             or `signingKeys` do not, and nobody can sign in."),
     ),
 )]
 async fn ready(State(checked): State<Checked>) -> Result<Json<ReadyBody>, Problem> {
-    let stores = &checked.stores;
-    let (identity, ledger, wallet) =
+    let Checked { stores, identity, certificate } = checked;
+    let (of_identity, of_ledger, of_wallet) =
         tokio::join!(state(&stores.identity), state(&stores.ledger), state(&stores.wallet));
-    let states: Map<String, Value> = [identity, ledger, wallet].into_iter().collect();
-    if states.values().all(|state| state == "ok") {
-        let certificate = checked.certificate.as_ref().map(|certificate| {
-            let status = certificate.status();
-            CertificateBody { expires_at: status.expires_at, is_newest: status.is_newest }
-        });
-        return Ok(Json(ReadyBody { status: "ready", certificate }));
-    }
-    Err(Problem::unavailable("not_ready", "a store does not answer").with("stores", states))
+    let states: Map<String, Value> = [of_identity, of_ledger, of_wallet].into_iter().collect();
+    let signs = identity.can_sign_tokens();
+    let certificate = certificate.map(|certificate| {
+        let status = certificate.status();
+        CertificateBody { expires_at: status.expires_at, is_newest: status.is_newest }
+    });
+    let what = match states.values().all(|state| state == OK) {
+        true if signs => return Ok(Json(ReadyBody { status: "ready", certificate })),
+        true => "access tokens cannot be signed",
+        false => "a store does not answer",
+    };
+    let signing_keys = if signs { OK } else { SILENT };
+    Err(Problem::unavailable("not_ready", what)
+        .with("stores", states)
+        .with("signingKeys", signing_keys))
 }
 
 async fn state(store: &Store) -> (String, Value) {
     let answer = tokio::time::timeout(PING_TIMEOUT, store.ping()).await;
-    let state = if matches!(answer, Ok(Ok(()))) { "ok" } else { "does not answer" };
+    let state = if matches!(answer, Ok(Ok(()))) { OK } else { SILENT };
     (store.module().to_owned(), state.into())
 }

@@ -295,7 +295,7 @@ impl ApiClients {
         };
         let lifetime = self.tokens.lifetime();
         let left = client.expires_at.map_or(lifetime, |end| lifetime.min(end.since(now)));
-        let access_token = self.tokens.issue_for(subject, left)?;
+        let access_token = self.tokens.issue_for(subject, left).await?;
         let tx = self.store.begin().await?;
         if !repo::note_token_in_tx(&self.store, &tx, id, now).await? {
             return Err(ClientTokenError::InvalidClient);

@@ -17,7 +17,14 @@ pub(super) fn failed(error: Error) -> Problem {
         Error::DataKeys(error) => Problem::internal(&error),
         Error::Hashing(error) => Problem::internal(&error),
         Error::Seal(error) => Problem::internal(&error),
-        error @ Error::Signing(_) => Problem::internal(&error),
+        error @ Error::Token(_) => Problem::internal(&error),
+        Error::SigningKeys(error) => {
+            tracing::warn!(%error, "no token was signed");
+            Problem::unavailable(
+                "signing_unavailable",
+                "nobody can sign in or refresh tokens now; access tokens go on until they expire",
+            )
+        }
     }
 }
 

@@ -114,8 +114,8 @@ async fn register(
         (status = 200, description = "The tokens of a new session, or `mfaRequired` with a token \
             for the second step.", body = LogInAnswerBody),
         (status = 401, description = "`invalid_credentials`."),
-        (status = 503, description = "`too_many_sign_ins`, or the service cannot answer now; \
-            see `Retry-After`."),
+        (status = 503, description = "`too_many_sign_ins`, `signing_unavailable`, or the service \
+            cannot answer now; see `Retry-After`."),
     ),
 )]
 async fn log_in(
@@ -140,6 +140,8 @@ async fn log_in(
     responses(
         (status = 200, description = "The next tokens of the session.", body = TokenPairBody),
         (status = 401, description = "`invalid_refresh_token`."),
+        (status = 503, description = "`signing_unavailable`, or the service cannot answer now; see \
+            `Retry-After`."),
     ),
 )]
 async fn refresh(

@@ -1,23 +1,27 @@
 use super::entity::{Column, Entity, Model};
 use kernel::Timestamp;
 use store::sea_orm::{ConnectionTrait, EntityTrait, QueryOrder};
-use store::{Store, StoreError};
+use store::{Store, StoreError, WriteTx};
 
-/// Publishes a key. One that is there keeps the time of its publication, and is retired no more.
-pub(super) async fn publish(store: &Store, key: &Model) -> Result<(), StoreError> {
-    let tx = store.begin().await?;
-    tx.execute_raw(store.statement(
-        "insert into signing_keys (kid, n, e, created_at) values ($1, $2, $3, $4) \
-         on conflict (kid) do update set retired_at = null",
-        [
-            key.kid.as_str().into(),
-            key.n.as_str().into(),
-            key.e.as_str().into(),
-            key.created_at.into(),
-        ],
-    ))
-    .await?;
-    Ok(tx.commit().await?)
+/// Publishes a key, unless it is: whether it was not.
+pub(super) async fn publish_in_tx(
+    store: &Store,
+    tx: &WriteTx,
+    key: &Model,
+) -> Result<bool, StoreError> {
+    let inserted = tx
+        .execute_raw(store.statement(
+            "insert into signing_keys (kid, n, e, created_at) values ($1, $2, $3, $4) \
+             on conflict (kid) do nothing",
+            [
+                key.kid.as_str().into(),
+                key.n.as_str().into(),
+                key.e.as_str().into(),
+                key.created_at.into(),
+            ],
+        ))
+        .await?;
+    Ok(inserted.rows_affected() == 1)
 }
 
 /// Records that a key signs no more.
@@ -31,28 +35,47 @@ pub(super) async fn retire(store: &Store, kid: &str, now: Timestamp) -> Result<(
     Ok(tx.commit().await?)
 }
 
-pub(super) async fn delete_retired_before(
-    store: &Store,
-    before: Timestamp,
-) -> Result<(), StoreError> {
+/// Takes that back.
+pub(super) async fn reinstate(store: &Store, kid: &str) -> Result<(), StoreError> {
     let tx = store.begin().await?;
     tx.execute_raw(
-        store.statement(
-            "delete from signing_keys where retired_at < $1",
-            [before.as_micros().into()],
-        ),
+        store.statement("update signing_keys set retired_at = null where kid = $1", [kid.into()]),
     )
     .await?;
     Ok(tx.commit().await?)
 }
 
-/// When a key was published; `None` if it was not.
-pub(super) async fn published_at(
+/// Takes the right to make the key that follows this one, until then; false while another process has
+/// it.
+pub(super) async fn lease_rotation(
     store: &Store,
     kid: &str,
-) -> Result<Option<Timestamp>, StoreError> {
-    let found = Entity::find_by_id(kid).one(store.read()).await?;
-    Ok(found.map(|key| Timestamp::from_micros(key.created_at)))
+    now: Timestamp,
+    until: Timestamp,
+) -> Result<bool, StoreError> {
+    let tx = store.begin().await?;
+    let leased = tx
+        .execute_raw(store.statement(
+            "update signing_keys set rotating_until = $1 \
+             where kid = $2 and (rotating_until is null or rotating_until <= $3)",
+            [until.as_micros().into(), kid.into(), now.as_micros().into()],
+        ))
+        .await?;
+    tx.commit().await?;
+    Ok(leased.rows_affected() == 1)
+}
+
+/// Gives that right back.
+pub(super) async fn end_lease(store: &Store, kid: &str) -> Result<(), StoreError> {
+    let tx = store.begin().await?;
+    tx.execute_raw(
+        store.statement(
+            "update signing_keys set rotating_until = null where kid = $1",
+            [kid.into()],
+        ),
+    )
+    .await?;
+    Ok(tx.commit().await?)
 }
 
 /// All keys, oldest first.

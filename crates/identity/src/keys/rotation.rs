@@ -1,28 +1,26 @@
 //! Another signing key, without signing anybody out.
 //!
 //! The next key is made beside the present one and published at once, but signs only after
-//! [`NOTICE`], when everybody has seen it. Then its file takes the place of the present one's. The
-//! old key is retired: it signs no more, and stays published until the last of its tokens is over.
-//! Every process on the folder follows, without a restart.
+//! [`NOTICE`](super::ring::NOTICE), when everybody has seen it. The old key is retired then: it signs
+//! no more, stays published until the last of its tokens is over, and is destroyed. Which key signs
+//! follows from the keys that are there and the times in the table, so every process on the source goes
+//! over by itself, and a process that dies between two steps leaves nothing half done.
 
-use super::{Keys, Signing, file, public_half, repo};
+use super::ring::{Held, NOTICE, Ring};
+use super::{Keys, Signing, nothing_there, repo, told};
 use crate::Error;
-use crate::audit::{self, NewEntry};
-use crate::keys::KeyFileError;
 use kernel::Timestamp;
-use serde_json::json;
-use std::path::Path;
-use std::sync::{Arc, PoisonError, Weak};
-use std::time::{Duration, SystemTime};
-use store::Store;
+use ports::{SigningKeySource, SigningKeysError};
+use std::sync::{PoisonError, Weak};
+use std::time::Duration;
+use store::{Store, StoreError};
 use tokio::time::MissedTickBehavior;
-use uuid::Uuid;
 
-/// Longer than others keep the published keys (a minute) and look for new ones.
-const NOTICE: Duration = Duration::from_mins(2);
-/// When nothing remembers a retired key any more.
-const FORGOTTEN_AFTER: Duration = Duration::from_hours(24);
-const INTERVAL: Duration = Duration::from_secs(1);
+const INTERVAL: Duration = Duration::from_secs(2);
+/// After a scheduled rotation failed. There is no hurry.
+const REST: Duration = Duration::from_mins(10);
+/// Longer than making a key takes. Whoever dies over it keeps others from it for so long.
+const LEASE: Duration = Duration::from_mins(2);
 
 /// What a rotation led to.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,93 +31,136 @@ pub struct Rotation {
     pub signs_from: Timestamp,
 }
 
-/// Makes and publishes the next key of this folder, or tells of the one that waits already.
-pub(crate) async fn rotate(
-    store: &Store,
-    folder: &Path,
-    unique: Uuid,
-    now: Timestamp,
-) -> Result<Rotation, Error> {
-    let folder = folder.to_owned();
-    let next = tokio::task::spawn_blocking(move || file::load_or_create_next(&folder, unique))
-        .await
-        .map_err(|_| KeyFileError::Generation)??;
-    let public = public_half(&next, now);
-    let kid = public.kid.clone();
-    repo::delete_retired_before(store, now.minus(FORGOTTEN_AFTER)).await?;
-    let is_new = repo::published_at(store, &kid).await?.is_none();
-    repo::publish(store, &public).await?;
-    if is_new {
-        let details = json!({ "kid": kid });
-        let action = "signing_key_rotated";
-        audit::append(store, NewEntry { actor: None, action, object: None, details, at: now })
-            .await?;
-    }
-    let published_at = repo::published_at(store, &kid).await?.unwrap_or(now);
-    Ok(Rotation { kid, signs_from: published_at.plus(NOTICE) })
+/// Why there is no next key.
+#[derive(Debug, thiserror::Error)]
+pub enum RotationError {
+    /// Another process makes it now, or died over it.
+    #[error("another process is making the next key; try again in two minutes")]
+    UnderWay,
+    /// The server failed.
+    #[error(transparent)]
+    Failed(#[from] Error),
 }
 
-/// Follows what happens in the folder until the keys are dropped.
-pub(super) async fn keep_following(keys: Weak<Keys>, mut seen: Option<SystemTime>) {
+impl From<StoreError> for RotationError {
+    fn from(error: StoreError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+impl From<SigningKeysError> for RotationError {
+    fn from(error: SigningKeysError) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// Makes and publishes the next key of a source, or tells of the one that waits already.
+pub(crate) async fn rotate(
+    store: &Store,
+    source: &dyn SigningKeySource,
+    now: Timestamp,
+) -> Result<Rotation, RotationError> {
+    let signers = source.load().await?;
+    let there = signers.len();
+    let ring = Ring::publish(store, signers, now).await?;
+    let ring = match ring.signing(now) {
+        Some(_) if ring.waiting(now).is_some() => ring,
+        Some(signing) => {
+            let kid = &signing.row.kid;
+            if !repo::lease_rotation(store, kid, now, now.plus(LEASE)).await? {
+                return Err(RotationError::UnderWay);
+            }
+            let generated = source.generate(there).await;
+            if let Err(SigningKeysError::ReadOnly { .. }) = generated {
+                repo::end_lease(store, kid).await?;
+            }
+            generated?;
+            Ring::publish(store, source.load().await?, now).await?
+        }
+        None => {
+            source.generate(there).await?;
+            Ring::publish(store, source.load().await?, now).await?
+        }
+    };
+    if let Some(next) = ring.waiting(now) {
+        let signs_from = next.published_at().plus(NOTICE);
+        return Ok(Rotation { kid: next.row.kid.clone(), signs_from });
+    }
+    let first = ring.signing(now).ok_or_else(|| nothing_there(source))?;
+    Ok(Rotation { kid: first.row.kid.clone(), signs_from: now })
+}
+
+/// Follows what happens in the source, and makes the next key when it is time, until the keys are
+/// dropped.
+pub(super) async fn keep_following(keys: Weak<Keys>) {
     let mut interval = tokio::time::interval(INTERVAL);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut failing = false;
+    // The same failure is told once.
+    let mut last_failure = None;
     loop {
         interval.tick().await;
         let Some(keys) = keys.upgrade() else {
             return;
         };
-        let followed = keys.follow(&mut seen).await;
-        if let Err(error) = &followed
-            && !failing
+        let failure = keys.follow().await.err().map(|error| told(&error));
+        if let Some(failure) = &failure
+            && last_failure.as_ref() != Some(failure)
         {
-            tracing::warn!(%error, "another signing key cannot be taken up; trying on each second");
+            tracing::warn!(error = failure, "the signing keys cannot be looked after; trying on");
         }
-        failing = followed.is_err();
+        last_failure = failure;
     }
 }
 
 impl Keys {
-    async fn follow(&self, seen: &mut Option<SystemTime>) -> Result<(), Error> {
-        self.promote_next().await?;
-        let modified = file::modified(&self.folder)?;
-        if *seen == Some(modified) {
-            return Ok(());
+    async fn follow(&self) -> Result<(), Error> {
+        let loaded = self.source.load().await;
+        self.note_whether_it_signs(loaded.is_ok()).await;
+        let now = self.clock.now();
+        let ring = Ring::publish(&self.store, loaded?, now).await?;
+        self.read_published().await?;
+        let signing = ring.signing(now).ok_or_else(|| nothing_there(&*self.source))?;
+        if self.signing().kid != signing.row.kid {
+            let signing = Signing { kid: signing.row.kid.clone(), signer: signing.signer.clone() };
+            tracing::info!(kid = signing.kid, "signing with another key");
+            *self.signing.write().unwrap_or_else(PoisonError::into_inner) = signing.into();
         }
-        self.take_up().await?;
-        *seen = Some(modified);
+        for followed in ring.followed(now) {
+            repo::retire(&self.store, &followed.row.kid, now).await?;
+        }
+        for retired in ring.retired.iter().filter(|one| self.is_over(&one.row, now)) {
+            match self.source.destroy(retired.signer.public_key()).await {
+                // Whoever put it there takes it away.
+                Ok(()) | Err(SigningKeysError::ReadOnly { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        if self.is_due(&ring, now) {
+            self.rotate_by_schedule(now).await;
+        }
         Ok(())
     }
 
-    /// Puts the next key in place when its time has come.
-    async fn promote_next(&self) -> Result<(), Error> {
-        let Some(next) = file::load_next(&self.folder)? else {
-            return Ok(());
-        };
-        let public = public_half(&next, self.clock.now());
-        match repo::published_at(&self.store, &public.kid).await? {
-            Some(published_at) if self.clock.now() >= published_at.plus(NOTICE) => {
-                Ok(file::promote(&self.folder)?)
-            }
-            Some(_) => Ok(()),
-            // Whoever made it died before this.
-            None => Ok(repo::publish(&self.store, &public).await?),
-        }
+    /// Whether the newest key is so old that another should follow it.
+    fn is_due(&self, ring: &Ring, now: Timestamp) -> bool {
+        let newest = ring.active.last().map(Held::published_at);
+        let due = self.rotate_every.zip(newest).map(|(every, newest)| newest.plus(every));
+        let rests_until = *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner);
+        due.is_some_and(|due| now >= due) && now >= rests_until
     }
 
-    /// Signs with the folder's key from now on.
-    async fn take_up(&self) -> Result<(), Error> {
-        let private = file::load(&self.folder)?;
-        let now = self.clock.now();
-        let public = public_half(&private, now);
-        let old = self.signing();
-        if public.kid == old.kid {
-            return Ok(());
+    /// Makes the next key. Of the processes on one source one does; the others see it when it is there.
+    async fn rotate_by_schedule(&self, now: Timestamp) {
+        match rotate(&self.store, &*self.source, now).await {
+            Ok(Rotation { kid, signs_from }) => {
+                tracing::info!(kid, %signs_from, "made the next signing key, as scheduled");
+            }
+            Err(RotationError::UnderWay) => {}
+            Err(RotationError::Failed(error)) => {
+                let error = told(&error);
+                tracing::warn!(error, "no signing key was made, and one is due; see to it");
+                *self.rests_until.lock().unwrap_or_else(PoisonError::into_inner) = now.plus(REST);
+            }
         }
-        repo::publish(&self.store, &public).await?;
-        let signing = Signing { kid: public.kid, key: private.signing };
-        tracing::info!(kid = signing.kid, "signing with another key");
-        *self.signing.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(signing);
-        Ok(repo::retire(&self.store, &old.kid, now).await?)
     }
 }

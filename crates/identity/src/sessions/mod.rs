@@ -415,7 +415,7 @@ impl Sessions {
             authenticated_at: session.authenticated_at.map(Timestamp::from_micros),
             factors: factors.filter(|one| !one.is_empty()).map(str::to_owned).collect(),
         };
-        self.tokens.issue(Subject { id, session_id: session.id, grants, kind })
+        self.tokens.issue(Subject { id, session_id: session.id, grants, kind }).await
     }
 
     /// When a session ends that is used now and no more.

@@ -1,5 +1,6 @@
 //! Showing again who one is, within a session.
 
+use super::entity::Model as Session;
 use super::{BOTH_FACTORS, PASSWORD_FACTOR, Sessions, repo};
 use crate::audit::{self, NewEntry};
 use crate::lock_out;
@@ -41,13 +42,21 @@ impl Sessions {
         };
         let factors = if proof.is_some() { BOTH_FACTORS } else { PASSWORD_FACTOR };
         let now = self.clock.now();
+        let session_id = actor.session_id;
+        let session = repo::find(&self.store, session_id).await?.ok_or(MfaError::WrongPassword)?;
+        let session = Session {
+            authenticated_at: Some(now.as_micros()),
+            factors: Some(factors.to_owned()),
+            ..session
+        };
+        // Before the code is spent, because there may be nobody to sign.
+        let access_token = self.access_token(&session).await?;
         let tx = self.store.begin().await?;
         if let Some(proof) = &proof
             && !self.mfa.spend_in_tx(&tx, user_id, proof).await?
         {
             return Err(MfaError::WrongCode);
         }
-        let session_id = actor.session_id;
         if !repo::authenticate_in_tx(&self.store, &tx, session_id, factors, now).await? {
             return Err(MfaError::WrongPassword);
         }
@@ -57,10 +66,6 @@ impl Sessions {
         let entry = NewEntry { actor, action, object, details, at: now };
         audit::append_in_tx(&self.store, &tx, entry).await?;
         tx.commit().await.map_err(StoreError::from)?;
-        let session = repo::find(&self.store, session_id).await?;
-        let session =
-            session.ok_or_else(|| StoreError::inconsistent("user_sessions", "id", session_id))?;
-        let access_token = self.access_token(&session).await?;
         Ok(FreshToken { access_token, expires_in: self.tokens.lifetime() })
     }
 }

@@ -12,9 +12,11 @@ use crate::Error;
 use crate::keys::{Keys, KeysUnavailable};
 use crate::roles::Grants;
 use aws_lc_rs::digest::{SHA256, digest};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cache::Cache;
 use claims::Claims;
-use jsonwebtoken::{Algorithm, Header, Validation, decode, decode_header, encode};
+use jsonwebtoken::{Algorithm, Header, Validation, decode, decode_header};
 use kernel::{Actor, ActorKind, Clock, IdSource, Timestamp, UserId};
 use secrecy::SecretString;
 use std::sync::Arc;
@@ -114,12 +116,12 @@ impl AccessTokens {
     }
 
     /// A token that says who the subject is and what they may do, for the usual lifetime.
-    pub(crate) fn issue(&self, subject: Subject) -> Result<SecretString, Error> {
-        self.issue_for(subject, self.lifetime)
+    pub(crate) async fn issue(&self, subject: Subject) -> Result<SecretString, Error> {
+        self.issue_for(subject, self.lifetime).await
     }
 
     /// The same for a lifetime of its own.
-    pub(crate) fn issue_for(
+    pub(crate) async fn issue_for(
         &self,
         subject: Subject,
         lifetime: Duration,
@@ -158,7 +160,11 @@ impl AccessTokens {
         }
         let signing = self.keys.signing();
         let header = Header { kid: Some(signing.kid.clone()), ..Header::new(Algorithm::RS256) };
-        let token = encode(&header, &claims, &signing.key).map_err(Error::Signing)?;
+        // RFC 7515 section 7.1.
+        let mut token = format!("{}.{}", encoded(&header)?, encoded(&claims)?);
+        let signature = self.keys.sign(&signing, token.as_bytes()).await?;
+        token.push('.');
+        URL_SAFE_NO_PAD.encode_string(signature, &mut token);
         Ok(SecretString::from(token))
     }
 
@@ -224,6 +230,10 @@ impl AccessTokens {
             },
         })
     }
+}
+
+fn encoded(part: &impl serde::Serialize) -> Result<String, Error> {
+    Ok(URL_SAFE_NO_PAD.encode(serde_json::to_vec(part).map_err(Error::Token)?))
 }
 
 fn seconds(since_1970: i64) -> Timestamp {

@@ -242,11 +242,7 @@ async fn secrets_are_sealed_for_their_user_and_key(database: TestDatabase) {
     let process = Process::start(&database, &clock()).await;
     let (access, secret, _) = enrolled(&process).await;
     let start = async |folder: &Path| {
-        let config = identity::Config {
-            keys_folder: folder.to_owned(),
-            password_hash: CHEAP,
-            ..identity::Config::default()
-        };
+        let config = identity::Config { password_hash: CHEAP, ..identity::Config::default() };
         let deps = dependencies(&process.store, &process.clock, &process.messages, folder);
         identity::Identity::init(deps, config).await
     };

@@ -85,11 +85,8 @@ async fn the_key_file_is_private_and_kept(database: TestDatabase) {
         assert_eq!(mode(process.key_file().parent().unwrap()), 0o700);
     }
     let (access, _) = process.signed_in_amina().await;
-    let config = identity::Config {
-        keys_folder: process.keys_folder(),
-        password_hash: crate::support::CHEAP,
-        ..identity::Config::default()
-    };
+    let config =
+        identity::Config { password_hash: crate::support::CHEAP, ..identity::Config::default() };
     let deps =
         dependencies(&process.store, &process.clock, &process.messages, &process.keys_folder());
     let restarted = identity::Identity::init(deps, config).await.unwrap();

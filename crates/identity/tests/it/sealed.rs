@@ -207,11 +207,8 @@ async fn reseal_now(process: &Process) -> Resealed {
 
 /// The same process with the keys that its file has by now.
 async fn restarted(process: &Process) -> Process {
-    let config = identity::Config {
-        keys_folder: process.keys_folder(),
-        password_hash: crate::support::CHEAP,
-        ..identity::Config::default()
-    };
+    let config =
+        identity::Config { password_hash: crate::support::CHEAP, ..identity::Config::default() };
     let folder = process.keys_folder();
     let deps = dependencies(&process.store, &process.clock, &process.messages, &folder);
     process.with_identity(Identity::init(deps, config).await.unwrap())

@@ -5,11 +5,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http_body_util::BodyExt;
 use identity::{
-    Config, DataKeyFile, Dependencies, Identity, MIGRATIONS, NewUser, PasswordHashConfig, User,
+    Config, DataKeyFile, Dependencies, Identity, MIGRATIONS, NewUser, PasswordHashConfig,
+    SigningKeyFolder, User,
 };
 use identity_api::{Holdings, HoldingsError};
 use kernel::{Clock, Event, IdSource, ManualClock, Timestamp, UserId};
-use ports::{Email, EmailSender, MessageError, Sms, SmsSender, SystemIds};
+use ports::{Email, EmailSender, MessageError, RsaKeySize, Sms, SmsSender, SystemIds};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -117,7 +118,7 @@ impl Process {
         Self::start_configured(database, clock, config).await
     }
 
-    /// With settings of the test's own, but for the keys folder.
+    /// With settings of the test's own.
     pub(crate) async fn start_configured(
         database: &TestDatabase,
         clock: &Arc<ManualClock>,
@@ -130,7 +131,6 @@ impl Process {
         write_data_keys(&keys_folder, &[1]);
         let messages = Arc::new(Messages::default());
         let deps = dependencies(&store, clock, &messages, &keys_folder);
-        let config = Config { keys_folder, ..config };
         let identity = Identity::init(deps, config).await.unwrap();
         Self { identity, store, clock: clock.clone(), messages, money: Arc::default(), keys }
     }
@@ -275,11 +275,17 @@ pub(crate) fn dependencies(
     Dependencies {
         store: store.clone(),
         data_keys: Arc::new(DataKeyFile::in_folder(keys_folder, SystemIds.next())),
+        signing_keys: Arc::new(signing_keys(keys_folder)),
         email: messages.clone(),
         sms: messages.clone(),
         clock: clock.clone(),
         ids: Arc::new(SystemIds),
     }
+}
+
+/// The signing keys of a folder: small ones, because their strength is not what is tested.
+pub(crate) fn signing_keys(keys_folder: &Path) -> SigningKeyFolder {
+    SigningKeyFolder::new(keys_folder.to_owned(), RsaKeySize::Bits2048, Arc::new(SystemIds))
 }
 
 impl Answer {

@@ -164,3 +164,24 @@ fn administrative_routes_are_closed_in_production_until_networks_are_named() {
     let named = "[staff]\nallowed_networks = [\"10.0.0.0/8\"]";
     assert_eq!(networks(named).unwrap(), ["10.0.0.0/8".parse().unwrap()]);
 }
+
+#[test]
+fn a_hardware_security_module_needs_its_settings() {
+    let source = ("FINITECH__SIGNING_KEYS__SOURCE", "pkcs11");
+    let refused = load("", &[source]).unwrap().refusals().join(" ");
+    for name in ["pkcs11.module", "pkcs11.token_label", "pkcs11.pin_file"] {
+        assert!(refused.contains(name), "{refused}");
+    }
+    let text = "[pkcs11]\nmodule = \"/usr/lib/hsm.so\"\ntoken_label = \"bank\"\n\
+        pin_file = \"/run/secrets/pin\"";
+    assert_eq!(load(text, &[source]).unwrap().refusals(), [""; 0]);
+    let bits = ("FINITECH__SIGNING_KEYS__RSA_BITS", "1024");
+    assert!(load("", &[bits]).unwrap().refusals().join(" ").contains("rsa_bits is 1024"));
+}
+
+#[test]
+fn signing_keys_are_followed_by_others_unless_the_operator_does_not_want_that() {
+    let days = |variables: &[_]| load("", variables).unwrap().signing_keys.rotate_every();
+    assert_eq!(days(&[]), Some(Duration::from_hours(90 * 24)));
+    assert_eq!(days(&[("FINITECH__SIGNING_KEYS__ROTATE_EVERY_DAYS", "0")]), None);
+}

@@ -10,6 +10,7 @@ mod authorisation;
 mod authorisation_matrix;
 mod concurrency;
 mod crash;
+mod hsm;
 mod https;
 mod main_job;
 mod openapi;

@@ -7,12 +7,12 @@ use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
 use http_body_util::BodyExt;
-use identity::{DataKeyFile, Identity, NewUser, PasswordHashConfig};
+use identity::{DataKeyFile, Identity, NewUser, PasswordHashConfig, SigningKeyFolder};
 use identity_api::{Holdings, HoldingsError};
 use kernel::{IdSource, ManualClock, Timestamp, UserId};
 use ledger::{CheckpointSigner, EngineConfig, Ledger};
 use ledger_api::{AccountId, Constraint, Ledger as _, NewAccount, Side, TransactionId};
-use ports::{DisabledMessages, SystemIds};
+use ports::{DisabledMessages, RsaKeySize, SystemIds};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -104,15 +104,16 @@ impl World {
         let ledger_store = open("ledger").await.unwrap();
         ledger_store.migrate(ledger::MIGRATIONS).await.unwrap();
         let keys_folder = tempfile::tempdir().unwrap();
-        let settings = identity::Config {
-            keys_folder: keys_folder.path().join("keys"),
-            password_hash: CHEAP,
-            ..identity::Config::default()
-        };
+        let settings = identity::Config { password_hash: CHEAP, ..identity::Config::default() };
         // Identity's clock stands still, so that tokens live through every test.
         let deps = identity::Dependencies {
             store: identity_store.clone(),
             data_keys: Arc::new(DataKeyFile::in_folder(keys_folder.path(), SystemIds.next())),
+            signing_keys: Arc::new(SigningKeyFolder::new(
+                keys_folder.path().join("keys"),
+                RsaKeySize::Bits2048,
+                Arc::new(SystemIds),
+            )),
             email: Arc::new(DisabledMessages),
             sms: Arc::new(DisabledMessages),
             clock: Arc::new(ManualClock::at(noon())),
