@@ -17,6 +17,8 @@ pub struct Config {
     pub refresh_token_lifetime: Duration,
     /// How long an authentication is fresh enough for what is sensitive.
     pub step_up_max_age: Duration,
+    /// The site that passkeys are for; without one there are none.
+    pub relying_party: Option<RelyingParty>,
     /// For how long a device is trusted not to be asked for the second factor.
     pub trusted_device_lifetime: Duration,
     /// Whether the most dangerous things that staff can do need a second person.
@@ -25,6 +27,16 @@ pub struct Config {
     pub staff_action_lifetime: Duration,
     /// What a password hash costs.
     pub password_hash: PasswordHashConfig,
+}
+
+/// The site that passkeys are for. They are lost when its id changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RelyingParty {
+    /// The domain, such as `bank.example`.
+    pub id: String,
+    /// Where its pages come from, as browsers write it: `https://app.bank.example`. The hosts are the
+    /// domain or below it.
+    pub origins: Vec<String>,
 }
 
 /// The cost of one Argon2id hash, and how many may be made at once: memory is at most
@@ -52,6 +64,7 @@ impl Default for Config {
             access_token_lifetime: Duration::from_mins(15),
             refresh_token_lifetime: Duration::from_hours(7 * 24),
             step_up_max_age: Duration::from_mins(5),
+            relying_party: None,
             trusted_device_lifetime: Duration::from_hours(30 * 24),
             four_eyes: true,
             staff_action_lifetime: Duration::from_hours(24),

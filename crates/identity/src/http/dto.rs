@@ -103,19 +103,21 @@ impl From<TokenPair> for TokenPairBody {
 pub(super) enum LogInAnswerBody {
     /// The user is signed in.
     Done(TokenPairBody),
-    /// A code is needed.
+    /// A second factor is needed.
     MfaRequired(MfaRequiredBody),
 }
 
-/// The password is right, and a code of the second factor is needed.
+/// The password is right, and a second factor is needed: a code of the app, a recovery code, or a passkey.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct MfaRequiredBody {
     /// Always true.
     #[schema(example = true)]
     mfa_required: bool,
-    /// For `POST /api/v1/auth/login/mfa`, with the code.
+    /// For `POST /api/v1/auth/login/mfa`, with the code or passkey.
     mfa_token: String,
+    /// Whether there is a passkey that will do: `POST /api/v1/auth/login/mfa/challenge` asks for it.
+    has_passkey: bool,
     /// How long it counts, in seconds.
     #[schema(example = 300)]
     expires_in: u64,
@@ -125,11 +127,14 @@ impl From<LogIn> for LogInAnswerBody {
     fn from(log_in: LogIn) -> Self {
         match log_in {
             LogIn::Done(pair) => Self::Done(pair.into()),
-            LogIn::MfaRequired { mfa_token, expires_in } => Self::MfaRequired(MfaRequiredBody {
-                mfa_required: true,
-                mfa_token: mfa_token.expose_secret().to_owned(),
-                expires_in: expires_in.as_secs(),
-            }),
+            LogIn::MfaRequired { mfa_token, has_passkey, expires_in } => {
+                Self::MfaRequired(MfaRequiredBody {
+                    mfa_required: true,
+                    mfa_token: mfa_token.expose_secret().to_owned(),
+                    has_passkey,
+                    expires_in: expires_in.as_secs(),
+                })
+            }
         }
     }
 }

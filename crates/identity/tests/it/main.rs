@@ -9,10 +9,12 @@
 mod accounts;
 mod api_clients;
 mod audit;
+mod authenticator;
 mod contact_changes;
 mod custom_roles;
 mod lock_out;
 mod mfa;
+mod passkeys;
 mod processes;
 mod registering;
 mod resets;

@@ -1,11 +1,13 @@
 //! A process with identity in it, as the tests see one.
 
+use crate::authenticator::{ORIGIN, RP_ID};
 use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http_body_util::BodyExt;
 use identity::{
-    Config, DataKeyFile, Dependencies, Identity, MIGRATIONS, NewUser, PasswordHashConfig, User,
+    Config, DataKeyFile, Dependencies, Identity, MIGRATIONS, NewUser, PasswordHashConfig,
+    RelyingParty, User,
 };
 use identity_api::{Holdings, HoldingsError};
 use kernel::{Clock, Event, IdSource, ManualClock, Timestamp, UserId};
@@ -113,7 +115,9 @@ impl Process {
         clock: &Arc<ManualClock>,
         password_hash: PasswordHashConfig,
     ) -> Self {
-        let config = Config { password_hash, ..Config::default() };
+        let relying_party = RelyingParty { id: RP_ID.to_owned(), origins: vec![ORIGIN.to_owned()] };
+        let relying_party = Some(relying_party);
+        let config = Config { password_hash, relying_party, ..Config::default() };
         Self::start_configured(database, clock, config).await
     }
 

@@ -88,6 +88,12 @@ fn what_is_unsafe_is_refused_in_production_and_all_of_it_at_once() {
         ("[staff]\nfour_eyes = false", 0),
         ("[step_up]\ntransfers_above = [\"100 MAD\", \"MAD 100\", \"1.5 EUR\", \"-1 EUR\"]", 3),
         ("[staff]\nallowed_networks = [\"10.0.0.1\", \"fd00::/129\", \"fd00::/8\"]", 2),
+        ("environment = \"Production\"\n[passkeys]\nenabled = true", 3),
+        ("environment = \"Production\"\n[passkeys]\nrelying_party_id = \"bank.example\"", 2),
+        ("environment = \"Production\"\n[passkeys]\norigins = [\"https://bank.example\"]", 3),
+        ("[passkeys]\norigins = [\"http://localhost:5173\"]", 0),
+        ("[passkeys]\norigins = [\"https://bank.example\"]", 1),
+        ("[passkeys]\nenabled = false\norigins = [\"x\"]", 0),
         ("[rate_limiting]\nenabled = false", 0),
         ("[cors]\nallowed_origins = [\"http://localhost:3000\", \"https://a.example\"]", 0),
         ("[cors]\nallowed_origins = [\"*\", \"https://a.example/\", \"https://*.example\"]", 3),
@@ -118,4 +124,38 @@ fn administrative_routes_are_closed_in_production_until_networks_are_named() {
     assert_eq!(networks("environment = \"Production\"").unwrap(), []);
     let named = "[staff]\nallowed_networks = [\"10.0.0.0/8\"]";
     assert_eq!(networks(named).unwrap(), ["10.0.0.0/8".parse().unwrap()]);
+}
+
+#[test]
+fn passkeys_are_for_the_site_that_is_named_and_for_nobody_elses_pages() {
+    let site = |text: &str| {
+        let config = load(text, &[]).unwrap();
+        config.passkeys.relying_party(config.environment)
+    };
+    assert_eq!(site("").unwrap().id, "localhost");
+    assert_eq!(site("environment = \"Production\""), None);
+    assert_eq!(site("[passkeys]\nenabled = false"), None);
+    let production = |origin: &str| {
+        let text = format!(
+            "environment = \"Production\"\n[passkeys]\nrelying_party_id = \"bank.example\"\n\
+             origins = [\"{origin}\"]"
+        );
+        // The proxy is missing.
+        load(&text, &[]).unwrap().refusals().len() - 1
+    };
+    for origin in ["https://bank.example", "https://app.bank.example", "https://bank.example:8443"]
+    {
+        assert_eq!(production(origin), 0, "{origin}");
+    }
+    for origin in [
+        "http://bank.example",
+        "https://evilbank.example",
+        "https://bank.example.evil.example",
+        "https://example",
+        "bank.example",
+        "https://bank.example/",
+        "",
+    ] {
+        assert_eq!(production(origin), 1, "{origin}");
+    }
 }
