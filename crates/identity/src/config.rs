@@ -19,6 +19,8 @@ pub struct Config {
     pub step_up_max_age: Duration,
     /// The site that passkeys are for; without one there are none.
     pub relying_party: Option<RelyingParty>,
+    /// Whether what is for staff alone needs a session that began, or went on, with a second factor.
+    pub staff_second_factor: bool,
     /// For how long a device is trusted not to be asked for the second factor.
     pub trusted_device_lifetime: Duration,
     /// Whether the most dangerous things that staff can do need a second person.
@@ -65,6 +67,7 @@ impl Default for Config {
             refresh_token_lifetime: Duration::from_hours(7 * 24),
             step_up_max_age: Duration::from_mins(5),
             relying_party: None,
+            staff_second_factor: true,
             trusted_device_lifetime: Duration::from_hours(30 * 24),
             four_eyes: true,
             staff_action_lifetime: Duration::from_hours(24),

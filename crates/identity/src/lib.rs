@@ -316,6 +316,7 @@ impl Identity {
             passkeys: passkeys.clone(),
             messages: messages.clone(),
             issuer: config.issuer,
+            staff_need_one: config.staff_second_factor,
             clock: clock.clone(),
         });
         let trusted_devices = Arc::new(TrustedDevices {

@@ -121,6 +121,7 @@ async fn start_identity(
         keys_folder: config.keys_dir(),
         step_up_max_age: config.step_up.max_age(),
         four_eyes: config.staff.four_eyes,
+        staff_second_factor: config.staff.needs_second_factor(config.environment),
         relying_party: config.passkeys.relying_party(config.environment),
         ..identity::Config::default()
     };

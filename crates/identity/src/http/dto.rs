@@ -84,6 +84,11 @@ pub(super) struct TokenPairBody {
     /// How long the access token counts, in seconds.
     #[schema(example = 900)]
     expires_in: u64,
+    /// Whether the permissions of staff are missing because there was no second factor. Add an
+    /// authenticator app (`POST /api/v1/me/mfa/totp`) or a passkey
+    /// (`POST /api/v1/me/passkeys/registration`) unless there is one, and show it: sign in again, or
+    /// `POST /api/v1/auth/reauthenticate`.
+    second_factor_needed: bool,
 }
 
 impl From<TokenPair> for TokenPairBody {
@@ -93,6 +98,7 @@ impl From<TokenPair> for TokenPairBody {
             refresh_token: pair.refresh_token.expose_secret().to_owned(),
             token_type: "Bearer",
             expires_in: pair.expires_in.as_secs(),
+            second_factor_needed: pair.second_factor_needed,
         }
     }
 }

@@ -182,6 +182,7 @@ pub(super) fn mfa_not_changed(error: MfaError) -> Problem {
         MfaError::WrongPassword => Problem::unprocessable("wrong_password", text),
         MfaError::WrongCode => Problem::unprocessable("wrong_mfa_code", text),
         MfaError::AlreadyOn => Problem::conflict("mfa_already_on", text),
+        MfaError::Needed => Problem::conflict("second_factor_needed", text),
         MfaError::PasskeysOff => Problem::conflict("passkeys_off", text),
         MfaError::PasskeyRefused(_) => Problem::unprocessable("passkey_refused", text),
         MfaError::NoChallenge => Problem::unprocessable("no_passkey_challenge", text),

@@ -12,7 +12,7 @@ use crate::passkeys::{Assertion, PasskeyError, Passkeys, Purpose as Question, Re
 use crate::passwords::{HashingError, PasswordError, Passwords, Verdict};
 use crate::secrets::{DataKeys, Purpose, SealError};
 use crate::users::{Users, VerifyError};
-use crate::{Error, audit, events, lock_out, trusted_devices};
+use crate::{Error, audit, events, lock_out, roles, trusted_devices};
 use kernel::{Actor, Clock, Timestamp, UserId};
 use secrecy::{ExposeSecret, SecretString};
 use std::sync::Arc;
@@ -69,6 +69,9 @@ pub enum MfaError {
     /// There is no such passkey.
     #[error("there is no such passkey")]
     NoSuchPasskey,
+    /// Staff have to have one.
+    #[error("staff need a second factor; add another one first")]
+    Needed,
     /// There is none, or none that waits for its confirmation.
     #[error("there is no second factor to do this with; begin with a new one")]
     NotThere,
@@ -152,6 +155,8 @@ pub(crate) struct Mfa {
     pub(crate) passkeys: Arc<Passkeys>,
     pub(crate) messages: Messages,
     pub(crate) issuer: String,
+    /// Whether staff get nowhere as staff without one.
+    pub(crate) staff_need_one: bool,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
@@ -175,6 +180,11 @@ impl Mfa {
     async fn has_app(&self, user_id: UserId) -> Result<bool, StoreError> {
         let factor = repo::find(&self.store, user_id).await?;
         Ok(factor.is_some_and(|factor| factor.confirmed_at.is_some()))
+    }
+
+    /// Whether this user has to have one.
+    pub(crate) async fn is_needed(&self, user_id: UserId) -> Result<bool, StoreError> {
+        Ok(self.staff_need_one && roles::grants(&self.store, user_id).await?.are_of_staff())
     }
 
     /// Makes a secret for the actor's app. It replaces one that was never confirmed.
@@ -281,7 +291,7 @@ impl Mfa {
             return Err(MfaError::WrongPassword);
         }
         let proof = self.check(user_id, answer).await?.ok_or(MfaError::WrongCode)?;
-        let now = self.clock.now();
+        let (is_needed, now) = (self.is_needed(user_id).await?, self.clock.now());
         let tx = self.store.begin().await?;
         repo::lock_in_tx(&self.store, &tx, user_id).await?;
         if !self.spend_in_tx(&tx, user_id, &proof, now).await? {
@@ -289,22 +299,27 @@ impl Mfa {
         }
         repo::delete_app_in_tx(&self.store, &tx, user_id).await?;
         lock_out::forget_in_tx(&self.store, &tx, user_id).await?;
-        if !self.switch_off_in_tx(&tx, user_id, now).await? {
+        if !self.switch_off_in_tx(&tx, user_id, is_needed, now).await? {
             let event = events::authenticator_app_removed(user_id, now);
             audit::tell_in_tx(&self.store, &tx, Some(user_id), event, None).await?;
         }
         Ok(tx.commit().await.map_err(StoreError::from)?)
     }
 
-    /// What the end of the last factor entails; `false` if one is left.
+    /// What the end of the last factor entails; `false` if one is left. Of who has to have one, the last
+    /// does not end.
     async fn switch_off_in_tx(
         &self,
         tx: &WriteTx,
         user_id: UserId,
+        is_needed: bool,
         now: Timestamp,
     ) -> Result<bool, MfaError> {
         if repo::has_factor_in_tx(&self.store, tx, user_id).await? {
             return Ok(false);
+        }
+        if is_needed {
+            return Err(MfaError::Needed);
         }
         repo::delete_codes_in_tx(&self.store, tx, user_id).await?;
         trusted_devices::forget_all_in_tx(&self.store, tx, user_id).await?;

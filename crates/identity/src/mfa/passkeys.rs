@@ -85,6 +85,7 @@ impl Mfa {
     /// factor is off.
     pub(crate) async fn remove_passkey(&self, actor: &Actor, id: Uuid) -> Result<(), MfaError> {
         let (user_id, now) = (actor.user_id, self.clock.now());
+        let is_needed = self.is_needed(user_id).await?;
         let tx = self.store.begin().await?;
         repo::lock_in_tx(&self.store, &tx, user_id).await?;
         if !passkeys::delete_in_tx(&self.store, &tx, user_id, id).await? {
@@ -92,7 +93,7 @@ impl Mfa {
         }
         let event = events::passkey_changed(PasskeyChange::Removed, user_id, id, now);
         audit::tell_in_tx(&self.store, &tx, Some(user_id), event, None).await?;
-        self.switch_off_in_tx(&tx, user_id, now).await?;
+        self.switch_off_in_tx(&tx, user_id, is_needed, now).await?;
         tx.commit().await.map_err(StoreError::from)?;
         let text = "A passkey was removed from your Finitech account.";
         self.notify(user_id, "A passkey was removed", text).await;

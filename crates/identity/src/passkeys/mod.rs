@@ -197,6 +197,11 @@ impl Passkeys {
         Ok(named.collect::<Result<_, SealError>>()?)
     }
 
+    /// Whether a user can be asked for one.
+    pub(crate) async fn can_answer(&self, user_id: UserId) -> Result<bool, StoreError> {
+        Ok(self.relying_party.is_some() && self.count(user_id).await? > 0)
+    }
+
     /// How many a user has.
     pub(crate) async fn count(&self, user_id: UserId) -> Result<usize, StoreError> {
         Ok(repo::of(&self.store, user_id).await?.len())

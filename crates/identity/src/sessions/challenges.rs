@@ -51,7 +51,7 @@ impl Sessions {
         repo::delete_old_challenges_in_tx(&self.store, &tx, challenge.user_id, now).await?;
         repo::insert_challenge_in_tx(&self.store, &tx, &challenge).await?;
         tx.commit().await.map_err(StoreError::from)?;
-        let has_passkey = self.passkeys.count(challenge.user_id).await? > 0;
+        let has_passkey = self.passkeys.can_answer(challenge.user_id).await?;
         let mfa_token = token.into_secret();
         Ok(LogIn::MfaRequired { mfa_token, has_passkey, expires_in: LIFETIME })
     }
@@ -108,6 +108,7 @@ fn not_right(error: MfaError) -> LogInError {
         | MfaError::WrongCode
         | MfaError::AlreadyOn
         | MfaError::NotThere
+        | MfaError::Needed
         | MfaError::PasskeyRefused(_)
         | MfaError::NoChallenge
         | MfaError::PasskeyTaken

@@ -49,8 +49,16 @@ pub struct TokenPair {
     pub refresh_token: SecretString,
     /// How long the access token counts.
     pub expires_in: Duration,
+    /// Whether permissions of staff were left out, because the session is without a second factor.
+    pub second_factor_needed: bool,
     /// What a device that is trusted from now on brings along with the password.
     pub device_token: Option<SecretString>,
+}
+
+/// A token, and whether permissions of staff were left out of it.
+struct AccessToken {
+    token: SecretString,
+    second_factor_needed: bool,
 }
 
 /// What a sign-in shows.
@@ -65,6 +73,8 @@ enum Evidence {
     Passkey(Shown),
 }
 
+/// What RFC 8176 says of more than one factor.
+const MULTI_FACTOR: &str = "mfa";
 /// A password alone (RFC 8176).
 const PASSWORD_FACTOR: &str = "pwd";
 /// A password and a code.
@@ -213,6 +223,7 @@ impl Sessions {
             return Ok(LogIn::Done(self.open(user, device, Evidence::Password).await?));
         }
         if let Some(token_hash) = device_token.map(OpaqueToken::hash_of)
+            && !self.mfa.is_needed(user_id).await?
             && self.trusted_devices.is_trusted(user_id, &token_hash).await?
         {
             let trusted = Evidence::TrustedDevice { token_hash };
@@ -450,15 +461,21 @@ impl Sessions {
         }
     }
 
-    async fn access_token(&self, session: &Session) -> Result<SecretString, Error> {
+    async fn access_token(&self, session: &Session) -> Result<AccessToken, Error> {
         let id = UserId(session.user_id);
-        let grants = roles::grants(&self.store, id).await?;
+        let mut grants = roles::grants(&self.store, id).await?;
         let factors = session.factors.as_deref().unwrap_or_default().split(' ');
+        let has_both = factors.clone().any(|factor| factor == MULTI_FACTOR);
+        let second_factor_needed = self.mfa.staff_need_one && !has_both && grants.are_of_staff();
+        if second_factor_needed {
+            grants = grants.without_staff_permissions();
+        }
         let kind = SubjectKind::Person {
             authenticated_at: session.authenticated_at.map(Timestamp::from_micros),
             factors: factors.filter(|one| !one.is_empty()).map(str::to_owned).collect(),
         };
-        self.tokens.issue(Subject { id, session_id: session.id, grants, kind })
+        let token = self.tokens.issue(Subject { id, session_id: session.id, grants, kind })?;
+        Ok(AccessToken { token, second_factor_needed })
     }
 
     fn token_row(
@@ -477,9 +494,10 @@ impl Sessions {
         }
     }
 
-    fn pair(&self, access_token: SecretString, refresh_token: OpaqueToken) -> TokenPair {
+    fn pair(&self, access_token: AccessToken, refresh_token: OpaqueToken) -> TokenPair {
         TokenPair {
-            access_token,
+            access_token: access_token.token,
+            second_factor_needed: access_token.second_factor_needed,
             refresh_token: refresh_token.into_secret(),
             expires_in: self.tokens.lifetime(),
             device_token: None,

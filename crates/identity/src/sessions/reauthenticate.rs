@@ -71,7 +71,7 @@ impl Sessions {
         let session = repo::find(&self.store, session_id).await?;
         let session =
             session.ok_or_else(|| StoreError::inconsistent("user_sessions", "id", session_id))?;
-        let access_token = self.access_token(&session).await?;
+        let access_token = self.access_token(&session).await?.token;
         Ok(FreshToken { access_token, expires_in: self.tokens.lifetime() })
     }
 }

@@ -24,6 +24,7 @@ mod sealed;
 mod sessions;
 mod signing_in;
 mod staff_actions;
+mod staff_second_factor;
 mod step_up;
 mod support;
 mod tokens;

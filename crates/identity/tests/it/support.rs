@@ -117,7 +117,10 @@ impl Process {
     ) -> Self {
         let relying_party = RelyingParty { id: RP_ID.to_owned(), origins: vec![ORIGIN.to_owned()] };
         let relying_party = Some(relying_party);
-        let config = Config { password_hash, relying_party, ..Config::default() };
+        // Most tests are not about what staff have to show.
+        let staff_second_factor = false;
+        let config =
+            Config { password_hash, relying_party, staff_second_factor, ..Config::default() };
         Self::start_configured(database, clock, config).await
     }
 

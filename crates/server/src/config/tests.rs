@@ -86,6 +86,8 @@ fn what_is_unsafe_is_refused_in_production_and_all_of_it_at_once() {
         ("environment = \"Production\"\n[smtp]\nsecurity = \"none\"", 2),
         ("environment = \"Production\"\n[staff]\nfour_eyes = false", 2),
         ("[staff]\nfour_eyes = false", 0),
+        ("environment = \"Production\"\n[staff]\nsecond_factor = false", 2),
+        ("[staff]\nsecond_factor = false", 0),
         ("[step_up]\ntransfers_above = [\"100 MAD\", \"MAD 100\", \"1.5 EUR\", \"-1 EUR\"]", 3),
         ("[staff]\nallowed_networks = [\"10.0.0.1\", \"fd00::/129\", \"fd00::/8\"]", 2),
         ("environment = \"Production\"\n[passkeys]\nenabled = true", 3),
@@ -115,6 +117,17 @@ fn rate_limits_are_on_in_production() {
     assert_eq!(production.payments, Quota { requests: 10, window: Duration::from_mins(1) });
     let chosen = limits("[rate_limiting]\nenabled = true\npayments_per_minute = 3").unwrap();
     assert_eq!(chosen.payments.requests, 3);
+}
+
+#[test]
+fn staff_need_a_second_factor_in_production() {
+    let is_needed = |text: &str| {
+        let config = load(text, &[]).unwrap();
+        config.staff.needs_second_factor(config.environment)
+    };
+    assert!(is_needed("environment = \"Production\""));
+    assert!(!is_needed(""));
+    assert!(is_needed("[staff]\nsecond_factor = true"));
 }
 
 #[test]

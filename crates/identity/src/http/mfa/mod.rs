@@ -332,6 +332,7 @@ async fn renew_recovery_codes(
         (status = 204, description = "A sign-in asks for a passkey if there is one, else for the \
             password alone."),
         (status = 401, description = "`unauthenticated`, or `insufficient_user_authentication`."),
+        (status = 409, description = "`second_factor_needed`: staff add another one first."),
         (status = 422, description = "`wrong_password`, `wrong_mfa_code` or `mfa_not_there`."),
         (status = 503, description = "`too_many_sign_ins`, or the service cannot answer now; \
             see `Retry-After`."),

@@ -328,6 +328,7 @@ async fn rename_passkey(
         (status = 204, description = "It counts no more."),
         (status = 401, description = "`unauthenticated`, or `insufficient_user_authentication`."),
         (status = 404, description = "`not_found`: no such passkey, or somebody else's."),
+        (status = 409, description = "`second_factor_needed`: staff add another one first."),
     ),
 )]
 async fn remove_passkey(
