@@ -17,6 +17,10 @@ pub struct Config {
     pub session_lifetime: Duration,
     /// How long an authentication is fresh enough for what is sensitive.
     pub step_up_max_age: Duration,
+    /// The site that passkeys are for; without one there are none.
+    pub relying_party: Option<RelyingParty>,
+    /// Whether what is for staff alone needs a session that began, or went on, with a second factor.
+    pub staff_second_factor: bool,
     /// For how long a device is trusted not to be asked for the second factor.
     pub trusted_device_lifetime: Duration,
     /// Whether the most dangerous things that staff can do need a second person.
@@ -25,6 +29,16 @@ pub struct Config {
     pub staff_action_lifetime: Duration,
     /// What a password hash costs.
     pub password_hash: PasswordHashConfig,
+}
+
+/// The site that passkeys are for. They are lost when its id changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RelyingParty {
+    /// The domain, such as `bank.example`.
+    pub id: String,
+    /// Where its pages come from, as browsers write it: `https://app.bank.example`. The hosts are the
+    /// domain or below it.
+    pub origins: Vec<String>,
 }
 
 /// The cost of one Argon2id hash, and how many may be made at once: memory is at most
@@ -53,6 +67,8 @@ impl Default for Config {
             refresh_token_lifetime: Duration::from_hours(7 * 24),
             session_lifetime: Duration::from_hours(30 * 24),
             step_up_max_age: Duration::from_mins(5),
+            relying_party: None,
+            staff_second_factor: true,
             trusted_device_lifetime: Duration::from_hours(30 * 24),
             four_eyes: true,
             staff_action_lifetime: Duration::from_hours(24),

@@ -1,5 +1,6 @@
 //! What identity tells others, through its outbox. Payloads hold ids, never personal data.
 
+use crate::passkeys::PasskeyChange;
 use crate::staff_actions::StaffAction;
 use crate::verification::Contact;
 use kernel::{Actor, Timestamp, UserId};
@@ -302,6 +303,37 @@ pub(crate) fn recovery_codes_renewed(user_id: UserId, occurred_at: Timestamp) ->
         aggregate_id: user_id.0,
         occurred_at,
         payload: json!({ "userId": user_id.0 }).to_string(),
+    }
+}
+
+/// `identity.authenticator_app_removed`: `{userId}`; a passkey is left, so a sign-in asks for a second
+/// factor as before.
+pub(crate) fn authenticator_app_removed(user_id: UserId, occurred_at: Timestamp) -> NewEvent {
+    NewEvent {
+        event_type: "identity.authenticator_app_removed",
+        aggregate_id: user_id.0,
+        occurred_at,
+        payload: json!({ "userId": user_id.0 }).to_string(),
+    }
+}
+
+/// `identity.passkey_added`, `identity.passkey_removed` and `identity.passkey_counter_went_back`:
+/// `{userId, passkeyId}`. After the last, somebody may have a copy of the passkey.
+pub(crate) fn passkey_changed(
+    change: PasskeyChange,
+    user_id: UserId,
+    passkey_id: Uuid,
+    occurred_at: Timestamp,
+) -> NewEvent {
+    NewEvent {
+        event_type: match change {
+            PasskeyChange::Added => "identity.passkey_added",
+            PasskeyChange::Removed => "identity.passkey_removed",
+            PasskeyChange::CounterWentBack => "identity.passkey_counter_went_back",
+        },
+        aggregate_id: user_id.0,
+        occurred_at,
+        payload: json!({ "userId": user_id.0, "passkeyId": passkey_id }).to_string(),
     }
 }
 

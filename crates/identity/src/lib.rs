@@ -13,6 +13,7 @@ mod keys;
 mod lock_out;
 mod messages;
 mod mfa;
+mod passkeys;
 mod passwords;
 pub mod permissions;
 mod resets;
@@ -30,10 +31,11 @@ mod verification;
 pub use accounts::{AccountError, StaffView, UserStatus};
 pub use api_clients::{ApiClient, ApiClientError, ClientTokenError, NewApiClient};
 pub use audit::{AuditEntry, AuditFilter, AuditFinding, AuditReport};
-pub use config::{Config, PasswordHashConfig};
+pub use config::{Config, PasswordHashConfig, RelyingParty};
 pub use error::Error;
 pub use keys::{KeyFileError, Rotation, RotationError, SigningKeyFolder};
 pub use mfa::{Enrolment, MfaError, MfaStatus};
+pub use passkeys::{Passkey, Refusal as PasskeyRefusal};
 pub use passwords::HashingError;
 pub use resets::ResetError;
 pub use roles::{GrantError, HeldRole, Role};
@@ -53,6 +55,7 @@ use kernel::{Actor, Clock, IdSource, Page, PageLimit, Timestamp, UserId};
 use keys::Keys;
 use messages::Messages;
 use mfa::Mfa;
+use passkeys::Passkeys;
 use passwords::Passwords;
 use ports::{DataKeySource, EmailSender, SigningKeySource, SmsSender};
 use resets::Resets;
@@ -153,8 +156,14 @@ pub const MIGRATIONS: &[SqlMigration] = &[
         postgres: "",
     },
     SqlMigration {
-        name: "m0014_rotation_leases",
-        sql: include_str!("migrations/m0014_rotation_leases.sql"),
+        name: "m0014_passkeys",
+        sql: include_str!("migrations/m0014_passkeys.sql"),
+        sqlite: "",
+        postgres: "",
+    },
+    SqlMigration {
+        name: "m0016_rotation_leases",
+        sql: include_str!("migrations/m0016_rotation_leases.sql"),
         sqlite: "",
         postgres: "",
     },
@@ -251,6 +260,7 @@ struct Parts {
     keys: Arc<Keys>,
     users: Arc<Users>,
     mfa: Arc<Mfa>,
+    passkeys: Arc<Passkeys>,
     sessions: Arc<Sessions>,
     accounts: Arc<Accounts>,
     api_clients: ApiClients,
@@ -298,12 +308,22 @@ impl Identity {
             clock: clock.clone(),
             ids: ids.clone(),
         });
+        let passkeys = Arc::new(Passkeys {
+            store: store.clone(),
+            data_keys: data_keys.clone(),
+            relying_party: config.relying_party,
+            clock: clock.clone(),
+            ids: ids.clone(),
+        });
         let mfa = Arc::new(Mfa {
             store: store.clone(),
             users: users.clone(),
             passwords: passwords.clone(),
             data_keys: data_keys.clone(),
+            passkeys: passkeys.clone(),
+            messages: messages.clone(),
             issuer: config.issuer,
+            staff_need_one: config.staff_second_factor,
             clock: clock.clone(),
         });
         let trusted_devices = Arc::new(TrustedDevices {
@@ -316,6 +336,7 @@ impl Identity {
             store: store.clone(),
             users: users.clone(),
             mfa: mfa.clone(),
+            passkeys: passkeys.clone(),
             tokens: tokens.clone(),
             revocations: revocations.clone(),
             trusted_devices: trusted_devices.clone(),
@@ -378,6 +399,7 @@ impl Identity {
             keys,
             users,
             mfa,
+            passkeys,
             sessions,
             accounts,
             api_clients,
@@ -507,6 +529,10 @@ impl Identity {
 
     pub(crate) fn mfa(&self) -> &Mfa {
         &self.0.mfa
+    }
+
+    pub(crate) fn passkeys(&self) -> &Passkeys {
+        &self.0.passkeys
     }
 
     pub(crate) fn sessions(&self) -> &Sessions {

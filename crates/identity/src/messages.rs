@@ -1,8 +1,10 @@
 //! Messages to users.
 
+use crate::users::entity::Model as UserRow;
 use ports::{Email, EmailSender, MessageError, Sms, SmsSender};
 use secrecy::SecretString;
 use std::sync::Arc;
+use tracing::Instrument;
 
 /// Where a message goes.
 pub(crate) enum Channel {
@@ -20,6 +22,21 @@ pub(crate) struct Messages {
 }
 
 impl Messages {
+    /// Sends a notice to a user's e-mail address if it is known to be theirs. Nobody waits for it.
+    pub(crate) fn notify(&self, user: UserRow, subject: &'static str, text: String) {
+        if user.email_verified_at.is_none() {
+            return;
+        }
+        let messages = self.clone();
+        let work = async move {
+            let channel = Channel::Email(user.email);
+            if let Err(error) = messages.send(channel, subject, text.into()).await {
+                tracing::warn!(%error, subject, "a notice was not sent");
+            }
+        };
+        tokio::spawn(work.instrument(tracing::Span::current()));
+    }
+
     pub(crate) async fn send(
         &self,
         channel: Channel,

@@ -65,6 +65,9 @@ pub const DESCRIPTIONS: &[(Permission, &str)] = &[
     (APPROVALS_WRITE, "Approve or reject what colleagues asked for, where one may do it oneself"),
 ];
 
+/// Those over what is one's own. All others are for staff.
+pub const OF_CUSTOMERS: &[Permission] = &[WALLET_READ, WALLET_WRITE];
+
 /// Those that can be the scope of an API client. It has no wallet, and decides neither over people
 /// nor over what others may do.
 pub const FOR_CLIENTS: &[Permission] = &[LEDGER_READ, LEDGER_WRITE, USERS_READ, AUDIT_READ];

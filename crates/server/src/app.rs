@@ -135,6 +135,8 @@ async fn start_identity(
         rotate_signing_keys_every: config.signing_keys.rotate_every(),
         step_up_max_age: config.step_up.max_age(),
         four_eyes: config.staff.four_eyes,
+        staff_second_factor: config.staff.needs_second_factor(config.environment),
+        relying_party: config.passkeys.relying_party(config.environment),
         ..identity::Config::default()
     };
     let deps = identity::Dependencies {

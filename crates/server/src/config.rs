@@ -5,6 +5,8 @@ mod databases;
 mod keys;
 mod listening;
 mod messages;
+mod origin;
+mod passkeys;
 mod sessions;
 mod staff;
 mod step_up;
@@ -18,6 +20,8 @@ use keys::{DataKeys, Pkcs11Settings, SigningKeySettings};
 use ledger::CheckpointPolicy;
 use listening::Server;
 use messages::{EmailSettings, SmsSettings, Smtp, SmtpSecurity};
+use origin::is_origin;
+use passkeys::PasskeySettings;
 use serde::Deserialize;
 use sessions::SessionSettings;
 use staff::StaffSettings;
@@ -66,6 +70,8 @@ pub(crate) struct Config {
     pub(crate) staff: StaffSettings,
     /// What needs a fresh authentication.
     pub(crate) step_up: StepUpSettings,
+    /// Which site passkeys are for.
+    pub(crate) passkeys: PasskeySettings,
     /// How e-mails leave.
     pub(crate) email: EmailSettings,
     /// The mail server, where e-mails leave through one.
@@ -179,10 +185,12 @@ pub(crate) enum LogFormat {
 /// What environment variables of ours begin with.
 const PREFIX: &str = "FINITECH__";
 
-/// Where somebody shows who they are. All are POST.
+/// Where somebody shows who they are. All are POST. Asking for a passkey's challenge is not among them: a
+/// page asks for one before anybody types, and it is nothing that could be guessed at.
 const AUTHENTICATION_ROUTES: &[&str] = &[
     "/api/v1/auth/login",
     "/api/v1/auth/login/mfa",
+    "/api/v1/auth/login/passkey",
     "/api/v1/auth/password-resets",
     "/api/v1/auth/password-resets/complete",
     "/api/v1/auth/reauthenticate",
@@ -256,6 +264,7 @@ impl Config {
         refusals.extend(self.staff.refusals(self.environment));
         refusals.extend(self.step_up.refusals());
         refusals.extend(self.sessions.refusals());
+        refusals.extend(self.passkeys.refusals(self.environment));
         if self.environment == Environment::Production {
             if self.rate_limiting.enabled == Some(false) {
                 refusals.push(
@@ -406,19 +415,6 @@ impl Config {
     }
 }
 
-/// Whether the text is what browsers send as `Origin`: in Production, over HTTPS.
-fn is_origin(text: &str, environment: Environment) -> bool {
-    let rest = match environment {
-        Environment::Production => text.strip_prefix("https://"),
-        Environment::Development => {
-            text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"))
-        }
-    };
-    let of_host =
-        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-.:".contains(&byte);
-    rest.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(of_host))
-}
-
 /// Sets `SECTION__KEY` in a table. Numbers and booleans become what they look like, a value in brackets
 /// a list, a value in quotes a text.
 fn set(table: &mut Table, path: &str, value: &str) -> anyhow::Result<()> {
@@ -474,6 +470,7 @@ impl Default for Config {
             cors: Cors::default(),
             staff: StaffSettings::default(),
             step_up: StepUpSettings::default(),
+            passkeys: PasskeySettings::default(),
             email: EmailSettings::default(),
             smtp: Smtp::default(),
             sms: SmsSettings::default(),

@@ -84,6 +84,11 @@ pub(super) struct TokenPairBody {
     /// How long the access token counts, in seconds.
     #[schema(example = 900)]
     expires_in: u64,
+    /// Whether the permissions of staff are missing because there was no second factor. Add an
+    /// authenticator app (`POST /api/v1/me/mfa/totp`) or a passkey
+    /// (`POST /api/v1/me/passkeys/registration`) unless there is one, and show it: sign in again, or
+    /// `POST /api/v1/auth/reauthenticate`.
+    second_factor_needed: bool,
 }
 
 impl From<TokenPair> for TokenPairBody {
@@ -93,6 +98,7 @@ impl From<TokenPair> for TokenPairBody {
             refresh_token: pair.refresh_token.expose_secret().to_owned(),
             token_type: "Bearer",
             expires_in: pair.expires_in.as_secs(),
+            second_factor_needed: pair.second_factor_needed,
         }
     }
 }
@@ -103,19 +109,21 @@ impl From<TokenPair> for TokenPairBody {
 pub(super) enum LogInAnswerBody {
     /// The user is signed in.
     Done(TokenPairBody),
-    /// A code is needed.
+    /// A second factor is needed.
     MfaRequired(MfaRequiredBody),
 }
 
-/// The password is right, and a code of the second factor is needed.
+/// The password is right, and a second factor is needed: a code of the app, a recovery code, or a passkey.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct MfaRequiredBody {
     /// Always true.
     #[schema(example = true)]
     mfa_required: bool,
-    /// For `POST /api/v1/auth/login/mfa`, with the code.
+    /// For `POST /api/v1/auth/login/mfa`, with the code or passkey.
     mfa_token: String,
+    /// Whether there is a passkey that will do: `POST /api/v1/auth/login/mfa/challenge` asks for it.
+    has_passkey: bool,
     /// How long it counts, in seconds.
     #[schema(example = 300)]
     expires_in: u64,
@@ -125,11 +133,14 @@ impl From<LogIn> for LogInAnswerBody {
     fn from(log_in: LogIn) -> Self {
         match log_in {
             LogIn::Done(pair) => Self::Done(pair.into()),
-            LogIn::MfaRequired { mfa_token, expires_in } => Self::MfaRequired(MfaRequiredBody {
-                mfa_required: true,
-                mfa_token: mfa_token.expose_secret().to_owned(),
-                expires_in: expires_in.as_secs(),
-            }),
+            LogIn::MfaRequired { mfa_token, has_passkey, expires_in } => {
+                Self::MfaRequired(MfaRequiredBody {
+                    mfa_required: true,
+                    mfa_token: mfa_token.expose_secret().to_owned(),
+                    has_passkey,
+                    expires_in: expires_in.as_secs(),
+                })
+            }
         }
     }
 }

@@ -57,6 +57,11 @@ pub(super) fn not_logged_in(error: LogInError) -> Problem {
         LogInError::InvalidMfaCode => {
             Problem::new(StatusCode::UNAUTHORIZED, "invalid_mfa_code", text)
         }
+        LogInError::InvalidPasskey => {
+            Problem::new(StatusCode::UNAUTHORIZED, "invalid_passkey", text)
+        }
+        LogInError::PasskeysOff => Problem::conflict("passkeys_off", text),
+        LogInError::NoPasskey => Problem::unprocessable("no_passkey", text),
         LogInError::Busy => too_many_sign_ins(text),
         LogInError::Failed(error) => failed(error),
     }
@@ -184,6 +189,13 @@ pub(super) fn mfa_not_changed(error: MfaError) -> Problem {
         MfaError::WrongPassword => Problem::unprocessable("wrong_password", text),
         MfaError::WrongCode => Problem::unprocessable("wrong_mfa_code", text),
         MfaError::AlreadyOn => Problem::conflict("mfa_already_on", text),
+        MfaError::Needed => Problem::conflict("second_factor_needed", text),
+        MfaError::PasskeysOff => Problem::conflict("passkeys_off", text),
+        MfaError::PasskeyRefused(_) => Problem::unprocessable("passkey_refused", text),
+        MfaError::NoChallenge => Problem::unprocessable("no_passkey_challenge", text),
+        MfaError::PasskeyTaken => Problem::conflict("passkey_taken", text),
+        MfaError::TooManyPasskeys(_) => Problem::conflict("too_many_passkeys", text),
+        MfaError::NoSuchPasskey => Problem::not_found("passkey"),
         MfaError::NotThere => Problem::unprocessable("mfa_not_there", text),
         MfaError::Busy => too_many_sign_ins(text),
         MfaError::Failed(error) => failed(error),

@@ -9,6 +9,7 @@ mod device;
 mod dto;
 mod error;
 mod mfa;
+mod passkeys;
 mod roles;
 mod sessions;
 mod staff_actions;
@@ -50,6 +51,7 @@ pub(crate) fn router(identity: Identity, holdings: Arc<dyn Holdings>) -> OpenApi
         .merge(audit::router())
         .merge(contacts::router())
         .merge(mfa::router())
+        .merge(passkeys::router())
         .merge(roles::router())
         .merge(sessions::router())
         .merge(staff_actions::router())

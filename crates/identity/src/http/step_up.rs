@@ -1,5 +1,7 @@
 //! Showing again who one is, for what needs a fresh authentication (RFC 9470).
 
+use super::mfa::{Needed, answer_of, check_answer};
+use super::passkeys::AssertionBody;
 use super::{Identities, error};
 use crate::{FreshToken, Identity};
 use axum::extract::State;
@@ -7,7 +9,7 @@ use kernel::Actor;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use web::{AnyUser, Authorized, Json, OpenApiRouter, Problem, Validate, routes};
+use web::{AnyUser, Authorized, FieldErrors, Json, OpenApiRouter, Problem, Validate, routes};
 
 pub(super) fn router() -> OpenApiRouter<Identities> {
     OpenApiRouter::new().routes(routes!(reauthenticate))
@@ -22,15 +24,23 @@ pub(super) fn require_fresh(identity: &Identity, actor: &Actor) -> Result<(), Pr
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct ReauthenticateBody {
-    /// The password.
-    #[schema(value_type = String, format = Password)]
-    password: SecretString,
+    /// The password; not needed with a passkey.
+    #[schema(value_type = Option<String>, format = Password)]
+    password: Option<SecretString>,
     /// The code that the app shows, or a recovery code; needed by whoever has a second factor.
     #[schema(value_type = Option<String>, example = "123456")]
     code: Option<SecretString>,
+    /// A passkey's answer to `POST /api/v1/me/passkeys/challenge`, instead of both.
+    passkey: Option<AssertionBody>,
 }
 
-impl Validate for ReauthenticateBody {}
+impl Validate for ReauthenticateBody {
+    fn validate(&self, errors: &mut FieldErrors) {
+        check_answer(&self.code, &self.passkey, Needed::No, errors);
+        let is_there = self.password.is_some() || self.passkey.is_some();
+        errors.require(is_there, "/password", "is needed unless there is a passkey");
+    }
+}
 
 /// An access token that says that its user was authenticated just now.
 #[derive(Serialize, ToSchema)]
@@ -67,7 +77,7 @@ impl From<FreshToken> for FreshTokenBody {
     responses(
         (status = 200, description = "An access token for what answers \
             `insufficient_user_authentication`.", body = FreshTokenBody),
-        (status = 422, description = "`wrong_password`, or `wrong_mfa_code`: the code is wrong, or \
+        (status = 422, description = "`wrong_password`, or `wrong_mfa_code`: the code or passkey is wrong, or \
             missing."),
         (status = 503, description = "`too_many_sign_ins`, or the service cannot answer now; \
             see `Retry-After`."),
@@ -78,7 +88,8 @@ async fn reauthenticate(
     caller: Authorized<AnyUser>,
     Json(body): Json<ReauthenticateBody>,
 ) -> Result<Json<FreshTokenBody>, Problem> {
-    let token =
-        identity.sessions().reauthenticate(&caller.actor, &body.password, body.code.as_ref()).await;
+    let ReauthenticateBody { password, code, passkey } = body;
+    let (sessions, answer) = (identity.sessions(), answer_of(code, passkey));
+    let token = sessions.reauthenticate(&caller.actor, password.as_ref(), answer.as_ref()).await;
     Ok(Json(token.map_err(error::mfa_not_changed)?.into()))
 }

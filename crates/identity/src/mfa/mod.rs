@@ -1,15 +1,19 @@
-//! The second factor: codes of an authenticator app, and ten recovery codes for whoever lost it. It
-//! counts once the user has shown that the app works. Wrong codes are counted as wrong passwords are.
+//! The second factor: codes of an authenticator app, passkeys, and ten recovery codes for whoever lost
+//! both. An app counts once the user has shown that it works. Wrong codes are counted as wrong passwords
+//! are.
 
+mod passkeys;
 mod recovery;
 mod repo;
 mod totp;
 
+use crate::messages::Messages;
+use crate::passkeys::{Assertion, PasskeyError, Passkeys, Purpose as Question, Refusal, Shown};
 use crate::passwords::{HashingError, PasswordError, Passwords, Verdict};
 use crate::secrets::{DataKeys, Purpose, SealError};
 use crate::users::{Users, VerifyError};
-use crate::{Error, audit, events, lock_out, trusted_devices};
-use kernel::{Actor, Clock, UserId};
+use crate::{Error, audit, events, lock_out, roles, trusted_devices};
+use kernel::{Actor, Clock, Timestamp, UserId};
 use secrecy::{ExposeSecret, SecretString};
 use std::sync::Arc;
 use store::{Store, StoreError, WriteTx};
@@ -25,8 +29,12 @@ pub struct Enrolment {
 /// How somebody's second factor stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MfaStatus {
-    /// Whether a sign-in asks for a code.
+    /// Whether a sign-in asks for it.
     pub is_on: bool,
+    /// Whether there is an authenticator app.
+    pub has_app: bool,
+    /// How many passkeys there are.
+    pub passkeys: usize,
     /// How many recovery codes are left.
     pub recovery_codes_left: usize,
 }
@@ -37,12 +45,33 @@ pub enum MfaError {
     /// The present password is wrong, or too many wrong ones came.
     #[error("the present password is wrong")]
     WrongPassword,
-    /// The code is wrong, too old or was used before.
-    #[error("the code is wrong, too old or was used before")]
+    /// The code or passkey is wrong, too old or was used before.
+    #[error("the code or passkey is wrong, too old or was used before")]
     WrongCode,
     /// There is one.
     #[error("the second factor is on; switch it off first")]
     AlreadyOn,
+    /// The operator has not said which site passkeys are for.
+    #[error("this installation has no passkeys")]
+    PasskeysOff,
+    /// What the authenticator made of the question for a new passkey is not good.
+    #[error("the authenticator's answer is not good: {0}")]
+    PasskeyRefused(Refusal),
+    /// No question waits for the answer.
+    #[error("the challenge is unknown, too old or was answered before; begin again")]
+    NoChallenge,
+    /// Somebody has this passkey.
+    #[error("this passkey was added before")]
+    PasskeyTaken,
+    /// There are as many as one may have.
+    #[error("there are {0} passkeys, as many as one may have; remove one first")]
+    TooManyPasskeys(usize),
+    /// There is no such passkey.
+    #[error("there is no such passkey")]
+    NoSuchPasskey,
+    /// Staff have to have one.
+    #[error("staff need a second factor; add another one first")]
+    Needed,
     /// There is none, or none that waits for its confirmation.
     #[error("there is no second factor to do this with; begin with a new one")]
     NotThere,
@@ -90,11 +119,31 @@ impl From<VerifyError> for MfaError {
     }
 }
 
-/// A code that was found right, to be used up in the transaction that it allows.
+impl From<PasskeyError> for MfaError {
+    fn from(error: PasskeyError) -> Self {
+        match error {
+            PasskeyError::Off => Self::PasskeysOff,
+            PasskeyError::Refused(refusal) => Self::PasskeyRefused(refusal),
+            PasskeyError::NoChallenge => Self::NoChallenge,
+            PasskeyError::Failed(error) => Self::Failed(error),
+        }
+    }
+}
+
+/// What somebody shows as their second factor.
+pub(crate) enum Answer {
+    /// A code of the app, or a recovery code.
+    Code(SecretString),
+    /// A passkey.
+    Passkey(Assertion),
+}
+
+/// An answer that was found right, to be used up in the transaction that it allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Proof {
     Totp { step: i64 },
     RecoveryCode { position: i64, code_hash: String },
+    Passkey(Shown),
 }
 
 /// Second factors of all users.
@@ -103,22 +152,39 @@ pub(crate) struct Mfa {
     pub(crate) users: Arc<Users>,
     pub(crate) passwords: Arc<Passwords>,
     pub(crate) data_keys: Arc<DataKeys>,
+    pub(crate) passkeys: Arc<Passkeys>,
+    pub(crate) messages: Messages,
     pub(crate) issuer: String,
+    /// Whether staff get nowhere as staff without one.
+    pub(crate) staff_need_one: bool,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
 impl Mfa {
     pub(crate) async fn status(&self, user_id: UserId) -> Result<MfaStatus, StoreError> {
+        let has_app = self.has_app(user_id).await?;
+        let passkeys = self.passkeys.count(user_id).await?;
         Ok(MfaStatus {
-            is_on: self.is_on(user_id).await?,
+            is_on: has_app || passkeys > 0,
+            has_app,
+            passkeys,
             recovery_codes_left: repo::codes_left(&self.store, user_id).await?,
         })
     }
 
-    /// Whether a sign-in of this user needs a code.
+    /// Whether a sign-in of this user needs more than the password.
     pub(crate) async fn is_on(&self, user_id: UserId) -> Result<bool, StoreError> {
+        Ok(self.has_app(user_id).await? || self.passkeys.count(user_id).await? > 0)
+    }
+
+    async fn has_app(&self, user_id: UserId) -> Result<bool, StoreError> {
         let factor = repo::find(&self.store, user_id).await?;
         Ok(factor.is_some_and(|factor| factor.confirmed_at.is_some()))
+    }
+
+    /// Whether this user has to have one.
+    pub(crate) async fn is_needed(&self, user_id: UserId) -> Result<bool, StoreError> {
+        Ok(self.staff_need_one && roles::grants(&self.store, user_id).await?.are_of_staff())
     }
 
     /// Makes a secret for the actor's app. It replaces one that was never confirmed.
@@ -178,17 +244,17 @@ impl Mfa {
     pub(crate) async fn renew_codes(
         &self,
         actor: &Actor,
-        code: &SecretString,
+        answer: &Answer,
     ) -> Result<Vec<SecretString>, MfaError> {
         let user_id = actor.user_id;
         if !self.is_on(user_id).await? {
             return Err(MfaError::NotThere);
         }
-        let proof = self.check(user_id, code).await?.ok_or(MfaError::WrongCode)?;
+        let proof = self.check(user_id, answer).await?.ok_or(MfaError::WrongCode)?;
         let (codes, hashes) = self.recovery_codes().await?;
         let now = self.clock.now();
         let tx = self.store.begin().await?;
-        if !self.spend_in_tx(&tx, user_id, &proof).await? {
+        if !self.spend_in_tx(&tx, user_id, &proof, now).await? {
             return Err(MfaError::WrongCode);
         }
         repo::replace_codes_in_tx(&self.store, &tx, user_id, &hashes).await?;
@@ -210,37 +276,79 @@ impl Mfa {
         Ok((codes, hashes))
     }
 
-    /// Switches the second factor off.
+    /// Does without the app. If there is no passkey either, the second factor is off.
     pub(crate) async fn disable(
         &self,
         actor: &Actor,
         password: &SecretString,
-        code: &SecretString,
+        answer: &Answer,
     ) -> Result<(), MfaError> {
         let user_id = actor.user_id;
-        if !self.is_on(user_id).await? {
+        if !self.has_app(user_id).await? {
             return Err(MfaError::NotThere);
         }
         if self.users.verify_own(user_id, password).await?.is_none() {
             return Err(MfaError::WrongPassword);
         }
-        let proof = self.check(user_id, code).await?.ok_or(MfaError::WrongCode)?;
-        let now = self.clock.now();
+        let proof = self.check(user_id, answer).await?.ok_or(MfaError::WrongCode)?;
+        let (is_needed, now) = (self.is_needed(user_id).await?, self.clock.now());
         let tx = self.store.begin().await?;
-        if !self.spend_in_tx(&tx, user_id, &proof).await? {
+        repo::lock_in_tx(&self.store, &tx, user_id).await?;
+        if !self.spend_in_tx(&tx, user_id, &proof, now).await? {
             return Err(MfaError::WrongCode);
         }
-        repo::delete_in_tx(&self.store, &tx, user_id).await?;
-        trusted_devices::forget_all_in_tx(&self.store, &tx, user_id).await?;
+        repo::delete_app_in_tx(&self.store, &tx, user_id).await?;
         lock_out::forget_in_tx(&self.store, &tx, user_id).await?;
-        let event = events::mfa_switched(user_id, false, now);
-        audit::tell_in_tx(&self.store, &tx, Some(user_id), event, None).await?;
+        if !self.switch_off_in_tx(&tx, user_id, is_needed, now).await? {
+            let event = events::authenticator_app_removed(user_id, now);
+            audit::tell_in_tx(&self.store, &tx, Some(user_id), event, None).await?;
+        }
         Ok(tx.commit().await.map_err(StoreError::from)?)
     }
 
-    /// Whether this is a code of the user's app or one of their recovery codes; a wrong one is
-    /// counted. None is right while the user is locked out.
+    /// What the end of the last factor entails; `false` if one is left. Of who has to have one, the last
+    /// does not end.
+    async fn switch_off_in_tx(
+        &self,
+        tx: &WriteTx,
+        user_id: UserId,
+        is_needed: bool,
+        now: Timestamp,
+    ) -> Result<bool, MfaError> {
+        if repo::has_factor_in_tx(&self.store, tx, user_id).await? {
+            return Ok(false);
+        }
+        if is_needed {
+            return Err(MfaError::Needed);
+        }
+        repo::delete_codes_in_tx(&self.store, tx, user_id).await?;
+        trusted_devices::forget_all_in_tx(&self.store, tx, user_id).await?;
+        let event = events::mfa_switched(user_id, false, now);
+        audit::tell_in_tx(&self.store, tx, Some(user_id), event, None).await?;
+        Ok(true)
+    }
+
+    /// Whether this is a code of the user's app, one of their recovery codes or one of their passkeys; a
+    /// wrong one is counted. None is right while the user is locked out.
     pub(crate) async fn check(
+        &self,
+        user_id: UserId,
+        answer: &Answer,
+    ) -> Result<Option<Proof>, MfaError> {
+        match answer {
+            Answer::Code(code) => self.check_code(user_id, code).await,
+            Answer::Passkey(assertion) => {
+                let question = Question::Confirmation(user_id);
+                match self.passkeys.shown(question, assertion).await {
+                    Ok(shown) => Ok(Some(Proof::Passkey(shown))),
+                    Err(PasskeyError::Refused(_) | PasskeyError::NoChallenge) => Ok(None),
+                    Err(error @ (PasskeyError::Off | PasskeyError::Failed(_))) => Err(error.into()),
+                }
+            }
+        }
+    }
+
+    async fn check_code(
         &self,
         user_id: UserId,
         code: &SecretString,
@@ -267,8 +375,9 @@ impl Mfa {
         tx: &WriteTx,
         user_id: UserId,
         proof: &Proof,
+        now: Timestamp,
     ) -> Result<bool, StoreError> {
-        repo::spend_in_tx(&self.store, tx, user_id, proof).await
+        repo::spend_in_tx(&self.store, tx, user_id, proof, now).await
     }
 
     async fn check_totp(

@@ -1,4 +1,5 @@
 use super::Proof;
+use crate::passkeys;
 use kernel::{Timestamp, UserId};
 use store::sea_orm::{self, ConnectionTrait, FromQueryResult};
 use store::{Store, StoreError, WriteTx};
@@ -116,6 +117,7 @@ pub(super) async fn spend_in_tx(
     tx: &WriteTx,
     user_id: UserId,
     proof: &Proof,
+    now: Timestamp,
 ) -> Result<bool, StoreError> {
     let statement = match proof {
         Proof::Totp { step } => store.statement(
@@ -126,21 +128,51 @@ pub(super) async fn spend_in_tx(
             "delete from recovery_codes where user_id = $1 and position = $2 and code_hash = $3",
             [user_id.0.into(), (*position).into(), code_hash.as_str().into()],
         ),
+        Proof::Passkey(shown) => return passkeys::use_in_tx(store, tx, shown, now).await,
     };
     Ok(tx.execute_raw(statement).await?.rows_affected() == 1)
 }
 
-/// Forgets the factor and the recovery codes.
-pub(super) async fn delete_in_tx(
+/// Makes others wait who change the factors of this user, until the transaction ends.
+pub(super) async fn lock_in_tx(
     store: &Store,
     tx: &WriteTx,
     user_id: UserId,
 ) -> Result<(), StoreError> {
-    for sql in [
-        "delete from recovery_codes where user_id = $1",
-        "delete from user_totp where user_id = $1",
-    ] {
-        tx.execute_raw(store.statement(sql, [user_id.0.into()])).await?;
-    }
+    let lock = "update users set status = status where id = $1";
+    tx.execute_raw(store.statement(lock, [user_id.0.into()])).await?;
+    Ok(())
+}
+
+/// Whether the user has an app that counts, or a passkey.
+pub(super) async fn has_factor_in_tx(
+    store: &Store,
+    tx: &WriteTx,
+    user_id: UserId,
+) -> Result<bool, StoreError> {
+    let app = "select 1 from user_totp where user_id = $1 and confirmed_at is not null";
+    let app = tx.query_one_raw(store.statement(app, [user_id.0.into()])).await?;
+    Ok(app.is_some() || passkeys::count_in_tx(store, tx, user_id).await? > 0)
+}
+
+/// Forgets the app.
+pub(super) async fn delete_app_in_tx(
+    store: &Store,
+    tx: &WriteTx,
+    user_id: UserId,
+) -> Result<(), StoreError> {
+    let sql = "delete from user_totp where user_id = $1";
+    tx.execute_raw(store.statement(sql, [user_id.0.into()])).await?;
+    Ok(())
+}
+
+/// Forgets the recovery codes.
+pub(super) async fn delete_codes_in_tx(
+    store: &Store,
+    tx: &WriteTx,
+    user_id: UserId,
+) -> Result<(), StoreError> {
+    let sql = "delete from recovery_codes where user_id = $1";
+    tx.execute_raw(store.statement(sql, [user_id.0.into()])).await?;
     Ok(())
 }

@@ -9,7 +9,7 @@ pub(crate) use repo::grant_in_tx;
 pub(crate) use staff::Roles;
 pub use staff::{HeldRole, Role};
 
-use crate::permissions::DESCRIPTIONS;
+use crate::permissions::{DESCRIPTIONS, OF_CUSTOMERS};
 use crate::{audit, events, revocations};
 use identity_api::DirectoryError;
 use kernel::{Timestamp, UserId};
@@ -23,6 +23,23 @@ pub(crate) struct Grants {
     pub(crate) permissions: BTreeSet<String>,
     /// How often something had been taken back of them before.
     pub(crate) version: i64,
+}
+
+impl Grants {
+    /// Whether there is a permission among them that is for staff.
+    pub(crate) fn are_of_staff(&self) -> bool {
+        self.permissions.iter().any(|permission| is_for_staff(permission))
+    }
+
+    /// The same without what is for staff.
+    pub(crate) fn without_staff_permissions(mut self) -> Self {
+        self.permissions.retain(|permission| !is_for_staff(permission));
+        self
+    }
+}
+
+fn is_for_staff(permission: &str) -> bool {
+    OF_CUSTOMERS.iter().all(|own| own.0 != permission)
 }
 
 /// Makes the built-in roles in the tables what they are in the code. Writes nothing when they

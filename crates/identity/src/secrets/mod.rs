@@ -41,6 +41,8 @@ pub(crate) enum Purpose {
     NewEmail,
     /// A phone number that is to.
     NewPhoneNumber,
+    /// What somebody calls a passkey of theirs.
+    PasskeyName,
     /// The key of the blind indexes.
     IndexKey,
 }
@@ -55,6 +57,7 @@ impl Purpose {
             Self::DisplayName => "finitech/identity/users.sealed_display_name",
             Self::NewEmail => "finitech/identity/contact_codes.sealed_new_email",
             Self::NewPhoneNumber => "finitech/identity/contact_codes.sealed_new_phone_number",
+            Self::PasskeyName => "finitech/identity/passkeys.sealed_name",
             Self::IndexKey => "finitech/identity/index_keys.sealed_key",
         }
     }

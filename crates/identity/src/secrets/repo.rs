@@ -131,6 +131,7 @@ pub(super) const SEALED_COLUMNS: &[SealedColumn] = &[
     SealedColumn::new(Purpose::Email, "users", "id", "sealed_email", Encoding::Base64),
     SealedColumn::new(Purpose::PhoneNumber, "users", "id", "sealed_phone_number", Encoding::Base64),
     SealedColumn::new(Purpose::DisplayName, "users", "id", "sealed_display_name", Encoding::Base64),
+    SealedColumn::new(Purpose::PasskeyName, "passkeys", "id", "sealed_name", Encoding::Base64),
     // Of the rows of a user one at most has a value.
     SealedColumn::new(
         Purpose::NewEmail,

@@ -20,8 +20,9 @@ pub use reauthenticate::FreshToken;
 
 use crate::audit::{self, NewEntry};
 use crate::events::{self, RevocationReason};
-use crate::messages::{Channel, Messages};
+use crate::messages::Messages;
 use crate::mfa::{Mfa, Proof};
+use crate::passkeys::{self, Assertion, PasskeyError, Passkeys, Purpose as Question, Shown};
 use crate::passwords::PasswordError;
 use crate::revocations::Revocations;
 use crate::tokens::{AccessTokens, OpaqueToken, Subject, SubjectKind};
@@ -37,7 +38,6 @@ use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Store, StoreError, WriteTx, outbox};
-use tracing::Instrument;
 use uuid::Uuid;
 
 /// What a client holds while its user is signed in.
@@ -49,26 +49,51 @@ pub struct TokenPair {
     pub refresh_token: SecretString,
     /// How long the access token counts.
     pub expires_in: Duration,
+    /// Whether permissions of staff were left out, because the session is without a second factor.
+    pub second_factor_needed: bool,
     /// What a device that is trusted from now on brings along with the password.
     pub device_token: Option<SecretString>,
 }
 
-/// What a sign-in shows beside the password.
-enum SecondFactor {
-    /// The user has none.
-    None,
-    /// The user trusts the device.
-    TrustedDevice { token_hash: Vec<u8> },
-    /// A code that was found right.
-    Code { challenge: Challenge, proof: Proof, trust_device: bool },
+/// A token, and whether permissions of staff were left out of it.
+struct AccessToken {
+    token: SecretString,
+    second_factor_needed: bool,
 }
 
+/// What a sign-in shows.
+enum Evidence {
+    /// A password, of a user who has no second factor.
+    Password,
+    /// A password, on a device that the user trusts.
+    TrustedDevice { token_hash: Vec<u8> },
+    /// A password, and a second factor that was found right.
+    BothFactors { challenge: Challenge, proof: Proof, trust_device: bool },
+    /// A passkey that was found right, and no password.
+    Passkey(Shown),
+}
+
+/// What RFC 8176 says of more than one factor.
+const MULTI_FACTOR: &str = "mfa";
 /// A password alone (RFC 8176).
 const PASSWORD_FACTOR: &str = "pwd";
 /// A password and a code.
-const BOTH_FACTORS: &str = "pwd otp mfa";
+const WITH_CODE: &str = "pwd otp mfa";
+/// A password and a passkey. Without an attestation nobody knows that its key is kept in hardware, so
+/// `swk`, which claims less than `hwk`.
+const WITH_PASSKEY: &str = "pwd swk user mfa";
+/// A passkey alone, which verified its user.
+const PASSKEY_FACTORS: &str = "swk user mfa";
 
-impl SecondFactor {
+/// The factors of a password and a second one.
+fn both_factors(second: &Proof) -> &'static str {
+    match second {
+        Proof::Totp { .. } | Proof::RecoveryCode { .. } => WITH_CODE,
+        Proof::Passkey(_) => WITH_PASSKEY,
+    }
+}
+
+impl Evidence {
     /// Whether the user showed all the factors they have.
     fn is_complete(&self) -> bool {
         !matches!(self, Self::TrustedDevice { .. })
@@ -76,17 +101,19 @@ impl SecondFactor {
 
     fn factors(&self) -> &'static str {
         match self {
-            Self::None | Self::TrustedDevice { .. } => PASSWORD_FACTOR,
-            Self::Code { .. } => BOTH_FACTORS,
+            Self::Password | Self::TrustedDevice { .. } => PASSWORD_FACTOR,
+            Self::BothFactors { proof, .. } => both_factors(proof),
+            Self::Passkey(_) => PASSKEY_FACTORS,
         }
     }
 
-    /// What the audit trail calls it.
+    /// What the audit trail calls the second factor.
     fn audited(&self) -> &'static str {
         match self {
-            Self::None => "none",
+            Self::Password => "none",
             Self::TrustedDevice { .. } => "trusted_device",
-            Self::Code { .. } => "code",
+            Self::BothFactors { proof: Proof::Passkey(_), .. } | Self::Passkey(_) => "passkey",
+            Self::BothFactors { .. } => "code",
         }
     }
 }
@@ -100,9 +127,18 @@ pub enum LogInError {
     /// The token of the first step is unknown, too old, was used, or the password is another by now.
     #[error("the token is not valid any more; begin again with the password")]
     InvalidMfaToken,
-    /// The code of the second step is wrong, too old or was used, or too many wrong ones came.
-    #[error("the code is wrong, too old or was used before")]
+    /// The code or passkey of the second step is wrong, too old or was used, or too many wrong ones came.
+    #[error("the code or passkey is wrong, too old or was used before")]
     InvalidMfaCode,
+    /// No active user has this passkey, or the answer is not good.
+    #[error("the passkey is unknown, or its answer wrong or too late; begin again")]
+    InvalidPasskey,
+    /// The operator has not said which site passkeys are for.
+    #[error("this installation has no passkeys")]
+    PasskeysOff,
+    /// The user has none that could answer.
+    #[error("there is no passkey; bring a code")]
+    NoPasskey,
     /// Too many passwords are being checked.
     #[error("too many sign-ins at once; try again in a moment")]
     Busy,
@@ -128,6 +164,16 @@ impl From<StoreError> for LogInError {
     }
 }
 
+impl From<PasskeyError> for LogInError {
+    fn from(error: PasskeyError) -> Self {
+        match error {
+            PasskeyError::Off => Self::PasskeysOff,
+            PasskeyError::Refused(_) | PasskeyError::NoChallenge => Self::InvalidPasskey,
+            PasskeyError::Failed(error) => Self::Failed(error),
+        }
+    }
+}
+
 impl From<StoreError> for RefreshError {
     fn from(error: StoreError) -> Self {
         Self::Failed(error.into())
@@ -149,6 +195,7 @@ pub(crate) struct Sessions {
     pub(crate) store: Store,
     pub(crate) users: Arc<Users>,
     pub(crate) mfa: Arc<Mfa>,
+    pub(crate) passkeys: Arc<Passkeys>,
     pub(crate) tokens: Arc<AccessTokens>,
     pub(crate) revocations: Arc<Revocations>,
     pub(crate) trusted_devices: Arc<TrustedDevices>,
@@ -174,15 +221,28 @@ impl Sessions {
             self.users.verify(identifier, password).await?.ok_or(LogInError::InvalidCredentials)?;
         let user_id = UserId(user.id);
         if !self.mfa.is_on(user_id).await? {
-            return Ok(LogIn::Done(self.open(user, device, SecondFactor::None).await?));
+            return Ok(LogIn::Done(self.open(user, device, Evidence::Password).await?));
         }
         if let Some(token_hash) = device_token.map(OpaqueToken::hash_of)
+            && !self.mfa.is_needed(user_id).await?
             && self.trusted_devices.is_trusted(user_id, &token_hash).await?
         {
-            let trusted = SecondFactor::TrustedDevice { token_hash };
+            let trusted = Evidence::TrustedDevice { token_hash };
             return Ok(LogIn::Done(self.open(user, device, trusted).await?));
         }
         self.challenge(&user).await
+    }
+
+    /// Signs the user in whose passkey this is, without a password.
+    pub(crate) async fn log_in_by_passkey(
+        &self,
+        answer: &Assertion,
+        device: &Device,
+    ) -> Result<TokenPair, LogInError> {
+        let shown = self.passkeys.shown(Question::SignIn, answer).await?;
+        let user = self.users.find(shown.user_id).await?.filter(UserRow::is_active);
+        let user = user.ok_or(LogInError::InvalidPasskey)?;
+        self.open(user, device, Evidence::Passkey(shown)).await
     }
 
     /// A new session of a user who has shown who they are, with the second factor if there is one.
@@ -190,7 +250,7 @@ impl Sessions {
         &self,
         user: UserRow,
         device: &Device,
-        second_factor: SecondFactor,
+        evidence: Evidence,
     ) -> Result<TokenPair, LogInError> {
         let user_id = UserId(user.id);
         let now = self.clock.now();
@@ -203,10 +263,10 @@ impl Sessions {
             last_used_at: now.as_micros(),
             expires_at: self.expiry(now, now).as_micros(),
             revoked_at: None,
-            authenticated_at: second_factor.is_complete().then_some(now.as_micros()),
-            factors: Some(second_factor.factors().to_owned()),
+            authenticated_at: evidence.is_complete().then_some(now.as_micros()),
+            factors: Some(evidence.factors().to_owned()),
         };
-        let shown = second_factor.audited();
+        let shown = evidence.audited();
         let refresh_token = OpaqueToken::generate()?;
         let access_token = self.access_token(&session).await?;
         let row = self.token_row(&refresh_token, &session, now);
@@ -214,7 +274,7 @@ impl Sessions {
         if !users::repo::note_log_in_in_tx(&self.store, &tx, &user, now).await? {
             return Err(LogInError::InvalidCredentials);
         }
-        let trusted = self.spend_in_tx(&tx, user_id, second_factor, device, now).await?;
+        let trusted = self.spend_in_tx(&tx, user_id, evidence, device, now).await?;
         lock_out::forget_in_tx(&self.store, &tx, user_id).await?;
         let device_name = device::name(&device.user_agent);
         let is_new = repo::note_device_in_tx(&self.store, &tx, user_id, &device_name, now).await?;
@@ -250,18 +310,18 @@ impl Sessions {
         Ok(TokenPair { device_token, ..self.pair(access_token, refresh_token) })
     }
 
-    /// Uses up what was shown beside the password, and trusts the device if that is wanted.
+    /// Uses up what was shown, and trusts the device if that is wanted.
     async fn spend_in_tx(
         &self,
         tx: &WriteTx,
         user_id: UserId,
-        second_factor: SecondFactor,
+        evidence: Evidence,
         device: &Device,
         now: Timestamp,
     ) -> Result<Option<NewTrustedDevice>, LogInError> {
-        match second_factor {
-            SecondFactor::None => Ok(None),
-            SecondFactor::TrustedDevice { token_hash } => {
+        match evidence {
+            Evidence::Password => Ok(None),
+            Evidence::TrustedDevice { token_hash } => {
                 let store = &self.store;
                 match trusted_devices::use_in_tx(store, tx, user_id, &token_hash, now).await? {
                     true => Ok(None),
@@ -269,11 +329,18 @@ impl Sessions {
                     false => Err(LogInError::InvalidCredentials),
                 }
             }
-            SecondFactor::Code { challenge, proof, trust_device } => {
+            Evidence::Passkey(shown) => {
+                match passkeys::use_in_tx(&self.store, tx, &shown, now).await? {
+                    true => Ok(None),
+                    // It was removed or used this instant.
+                    false => Err(LogInError::InvalidPasskey),
+                }
+            }
+            Evidence::BothFactors { challenge, proof, trust_device } => {
                 if !repo::take_challenge_in_tx(&self.store, tx, &challenge.token_hash).await? {
                     return Err(LogInError::InvalidMfaToken);
                 }
-                if !self.mfa.spend_in_tx(tx, user_id, &proof).await? {
+                if !self.mfa.spend_in_tx(tx, user_id, &proof, now).await? {
                     return Err(LogInError::InvalidMfaCode);
                 }
                 if !trust_device {
@@ -284,25 +351,13 @@ impl Sessions {
         }
     }
 
-    /// Sends a notice to an e-mail address that is known to be the user's. The sign-in does not wait
-    /// for it.
     fn tell_of_new_device(&self, user: UserRow, device_name: &str, now: Timestamp) {
-        if user.email_verified_at.is_none() {
-            return;
-        }
         let text = format!(
             "Your Finitech account was signed in to from a device that it has not seen before: \
              {device_name}, at {now}.\n\nIf it was not you, change your password now: that ends all \
              other sessions."
         );
-        let messages = self.messages.clone();
-        let work = async move {
-            let channel = Channel::Email(user.email);
-            if let Err(error) = messages.send(channel, "A new sign-in", text.into()).await {
-                tracing::warn!(%error, "nobody was told of a new device");
-            }
-        };
-        tokio::spawn(work.instrument(tracing::Span::current()));
+        self.messages.notify(user, "A new sign-in", text);
     }
 
     pub(crate) async fn refresh(&self, token: &SecretString) -> Result<TokenPair, RefreshError> {
@@ -407,15 +462,21 @@ impl Sessions {
         }
     }
 
-    async fn access_token(&self, session: &Session) -> Result<SecretString, Error> {
+    async fn access_token(&self, session: &Session) -> Result<AccessToken, Error> {
         let id = UserId(session.user_id);
-        let grants = roles::grants(&self.store, id).await?;
+        let mut grants = roles::grants(&self.store, id).await?;
         let factors = session.factors.as_deref().unwrap_or_default().split(' ');
+        let has_both = factors.clone().any(|factor| factor == MULTI_FACTOR);
+        let second_factor_needed = self.mfa.staff_need_one && !has_both && grants.are_of_staff();
+        if second_factor_needed {
+            grants = grants.without_staff_permissions();
+        }
         let kind = SubjectKind::Person {
             authenticated_at: session.authenticated_at.map(Timestamp::from_micros),
             factors: factors.filter(|one| !one.is_empty()).map(str::to_owned).collect(),
         };
-        self.tokens.issue(Subject { id, session_id: session.id, grants, kind }).await
+        let token = self.tokens.issue(Subject { id, session_id: session.id, grants, kind }).await?;
+        Ok(AccessToken { token, second_factor_needed })
     }
 
     /// When a session ends that is used now and no more.
@@ -440,9 +501,10 @@ impl Sessions {
         }
     }
 
-    fn pair(&self, access_token: SecretString, refresh_token: OpaqueToken) -> TokenPair {
+    fn pair(&self, access_token: AccessToken, refresh_token: OpaqueToken) -> TokenPair {
         TokenPair {
-            access_token,
+            access_token: access_token.token,
+            second_factor_needed: access_token.second_factor_needed,
             refresh_token: refresh_token.into_secret(),
             expires_in: self.tokens.lifetime(),
             device_token: None,

@@ -1,10 +1,10 @@
 //! Showing again who one is, within a session.
 
 use super::entity::Model as Session;
-use super::{BOTH_FACTORS, PASSWORD_FACTOR, Sessions, repo};
+use super::{PASSKEY_FACTORS, PASSWORD_FACTOR, Sessions, both_factors, repo};
 use crate::audit::{self, NewEntry};
 use crate::lock_out;
-use crate::mfa::MfaError;
+use crate::mfa::{Answer, MfaError};
 use kernel::Actor;
 use secrecy::SecretString;
 use serde_json::json;
@@ -21,26 +21,37 @@ pub struct FreshToken {
 }
 
 impl Sessions {
-    /// Authenticates the actor again, with the second factor if they have one. The tokens of the
-    /// session say so from now on.
+    /// Authenticates the actor again, with the password, and the second factor if they have one; or with
+    /// a passkey alone, which is both. The tokens of the session say so from now on.
     pub(crate) async fn reauthenticate(
         &self,
         actor: &Actor,
-        password: &SecretString,
-        code: Option<&SecretString>,
+        password: Option<&SecretString>,
+        answer: Option<&Answer>,
     ) -> Result<FreshToken, MfaError> {
         let user_id = actor.user_id;
-        if self.users.verify_own(user_id, password).await?.is_none() {
-            return Err(MfaError::WrongPassword);
+        match (password, answer) {
+            (Some(password), _) => {
+                if self.users.verify_own(user_id, password).await?.is_none() {
+                    return Err(MfaError::WrongPassword);
+                }
+            }
+            (None, Some(Answer::Passkey(_))) => {}
+            (None, Some(Answer::Code(_)) | None) => return Err(MfaError::WrongPassword),
         }
-        let proof = match (self.mfa.is_on(user_id).await?, code) {
-            (false, _) => None,
-            (true, None) => return Err(MfaError::WrongCode),
-            (true, Some(code)) => {
-                Some(self.mfa.check(user_id, code).await?.ok_or(MfaError::WrongCode)?)
+        let proof = match (self.mfa.is_on(user_id).await?, answer) {
+            (false, _) if password.is_some() => None,
+            (_, None) => return Err(MfaError::WrongCode),
+            (_, Some(answer)) => {
+                Some(self.mfa.check(user_id, answer).await?.ok_or(MfaError::WrongCode)?)
             }
         };
-        let factors = if proof.is_some() { BOTH_FACTORS } else { PASSWORD_FACTOR };
+        let factors = match &proof {
+            None => PASSWORD_FACTOR,
+            Some(proof) if password.is_some() => both_factors(proof),
+            // Without a password it is a passkey.
+            Some(_) => PASSKEY_FACTORS,
+        };
         let now = self.clock.now();
         let session_id = actor.session_id;
         let session = repo::find(&self.store, session_id).await?.ok_or(MfaError::WrongPassword)?;
@@ -50,10 +61,10 @@ impl Sessions {
             ..session
         };
         // Before the code is spent, because there may be nobody to sign.
-        let access_token = self.access_token(&session).await?;
+        let access_token = self.access_token(&session).await?.token;
         let tx = self.store.begin().await?;
         if let Some(proof) = &proof
-            && !self.mfa.spend_in_tx(&tx, user_id, proof).await?
+            && !self.mfa.spend_in_tx(&tx, user_id, proof, now).await?
         {
             return Err(MfaError::WrongCode);
         }

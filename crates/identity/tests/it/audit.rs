@@ -88,7 +88,12 @@ async fn what_people_do_is_written_down_with_where_from(database: TestDatabase) 
 }
 
 async fn what_staff_do_is_written_down_with_before_and_after(database: TestDatabase) {
-    let config = Config { password_hash: CHEAP, four_eyes: false, ..Config::default() };
+    let config = Config {
+        password_hash: CHEAP,
+        four_eyes: false,
+        staff_second_factor: false,
+        ..Config::default()
+    };
     let process = Process::start_configured(&database, &clock(), config).await;
     let amina = process.register_amina().await.id.0;
     let token = auditor(&process).await;
@@ -174,7 +179,12 @@ async fn what_two_people_do_together_names_both(database: TestDatabase) {
 }
 
 async fn changes_of_roles_are_written_down_with_before_and_after(database: TestDatabase) {
-    let config = Config { password_hash: CHEAP, four_eyes: false, ..Config::default() };
+    let config = Config {
+        password_hash: CHEAP,
+        four_eyes: false,
+        staff_second_factor: false,
+        ..Config::default()
+    };
     let process = Process::start_configured(&database, &clock(), config).await;
     let (admin, access) = process.staff("admin", &["Admin"]).await;
     let amina = process.register_amina().await.id.0;

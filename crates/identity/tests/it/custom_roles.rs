@@ -21,7 +21,12 @@ const ROLES: &str = "/api/v1/admin/roles";
 
 /// One person is enough here; what two do is tested with the staff actions.
 async fn process(database: &TestDatabase) -> Process {
-    let config = Config { password_hash: CHEAP, four_eyes: false, ..Config::default() };
+    let config = Config {
+        password_hash: CHEAP,
+        four_eyes: false,
+        staff_second_factor: false,
+        ..Config::default()
+    };
     Process::start_configured(database, &clock(), config).await
 }
 

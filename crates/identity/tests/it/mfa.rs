@@ -103,7 +103,9 @@ async fn a_confirmed_app_is_asked_for_at_sign_in(database: TestDatabase) {
 
     let confirmed = confirm(&process, &access, &app_code(&process, secret)).await;
     assert_eq!(confirmed.body["recoveryCodes"].as_array().unwrap().len(), 10);
-    let expected = json!({ "enabled": true, "recoveryCodesLeft": 10 });
+    let expected = json!({
+        "enabled": true, "authenticatorApp": true, "passkeys": 0, "recoveryCodesLeft": 10,
+    });
     assert_eq!(status(&process, &access).await, expected);
     process.clock.advance(STEP);
     let token = first_step(&process).await;
@@ -206,7 +208,9 @@ async fn switching_off_needs_password_and_code(database: TestDatabase) {
     assert_eq!(disable(PASSWORD, &another(&right)).await.problem(), (422, "wrong_mfa_code"));
     assert_eq!(status(&process, &access).await["enabled"], true);
     assert_eq!(disable(PASSWORD, &right).await.status, 204);
-    let expected = json!({ "enabled": false, "recoveryCodesLeft": 0 });
+    let expected = json!({
+        "enabled": false, "authenticatorApp": false, "passkeys": 0, "recoveryCodesLeft": 0,
+    });
     assert_eq!(status(&process, &access).await, expected);
     assert_eq!(disable(PASSWORD, &right).await.problem(), (422, "mfa_not_there"));
     process.log_in("amina@example.com", PASSWORD).await.tokens();

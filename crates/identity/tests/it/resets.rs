@@ -1,3 +1,4 @@
+use crate::mfa::{app_code, enrolled};
 use crate::support::{Answer, PASSWORD, Process, clock};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -8,6 +9,7 @@ store::on_every_store! {
     a_token_counts_for_half_an_hour_and_only_the_last_one,
     strangers_get_the_same_answer,
     a_reset_ends_a_lock_out_but_not_a_lock,
+    a_reset_does_not_go_around_the_second_factor,
 }
 
 const NEW: &str = "another demo password";
@@ -106,4 +108,18 @@ async fn a_reset_ends_a_lock_out_but_not_a_lock(database: TestDatabase) {
     process.clock.advance(Duration::from_mins(1));
     begin(&process, "amina@example.com").await;
     assert!(process.messages.stays_empty().await);
+}
+
+async fn a_reset_does_not_go_around_the_second_factor(database: TestDatabase) {
+    let process = Process::start(&database, &clock()).await;
+    let (_, secret, _) = enrolled(&process).await;
+    begin(&process, "amina@example.com").await;
+    let (_, token) = token(&process).await;
+    assert_eq!(complete(&process, &token, NEW).await.status, 204);
+    let first = process.log_in("amina@example.com", NEW).await;
+    assert_eq!((first.status, &first.body["mfaRequired"]), (200, &json!(true)));
+    assert_eq!(first.body.get("accessToken"), None);
+    let code = app_code(&process, &secret);
+    let body = json!({ "mfaToken": first.body["mfaToken"], "code": code });
+    process.post("/api/v1/auth/login/mfa", body).await.tokens();
 }

@@ -1,6 +1,7 @@
 //! What the database shows of people: nothing, also when it comes from before contacts were sealed, and
 //! whatever key it is sealed with.
 
+use crate::passkeys::with_passkey;
 use crate::support::{PASSWORD, Process, amina, clock, dependencies, write_data_keys, youssef};
 use identity::{DataKeyFile, Identity, MIGRATIONS, NewUser, Resealed, migrate_data, reseal};
 use kernel::{Clock, IdSource};
@@ -21,7 +22,8 @@ store::on_every_store! {
     who_lacks_the_newest_key_seals_nothing_more,
 }
 
-const SECRETS: [&str; 6] = [
+const SECRETS: [&str; 7] = [
+    "Telephone of Amina",
     "amina@example.com",
     "youssef@example.com",
     "612345678",
@@ -76,6 +78,13 @@ async fn nothing_personal_is_stored_in_clear(database: TestDatabase) {
     }
     process.identity.begin_password_reset("youssef@example.com").unwrap();
     process.messages.next().await;
+    let (_, added) = with_passkey(&process, &access).await;
+    let path = format!("/api/v1/me/passkeys/{}/name", added.body["id"].as_str().unwrap());
+    let rename = axum::http::Request::put(path)
+        .header("content-type", "application/json")
+        .header("authorization", format!("Bearer {access}"))
+        .body(json!({ "name": "Telephone of Amina" }).to_string().into());
+    assert_eq!(process.send(rename.unwrap()).await.status, 204);
     let me = process.me(&access).await.body;
     assert_eq!(me["email"], "amina@example.com");
     assert_eq!(me["phoneNumber"], "+212612345678");
@@ -224,6 +233,7 @@ async fn everything_is_sealed_anew_while_people_sign_in(database: TestDatabase) 
     let (access, _) = process.log_in("user7@example.com", PASSWORD).await.tokens();
     let body = json!({ "password": PASSWORD });
     assert_eq!(process.post_as(&access, "/api/v1/me/mfa/totp", body.clone()).await.status, 201);
+    with_passkey(&process, &access).await;
     write_data_keys(&process.keys_folder(), &[1, 2]);
     let process = std::sync::Arc::new(restarted(&process).await);
     let serving = {
@@ -243,8 +253,8 @@ async fn everything_is_sealed_anew_while_people_sign_in(database: TestDatabase) 
     };
     let resealed = reseal_now(&process).await;
     serving.await.unwrap();
-    // Three values of each user, the secret of an app and the key of the indexes.
-    assert_eq!(resealed.values, 3 * 450 + 2);
+    // Three values of each user, the secret of an app, the name of a passkey and the key of the indexes.
+    assert_eq!(resealed.values, 3 * 450 + 3);
     assert_eq!(resealed.forgotten_keys.len(), 1);
     // The old key can go, and everybody is found as before.
     write_data_keys(&process.keys_folder(), &[2]);
@@ -256,6 +266,8 @@ async fn everything_is_sealed_anew_while_people_sign_in(database: TestDatabase) 
     assert!(process.identity.register(taken).await.is_err());
     let code = process.post_as(&access, "/api/v1/me/mfa/totp/confirm", json!({ "code": "000000" }));
     assert_eq!(code.await.problem(), (422, "wrong_mfa_code"), "the secret opens");
+    let passkeys = process.get("/api/v1/me/passkeys", &access).await;
+    assert_eq!(passkeys.body["items"][0]["name"], "Telephone");
     let again = reseal_now(&process).await;
     assert_eq!((again.values, again.forgotten_keys), (0, vec![]));
 }

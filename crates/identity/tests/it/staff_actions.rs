@@ -133,6 +133,7 @@ async fn what_was_rejected_or_is_too_old_is_not_done(database: TestDatabase) {
     let config = Config {
         password_hash: CHEAP,
         staff_action_lifetime: Duration::from_mins(10),
+        staff_second_factor: false,
         ..Config::default()
     };
     let process = Process::start_configured(&database, &clock(), config).await;
@@ -282,7 +283,12 @@ async fn actions_are_listed_by_how_they_stand(database: TestDatabase) {
 }
 
 async fn one_person_is_enough_where_it_is_configured(database: TestDatabase) {
-    let config = Config { password_hash: CHEAP, four_eyes: false, ..Config::default() };
+    let config = Config {
+        password_hash: CHEAP,
+        four_eyes: false,
+        staff_second_factor: false,
+        ..Config::default()
+    };
     let process = Process::start_configured(&database, &clock(), config).await;
     let (_, admin) = process.staff("one", &["Admin"]).await;
     let (amal, _) = process.staff("amal", &[]).await;

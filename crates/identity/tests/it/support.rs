@@ -1,12 +1,13 @@
 //! A process with identity in it, as the tests see one.
 
+use crate::authenticator::{ORIGIN, RP_ID};
 use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http_body_util::BodyExt;
 use identity::{
     Config, DataKeyFile, Dependencies, Identity, MIGRATIONS, NewUser, PasswordHashConfig,
-    SigningKeyFolder, User,
+    RelyingParty, SigningKeyFolder, User,
 };
 use identity_api::{Holdings, HoldingsError};
 use kernel::{Clock, Event, IdSource, ManualClock, Timestamp, UserId};
@@ -114,7 +115,12 @@ impl Process {
         clock: &Arc<ManualClock>,
         password_hash: PasswordHashConfig,
     ) -> Self {
-        let config = Config { password_hash, ..Config::default() };
+        let relying_party = RelyingParty { id: RP_ID.to_owned(), origins: vec![ORIGIN.to_owned()] };
+        let relying_party = Some(relying_party);
+        // Most tests are not about what staff have to show.
+        let staff_second_factor = false;
+        let config =
+            Config { password_hash, relying_party, staff_second_factor, ..Config::default() };
         Self::start_configured(database, clock, config).await
     }
 

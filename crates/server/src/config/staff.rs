@@ -11,6 +11,9 @@ pub(crate) struct StaffSettings {
     /// Whether the most dangerous things that staff can do need a second person. `false` in Development
     /// only.
     pub(crate) four_eyes: bool,
+    /// Whether staff need a second factor to do anything as staff. When not set, in Production; `false` in
+    /// Development only.
+    pub(crate) second_factor: Option<bool>,
     /// Networks (CIDR) that administrative routes may be called from. When not set, in Development
     /// anywhere and in Production nowhere.
     pub(crate) allowed_networks: Option<Vec<String>>,
@@ -18,7 +21,7 @@ pub(crate) struct StaffSettings {
 
 impl Default for StaffSettings {
     fn default() -> Self {
-        Self { four_eyes: true, allowed_networks: None }
+        Self { four_eyes: true, second_factor: None, allowed_networks: None }
     }
 }
 
@@ -41,7 +44,19 @@ impl StaffSettings {
                     .to_owned(),
             );
         }
+        if self.second_factor == Some(false) && environment == Environment::Production {
+            refusals.push(
+                "staff.second_factor is false, which makes a stolen password of staff enough; leave it \
+                 out"
+                    .to_owned(),
+            );
+        }
         refusals
+    }
+
+    /// Whether staff need a second factor.
+    pub(crate) fn needs_second_factor(&self, environment: Environment) -> bool {
+        self.second_factor.unwrap_or(environment == Environment::Production)
     }
 
     /// Where administrative routes may be called from; `None` when from anywhere.

@@ -91,8 +91,16 @@ fn what_is_unsafe_is_refused_in_production_and_all_of_it_at_once() {
         ("environment = \"Production\"\n[smtp]\nsecurity = \"none\"", 2),
         ("environment = \"Production\"\n[staff]\nfour_eyes = false", 2),
         ("[staff]\nfour_eyes = false", 0),
+        ("environment = \"Production\"\n[staff]\nsecond_factor = false", 2),
+        ("[staff]\nsecond_factor = false", 0),
         ("[step_up]\ntransfers_above = [\"100 MAD\", \"MAD 100\", \"1.5 EUR\", \"-1 EUR\"]", 3),
         ("[staff]\nallowed_networks = [\"10.0.0.1\", \"fd00::/129\", \"fd00::/8\"]", 2),
+        ("environment = \"Production\"\n[passkeys]\nenabled = true", 3),
+        ("environment = \"Production\"\n[passkeys]\nrelying_party_id = \"bank.example\"", 2),
+        ("environment = \"Production\"\n[passkeys]\norigins = [\"https://bank.example\"]", 3),
+        ("[passkeys]\norigins = [\"http://localhost:5173\"]", 0),
+        ("[passkeys]\norigins = [\"https://bank.example\"]", 1),
+        ("[passkeys]\nenabled = false\norigins = [\"x\"]", 0),
         ("[rate_limiting]\nenabled = false", 0),
         ("[sessions]\nlifetime_hours = 0", 1),
         ("environment = \"Production\"\n[tls]\ncertificate_file = \"c\"\nkey_file = \"k\"", 0),
@@ -157,6 +165,17 @@ fn rate_limits_are_on_in_production() {
 }
 
 #[test]
+fn staff_need_a_second_factor_in_production() {
+    let is_needed = |text: &str| {
+        let config = load(text, &[]).unwrap();
+        config.staff.needs_second_factor(config.environment)
+    };
+    assert!(is_needed("environment = \"Production\""));
+    assert!(!is_needed(""));
+    assert!(is_needed("[staff]\nsecond_factor = true"));
+}
+
+#[test]
 fn administrative_routes_are_closed_in_production_until_networks_are_named() {
     let networks = |text| load(text, &[]).unwrap().staff_networks();
     assert_eq!(networks(""), None);
@@ -184,4 +203,38 @@ fn signing_keys_are_followed_by_others_unless_the_operator_does_not_want_that() 
     let days = |variables: &[_]| load("", variables).unwrap().signing_keys.rotate_every();
     assert_eq!(days(&[]), Some(Duration::from_hours(90 * 24)));
     assert_eq!(days(&[("FINITECH__SIGNING_KEYS__ROTATE_EVERY_DAYS", "0")]), None);
+}
+
+#[test]
+fn passkeys_are_for_the_site_that_is_named_and_for_nobody_elses_pages() {
+    let site = |text: &str| {
+        let config = load(text, &[]).unwrap();
+        config.passkeys.relying_party(config.environment)
+    };
+    assert_eq!(site("").unwrap().id, "localhost");
+    assert_eq!(site("environment = \"Production\""), None);
+    assert_eq!(site("[passkeys]\nenabled = false"), None);
+    let production = |origin: &str| {
+        let text = format!(
+            "environment = \"Production\"\n[passkeys]\nrelying_party_id = \"bank.example\"\n\
+             origins = [\"{origin}\"]"
+        );
+        // The proxy is missing.
+        load(&text, &[]).unwrap().refusals().len() - 1
+    };
+    for origin in ["https://bank.example", "https://app.bank.example", "https://bank.example:8443"]
+    {
+        assert_eq!(production(origin), 0, "{origin}");
+    }
+    for origin in [
+        "http://bank.example",
+        "https://evilbank.example",
+        "https://bank.example.evil.example",
+        "https://example",
+        "bank.example",
+        "https://bank.example/",
+        "",
+    ] {
+        assert_eq!(production(origin), 1, "{origin}");
+    }
 }

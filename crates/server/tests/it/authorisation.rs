@@ -4,7 +4,7 @@ use crate::support::{Server, World};
 use store::testing::TestDatabase;
 
 /// What nobody needs to sign in for.
-const PUBLIC: [&str; 14] = [
+const PUBLIC: [&str; 17] = [
     "GET /.well-known/jwks.json",
     "GET /api/v1/ledger/checkpoints",
     "GET /api/v1/ledger/checkpoints/consistency",
@@ -14,6 +14,9 @@ const PUBLIC: [&str; 14] = [
     "GET /health/ready",
     "POST /api/v1/auth/login",
     "POST /api/v1/auth/login/mfa",
+    "POST /api/v1/auth/login/mfa/challenge",
+    "POST /api/v1/auth/login/passkey",
+    "POST /api/v1/auth/login/passkey/challenge",
     "POST /api/v1/auth/password-resets",
     "POST /api/v1/auth/password-resets/complete",
     "POST /api/v1/auth/refresh",
@@ -22,7 +25,7 @@ const PUBLIC: [&str; 14] = [
 ];
 
 /// What each other operation asks for; empty for anyone who is signed in.
-const PROTECTED: [(&str, &str); 76] = [
+const PROTECTED: [(&str, &str); 82] = [
     ("GET /api/v1/admin/api-clients", "clients:read"),
     ("GET /api/v1/admin/api-clients/{id}", "clients:read"),
     ("GET /api/v1/admin/audit-events", "audit:read"),
@@ -45,6 +48,7 @@ const PROTECTED: [(&str, &str); 76] = [
     ("GET /api/v1/ledger/trial-balance", "ledger:read"),
     ("GET /api/v1/me", ""),
     ("GET /api/v1/me/mfa", ""),
+    ("GET /api/v1/me/passkeys", ""),
     ("GET /api/v1/me/sessions", ""),
     ("GET /api/v1/me/trusted-devices", ""),
     ("GET /api/v1/wallets", "wallet:read"),
@@ -86,6 +90,10 @@ const PROTECTED: [(&str, &str); 76] = [
     ("POST /api/v1/me/mfa/recovery-codes", ""),
     ("POST /api/v1/me/mfa/totp", ""),
     ("POST /api/v1/me/mfa/totp/confirm", ""),
+    ("POST /api/v1/me/passkeys", ""),
+    ("POST /api/v1/me/passkeys/challenge", ""),
+    ("POST /api/v1/me/passkeys/registration", ""),
+    ("POST /api/v1/me/passkeys/{id}/remove", ""),
     ("POST /api/v1/me/password", ""),
     ("POST /api/v1/me/phone/change", ""),
     ("POST /api/v1/me/phone/change/confirm", ""),
@@ -99,6 +107,7 @@ const PROTECTED: [(&str, &str); 76] = [
     ("POST /api/v1/wallets/{id}/transfers", "wallet:write"),
     ("PUT /api/v1/admin/api-clients/{id}/allowed-networks", "clients:write"),
     ("PUT /api/v1/ledger/accounts/{id}/limits", "ledger:write"),
+    ("PUT /api/v1/me/passkeys/{id}/name", ""),
 ];
 
 #[tokio::test]

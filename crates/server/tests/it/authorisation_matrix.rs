@@ -4,7 +4,9 @@
 use crate::support::{
     ADMIN, AHMED, Answer, Client, FATIMA, FATIMA_PHONE, PASSWORD, Server, World, id,
 };
+use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::hmac::{HMAC_SHA1_FOR_LEGACY_USE_ONLY, Key, sign};
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hyper::Method;
@@ -296,10 +298,12 @@ async fn what_belongs_to_somebody_else_is_not_there() {
     let sessions = fatima.get("/api/v1/me/sessions").await.expect(200);
     let session = id(&sessions["items"][0]);
     let device = trusted_device(&fatima).await;
+    let passkey = passkey(&fatima).await;
     let transfer = json!({
         "amountMinorUnits": 100, "currencyCode": "MAD", "to": {"phone": FATIMA_PHONE},
     });
     let top_up = json!({"amountMinorUnits": 100, "currencyCode": "MAD"});
+    let name = json!({"name": "Mine"});
     let before = fatima.wallet().await;
     let mut checked = 0;
     for operation in &bank.operations {
@@ -315,9 +319,14 @@ async fn what_belongs_to_somebody_else_is_not_there() {
             path if path.starts_with("/api/v1/wallets/{id}") => &wallet,
             path if path.starts_with("/api/v1/me/sessions/{id}") => &session,
             path if path.starts_with("/api/v1/me/trusted-devices/{id}") => &device,
+            path if path.starts_with("/api/v1/me/passkeys/{id}") => &passkey,
             path => panic!("{path}: say here what belongs to somebody else"),
         };
-        let body = if operation.path.ends_with("/transfers") { &transfer } else { &top_up };
+        let body = match operation.path.rsplit('/').next() {
+            Some("transfers") => &transfer,
+            Some("name") => &name,
+            _ => &top_up,
+        };
         for stranger in [&ahmed, &bank.admin] {
             let found = operation.path.replace("{id}", theirs);
             let found = call_at(stranger, operation, &found, body).await;
@@ -331,10 +340,12 @@ async fn what_belongs_to_somebody_else_is_not_there() {
         }
         checked += 1;
     }
-    assert!(checked >= 6, "{checked}");
+    assert!(checked >= 8, "{checked}");
     assert_eq!(fatima.wallet().await, before);
     let devices = fatima.get("/api/v1/me/trusted-devices").await.expect(200);
     assert_eq!(id(&devices["items"][0]), device);
+    let passkeys = fatima.get("/api/v1/me/passkeys").await.expect(200);
+    assert_eq!(passkeys["items"][0]["name"], "Telephone");
     assert!(bank.server.stop().await);
 }
 
@@ -353,9 +364,42 @@ async fn trusted_device(person: &Client) -> String {
     id(&person.get("/api/v1/me/trusted-devices").await.expect(200)["items"][0])
 }
 
+/// Gives somebody a passkey: its id. Making one asks for no signature.
+async fn passkey(person: &Client) -> String {
+    let asked = person.post("/api/v1/me/passkeys/registration", &json!({})).await.expect(201);
+    let client_data = json!({
+        "type": "webauthn.create",
+        "challenge": asked["challenge"],
+        "origin": "http://localhost:8080",
+    });
+    let key = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();
+    let (x, y) = key.public_key().as_ref()[1..].split_at(32);
+    // Present, verified, and with a passkey; never counted; of no make; an id of one byte.
+    let data = [
+        digest(&SHA256, b"localhost").as_ref(),
+        &[0x45, 0, 0, 0, 0],
+        &[0; 16],
+        &[0, 1, 7],
+        b"\xa5\x01\x02\x03\x26\x20\x01\x21\x58\x20",
+        x,
+        b"\x22\x58\x20",
+        y,
+    ]
+    .concat();
+    let length = [u8::try_from(data.len()).unwrap()];
+    let begin = b"\xa3\x63fmt\x64none\x67attStmt\xa0\x68authData\x58";
+    let object = [&begin[..], &length, &data].concat();
+    let response = json!({
+        "clientDataJSON": URL_SAFE_NO_PAD.encode(client_data.to_string()),
+        "attestationObject": URL_SAFE_NO_PAD.encode(object),
+    });
+    let body = json!({"name": "Telephone", "passkey": {"response": response}});
+    id(&person.post("/api/v1/me/passkeys", &body).await.expect(201))
+}
+
 /// What an app does with the secret of the QR code (RFC 6238).
 #[expect(clippy::disallowed_methods, reason = "an app has the machine's clock")]
-fn app_code(secret: &str) -> String {
+pub(crate) fn app_code(secret: &str) -> String {
     let key = data_encoding::BASE32_NOPAD.decode(secret.as_bytes()).unwrap();
     let step = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() / 30;
     let tag = sign(&Key::new(HMAC_SHA1_FOR_LEGACY_USE_ONLY, &key), &step.to_be_bytes());

@@ -1,5 +1,6 @@
 //! Starting, refusing to start, stopping.
 
+use crate::authorisation_matrix::app_code;
 use crate::support::{ADMIN, AHMED, Server, World, finish, id, is_private};
 use hyper::Method;
 use serde_json::json;
@@ -106,6 +107,22 @@ async fn production_asks_for_migrations_first(database: TestDatabase) {
     assert_eq!(answer.headers["strict-transport-security"], "max-age=31536000; includeSubDomains");
     assert!(answer.headers.contains_key("ratelimit"));
     assert_eq!(amina.balance(&wallet, "MAD").await, 0);
+    // The first administrator is one once there is a second factor.
+    let granted = finish(production(&["user", "grant", "amina@example.com", "Admin"])).await;
+    assert!(granted.success, "{granted:?}");
+    let body = json!({"identifier": "amina@example.com", "password": "demo-Finitech-1"});
+    let signed_in = server.client.post("/api/v1/auth/login", &body).await.expect(200);
+    assert_eq!(signed_in["secondFactorNeeded"], true);
+    let amina = server.client.with_token(signed_in["accessToken"].as_str().unwrap());
+    amina.get("/api/v1/ledger/trial-balance").await.expect(403);
+    let body = json!({"password": "demo-Finitech-1"});
+    let begun = amina.post("/api/v1/me/mfa/totp", &body).await.expect(201);
+    let body = json!({"code": app_code(begun["secret"].as_str().unwrap())});
+    let confirmed = amina.post("/api/v1/me/mfa/totp/confirm", &body).await.expect(200);
+    let body = json!({"password": "demo-Finitech-1", "code": confirmed["recoveryCodes"][0]});
+    let shown = amina.post("/api/v1/auth/reauthenticate", &body).await.expect(200);
+    let admin = server.client.with_token(shown["accessToken"].as_str().unwrap());
+    admin.get("/api/v1/ledger/trial-balance").await.expect(200);
     assert!(server.stop().await);
 }
 

@@ -1,17 +1,22 @@
 //! The second factor.
 
+mod answer;
 mod qr;
 
+pub(super) use answer::{Needed, answer_of, check_answer};
+
 use super::dto::TokenPairBody;
+use super::passkeys::AssertionBody;
 use super::step_up::require_fresh;
 use super::{FromDevice, Identities, error};
 use crate::{Enrolment, Identity, MfaStatus, TokenPair};
+use answer::no_answer;
 use axum::extract::State;
 use axum::http::StatusCode;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use web::{AnyUser, Authorized, Json, OpenApiRouter, Problem, Validate, routes};
+use web::{AnyUser, Authorized, FieldErrors, Json, OpenApiRouter, Problem, Validate, routes};
 
 pub(super) fn router() -> OpenApiRouter<Identities> {
     OpenApiRouter::new()
@@ -31,14 +36,20 @@ struct CompleteLogInBody {
     #[schema(value_type = String, format = Password)]
     mfa_token: SecretString,
     /// The code that the app shows, or a recovery code.
-    #[schema(value_type = String, example = "123456")]
-    code: SecretString,
+    #[schema(value_type = Option<String>, example = "123456")]
+    code: Option<SecretString>,
+    /// A passkey's answer to `POST /api/v1/auth/login/mfa/challenge`, instead of a code.
+    passkey: Option<AssertionBody>,
     /// Whether this device shall not be asked for a code for 30 days.
     #[serde(default)]
     trust_device: bool,
 }
 
-impl Validate for CompleteLogInBody {}
+impl Validate for CompleteLogInBody {
+    fn validate(&self, errors: &mut FieldErrors) {
+        check_answer(&self.code, &self.passkey, Needed::Yes, errors);
+    }
+}
 
 /// The tokens of a session that began with both factors.
 #[derive(Serialize, ToSchema)]
@@ -86,11 +97,17 @@ impl Validate for ConfirmTotpBody {}
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct RenewRecoveryCodesBody {
     /// The code that the app shows, or one of the recovery codes that are left.
-    #[schema(value_type = String, example = "123456")]
-    code: SecretString,
+    #[schema(value_type = Option<String>, example = "123456")]
+    code: Option<SecretString>,
+    /// A passkey's answer to `POST /api/v1/me/passkeys/challenge`, instead of a code.
+    passkey: Option<AssertionBody>,
 }
 
-impl Validate for RenewRecoveryCodesBody {}
+impl Validate for RenewRecoveryCodesBody {
+    fn validate(&self, errors: &mut FieldErrors) {
+        check_answer(&self.code, &self.passkey, Needed::Yes, errors);
+    }
+}
 
 /// Proof of who asks to be without a second factor.
 #[derive(Deserialize, ToSchema)]
@@ -100,25 +117,40 @@ struct DisableMfaBody {
     #[schema(value_type = String, format = Password)]
     password: SecretString,
     /// The code that the app shows, or a recovery code.
-    #[schema(value_type = String, example = "123456")]
-    code: SecretString,
+    #[schema(value_type = Option<String>, example = "123456")]
+    code: Option<SecretString>,
+    /// A passkey's answer to `POST /api/v1/me/passkeys/challenge`, instead of a code.
+    passkey: Option<AssertionBody>,
 }
 
-impl Validate for DisableMfaBody {}
+impl Validate for DisableMfaBody {
+    fn validate(&self, errors: &mut FieldErrors) {
+        check_answer(&self.code, &self.passkey, Needed::Yes, errors);
+    }
+}
 
 /// How one's second factor stands.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 struct MfaBody {
-    /// Whether a sign-in asks for a code.
+    /// Whether a sign-in with the password asks for it.
     enabled: bool,
+    /// Whether there is an authenticator app.
+    authenticator_app: bool,
+    /// How many passkeys there are.
+    passkeys: usize,
     /// How many recovery codes are left.
     recovery_codes_left: usize,
 }
 
 impl From<MfaStatus> for MfaBody {
     fn from(status: MfaStatus) -> Self {
-        Self { enabled: status.is_on, recovery_codes_left: status.recovery_codes_left }
+        Self {
+            enabled: status.is_on,
+            authenticator_app: status.has_app,
+            passkeys: status.passkeys,
+            recovery_codes_left: status.recovery_codes_left,
+        }
     }
 }
 
@@ -149,9 +181,13 @@ struct RecoveryCodesBody {
 
 impl From<Vec<SecretString>> for RecoveryCodesBody {
     fn from(codes: Vec<SecretString>) -> Self {
-        let recovery_codes = codes.iter().map(|code| code.expose_secret().to_owned());
-        Self { recovery_codes: recovery_codes.collect() }
+        Self { recovery_codes: codes_to_show(&codes) }
     }
+}
+
+/// New recovery codes, which are shown once.
+pub(super) fn codes_to_show(codes: &[SecretString]) -> Vec<String> {
+    codes.iter().map(|code| code.expose_secret().to_owned()).collect()
 }
 
 /// Sign in with a second factor, after the password.
@@ -174,8 +210,9 @@ async fn complete_log_in(
     FromDevice(device): FromDevice,
     Json(body): Json<CompleteLogInBody>,
 ) -> Result<Json<CompletedLogInBody>, Problem> {
-    let CompleteLogInBody { mfa_token, code, trust_device } = body;
-    let pair = identity.sessions().complete(&mfa_token, &code, &device, trust_device).await;
+    let CompleteLogInBody { mfa_token, code, passkey, trust_device } = body;
+    let answer = answer_of(code, passkey).ok_or_else(no_answer)?;
+    let pair = identity.sessions().complete(&mfa_token, &answer, &device, trust_device).await;
     Ok(Json(pair.map_err(error::not_logged_in)?.into()))
 }
 
@@ -277,11 +314,13 @@ async fn renew_recovery_codes(
     Json(body): Json<RenewRecoveryCodesBody>,
 ) -> Result<Json<RecoveryCodesBody>, Problem> {
     require_fresh(&identity, &caller.actor)?;
-    let codes = identity.mfa().renew_codes(&caller.actor, &body.code).await;
+    let answer = answer_of(body.code, body.passkey).ok_or_else(no_answer)?;
+    let codes = identity.mfa().renew_codes(&caller.actor, &answer).await;
     Ok(Json(codes.map_err(error::mfa_not_changed)?.into()))
 }
 
-/// Switch the second factor off. The recovery codes count no more.
+/// Do without the authenticator app. Without a passkey the second factor is off, and the recovery codes
+/// count no more.
 #[utoipa::path(
     post,
     path = "/api/v1/me/mfa/disable",
@@ -290,8 +329,10 @@ async fn renew_recovery_codes(
     security(("bearer" = [])),
     request_body = DisableMfaBody,
     responses(
-        (status = 204, description = "A sign-in asks for the password alone."),
+        (status = 204, description = "A sign-in asks for a passkey if there is one, else for the \
+            password alone."),
         (status = 401, description = "`unauthenticated`, or `insufficient_user_authentication`."),
+        (status = 409, description = "`second_factor_needed`: staff add another one first."),
         (status = 422, description = "`wrong_password`, `wrong_mfa_code` or `mfa_not_there`."),
         (status = 503, description = "`too_many_sign_ins`, or the service cannot answer now; \
             see `Retry-After`."),
@@ -303,7 +344,8 @@ async fn disable_mfa(
     Json(body): Json<DisableMfaBody>,
 ) -> Result<StatusCode, Problem> {
     require_fresh(&identity, &caller.actor)?;
-    let disabled = identity.mfa().disable(&caller.actor, &body.password, &body.code).await;
+    let answer = answer_of(body.code, body.passkey).ok_or_else(no_answer)?;
+    let disabled = identity.mfa().disable(&caller.actor, &body.password, &answer).await;
     disabled.map_err(error::mfa_not_changed)?;
     Ok(StatusCode::NO_CONTENT)
 }
