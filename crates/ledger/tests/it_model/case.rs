@@ -1,6 +1,6 @@
 //! One case: each step on both ledgers, and what must be the same.
 
-use crate::commands::{ACCOUNTS, Answer, Command, Step, account_id, seconds_from, start};
+use crate::commands::{ACCOUNTS, Answer, Case, Command, Step, account_id, seconds_from};
 use crate::http;
 use crate::real::{Process, Real, Seen, ask_at_once};
 use crate::reference::Reference;
@@ -13,14 +13,13 @@ use store::testing::TestDatabase;
 pub(crate) async fn run(
     database: &TestDatabase,
     name: &'static str,
-    group_max: usize,
-    steps: &[Step],
+    case: &Case,
 ) -> Result<(), String> {
-    let mut real = Real::start(database, name, group_max).await;
-    let mut reference = Reference::at(start());
+    let mut real = Real::start(database, name, case).await;
+    let mut reference = Reference::at(case.start);
     let mut asked: Vec<(usize, Command)> = Vec::new();
     let mut outcome = Ok(());
-    for (number, step) in steps.iter().enumerate() {
+    for (number, step) in case.steps.iter().enumerate() {
         outcome = take(step, &mut real, &mut reference, &mut asked).await;
         if let Err(difference) = &outcome {
             outcome = Err(format!("step {number}, {step:?}: {difference}"));

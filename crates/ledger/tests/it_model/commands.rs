@@ -78,10 +78,10 @@ pub(crate) enum ClockMove {
     MonthEnd(&'static str, i64),
 }
 
-/// The evening before the last day of a month: not far from the ends of days and months everywhere.
-pub(crate) fn start() -> Timestamp {
-    "2026-11-29T21:30:00.000001Z".parse().unwrap()
-}
+/// Where a case may begin: on the evening before the last day of a month, not far from the ends of days and
+/// months everywhere; and on the evenings before a day of 25 and one of 23 hours, in New York.
+const STARTS: [&str; 3] =
+    ["2026-11-29T21:30:00.000001Z", "2026-10-31T21:30:00.000001Z", "2027-03-13T22:30:00.000001Z"];
 
 impl ClockMove {
     pub(crate) fn apply(&self, now: Timestamp) -> Timestamp {
@@ -232,15 +232,15 @@ fn any_metadata() -> impl Strategy<Value = BTreeMap<String, String>> {
 }
 
 /// Around the start, mostly close to it.
-fn any_instant() -> impl Strategy<Value = Timestamp> {
+fn any_instant(start: Timestamp) -> impl Strategy<Value = Timestamp> {
     let day: i64 = 86_400;
     prop_oneof![3 => -day..day, 1 => -40 * day..40 * day]
-        .prop_map(|seconds| Timestamp::from_micros(start().as_micros() + seconds * 1_000_000))
+        .prop_map(move |seconds| Timestamp::from_micros(start.as_micros() + seconds * 1_000_000))
 }
 
-fn any_transaction() -> impl Strategy<Value = NewTransaction> {
-    let deadline = prop_oneof![12 => Just(None), 1 => any_instant().prop_map(Some)];
-    let value_date = prop_oneof![4 => Just(None), 1 => any_instant().prop_map(Some)];
+fn any_transaction(start: Timestamp) -> impl Strategy<Value = NewTransaction> {
+    let deadline = prop_oneof![12 => Just(None), 1 => any_instant(start).prop_map(Some)];
+    let value_date = prop_oneof![4 => Just(None), 1 => any_instant(start).prop_map(Some)];
     let texts = (any_kind(), any_text(), any_text(), any_metadata());
     (0..90_u128, texts, any_legs(), value_date, deadline).prop_map(
         |(id, (kind, description, reference, metadata), legs, effective_at, not_after)| {
@@ -308,8 +308,8 @@ fn any_status() -> impl Strategy<Value = Command> {
     })
 }
 
-fn any_hold() -> impl Strategy<Value = Command> {
-    let expires_at = prop_oneof![2 => Just(None), 3 => any_instant().prop_map(Some)];
+fn any_hold(start: Timestamp) -> impl Strategy<Value = Command> {
+    let expires_at = prop_oneof![2 => Just(None), 3 => any_instant(start).prop_map(Some)];
     let tolerance = prop_oneof![4 => Just(0), 3 => 1..40_i64, 1 => Just(i64::MAX), 1 => Just(-1)];
     (200..216_u128, any_kind(), any_legs(), expires_at, tolerance, any_text()).prop_map(
         |(id, kind, legs, expires_at, tolerance, description)| {
@@ -374,19 +374,19 @@ fn any_limits() -> impl Strategy<Value = Command> {
     })
 }
 
-fn any_command() -> impl Strategy<Value = Command> {
-    let chains = vec(vec(any_transaction(), 1..4), 1..4);
+fn any_command(start: Timestamp) -> impl Strategy<Value = Command> {
+    let chains = vec(vec(any_transaction(start), 1..4), 1..4);
     let command = prop_oneof![
         2 => any_open(),
-        12 => any_transaction().prop_map(Command::Post),
+        12 => any_transaction(start).prop_map(Command::Post),
         4 => any_funding(),
         5 => any_reversal(),
         3 => any_status(),
-        8 => any_hold(),
+        8 => any_hold(start),
         8 => any_capture(),
         3 => any_release(),
         4 => any_limits(),
-        3 => vec(any_transaction(), 0..5).prop_map(Command::PostAll),
+        3 => vec(any_transaction(start), 0..5).prop_map(Command::PostAll),
         3 => chains.prop_map(Command::PostEach),
     ];
     // One in six is only tried, where it can be.
@@ -400,8 +400,8 @@ fn any_command() -> impl Strategy<Value = Command> {
 }
 
 /// What the facade takes on the moment it is asked.
-fn any_prompt_command() -> impl Strategy<Value = Command> {
-    any_command().prop_map(|command| match command {
+fn any_prompt_command(start: Timestamp) -> impl Strategy<Value = Command> {
+    any_command(start).prop_map(|command| match command {
         Command::DryRun(inner) => match *inner {
             Command::PostEach(chains) => Command::PostAll(chains.concat()),
             inner => inner,
@@ -422,14 +422,14 @@ fn any_move() -> impl Strategy<Value = ClockMove> {
     ]
 }
 
-fn any_step() -> impl Strategy<Value = Step> {
+fn any_step(start: Timestamp) -> impl Strategy<Value = Step> {
     let basis = prop_oneof![Just(Basis::Effective), Just(Basis::Recorded)];
     let look = (2..11_u128, -200_000..100_000_i64, basis);
-    let race = || vec(any_prompt_command(), 1..4);
+    let race = || vec(any_prompt_command(start), 1..4);
     prop_oneof![
-        40 => (0..2_usize, any_command()).prop_map(|(ledger, command)| Step::Ask(ledger, command)),
+        40 => (0..2_usize, any_command(start)).prop_map(|(ledger, command)| Step::Ask(ledger, command)),
         4 => (1..30_usize).prop_map(Step::Again),
-        4 => (0..2_usize, vec(any_prompt_command(), 2..8))
+        4 => (0..2_usize, vec(any_prompt_command(start), 2..8))
             .prop_map(|(ledger, commands)| Step::Burst(ledger, commands)),
         4 => (race(), race()).prop_map(|(left, right)| Step::Race(left, right)),
         7 => any_move().prop_map(Step::Clock),
@@ -441,18 +441,34 @@ fn any_step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A case: how many commands a group may have, and the steps.
-pub(crate) fn any_case() -> impl Strategy<Value = (usize, Vec<Step>)> {
+/// When it begins, how many commands a group may have, and what happens.
+#[derive(Clone, Debug)]
+pub(crate) struct Case {
+    pub(crate) start: Timestamp,
+    pub(crate) group_max: usize,
+    pub(crate) steps: Vec<Step>,
+}
+
+pub(crate) fn any_case() -> impl Strategy<Value = Case> {
+    prop::sample::select(STARTS.to_vec())
+        .prop_flat_map(|start| any_case_from(start.parse().unwrap()))
+}
+
+fn any_case_from(start: Timestamp) -> impl Strategy<Value = Case> {
     let first = [0, 1, 8, 9].map(|number| Step::Ask(0, ours(number))).to_vec();
     let ask = |command| Step::Ask(0, command);
     let opened = vec(any_open().prop_map(ask), 0..12);
     let funded = vec(any_funding().prop_map(ask), 0..8);
     let limited = vec(any_limits().prop_map(ask), 0..3);
-    let steps = (Just(first), opened, funded, limited, vec(any_step(), 0..80));
+    let steps = (Just(first), opened, funded, limited, vec(any_step(start), 0..80));
     let steps = steps.prop_map(|(first, opened, funded, limited, rest)| {
         [first, opened, funded, limited, rest].concat()
     });
-    (prop::sample::select(vec![1, 3, 4_096]), steps)
+    (prop::sample::select(vec![1, 3, 4_096]), steps).prop_map(move |(group_max, steps)| Case {
+        start,
+        group_max,
+        steps,
+    })
 }
 
 /// The instant so many seconds from another.

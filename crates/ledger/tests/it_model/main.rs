@@ -64,12 +64,12 @@ fn try_cases<D: Borrow<TestDatabase>>(runtime: &Runtime, database: impl Fn() -> 
         let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
         let mut runner = TestRunner::new_with_rng(config, rng);
         let tree = commands::any_case().new_tree(&mut runner).unwrap();
-        let outcome = runner.run_one(tree, |(group_max, steps)| {
+        let outcome = runner.run_one(tree, |case| {
             let number = tried.fetch_add(1, Ordering::Relaxed);
             let database = database();
             // Databases know the names of their schemas for as long as the program runs.
             let name = format!("ledger_{number}").leak();
-            let tried = runtime.block_on(case::run(database.borrow(), name, group_max, &steps));
+            let tried = runtime.block_on(case::run(database.borrow(), name, &case));
             tried.map_err(TestCaseError::fail)
         });
         if let Err(error) = outcome {
@@ -78,11 +78,12 @@ fn try_cases<D: Borrow<TestDatabase>>(runtime: &Runtime, database: impl Fn() -> 
     }
 }
 
-fn describe(error: &TestError<(usize, Vec<commands::Step>)>) -> String {
+fn describe(error: &TestError<commands::Case>) -> String {
     match error {
         TestError::Abort(reason) => reason.to_string(),
-        TestError::Fail(reason, (group_max, steps)) => {
-            let mut text = format!("{reason}\nin groups of up to {group_max}, after\n");
+        TestError::Fail(reason, commands::Case { start, group_max, steps }) => {
+            let mut text =
+                format!("{reason}\nfrom {start} on, in groups of up to {group_max}, after\n");
             for (number, step) in steps.iter().enumerate() {
                 writeln!(text, "{number}: {step:?}").unwrap();
             }

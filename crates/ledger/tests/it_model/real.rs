@@ -1,6 +1,6 @@
 //! The ledger that is tried: on PostgreSQL two of them share the database.
 
-use crate::commands::{Answer, Command};
+use crate::commands::{Answer, Case, Command};
 use crate::http;
 use axum::Router;
 use kernel::{Clock, Timestamp};
@@ -68,9 +68,9 @@ impl<'a> Real<'a> {
     pub(crate) async fn start(
         database: &'a TestDatabase,
         name: &'static str,
-        group_max: usize,
+        &Case { start, group_max, .. }: &Case,
     ) -> Self {
-        let clock = Arc::new(SetClock(AtomicI64::new(crate::commands::start().as_micros())));
+        let clock = Arc::new(SetClock(AtomicI64::new(start.as_micros())));
         let mut real = Self { database, name, group_max, clock, processes: Vec::new() };
         real.start_processes().await;
         real

@@ -98,7 +98,8 @@ async fn relay(mut client: TcpStream, upstream: SocketAddr, state: &State) -> st
     let mut posts = false;
     loop {
         tokio::select! {
-            // Whatever is under way between the two ends here.
+            biased;
+            // Whatever is under way between the two ends here, before anything else is looked at.
             () = is_refused(&mut refuses) => return Ok(()),
             read = client.read(&mut asked) => {
                 let bytes = asked.get(..read?).unwrap_or_default();
