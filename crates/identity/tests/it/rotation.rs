@@ -38,7 +38,13 @@ async fn beside(process: &Process, config: Config) -> Process {
 
 fn rotating_daily() -> Config {
     let rotate_signing_keys_every = Some(Duration::from_hours(24));
-    Config { rotate_signing_keys_every, password_hash: CHEAP, ..Config::default() }
+    let staff_second_factor = false;
+    Config {
+        rotate_signing_keys_every,
+        staff_second_factor,
+        password_hash: CHEAP,
+        ..Config::default()
+    }
 }
 
 fn key_files(process: &Process) -> usize {
