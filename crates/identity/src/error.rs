@@ -1,7 +1,6 @@
 use crate::keys::KeyFileError;
 use crate::passwords::HashingError;
-use crate::secrets::SealError;
-use ports::DataKeysError;
+use sealing::{KeysError, SealError};
 use store::StoreError;
 
 /// The server failed: nobody's request is at fault.
@@ -15,7 +14,7 @@ pub enum Error {
     KeyFile(#[from] KeyFileError),
     /// The data keys could not be had.
     #[error(transparent)]
-    DataKeys(#[from] DataKeysError),
+    DataKeys(#[from] KeysError),
     /// A password could not be hashed.
     #[error(transparent)]
     Hashing(#[from] HashingError),
@@ -25,4 +24,14 @@ pub enum Error {
     /// An access token could not be signed.
     #[error("cannot sign an access token")]
     Signing(#[source] jsonwebtoken::errors::Error),
+}
+
+impl From<sealing::Error> for Error {
+    fn from(error: sealing::Error) -> Self {
+        match error {
+            sealing::Error::Store(error) => error.into(),
+            sealing::Error::Keys(error) => error.into(),
+            sealing::Error::Seal(error) => error.into(),
+        }
+    }
 }

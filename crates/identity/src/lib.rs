@@ -37,7 +37,7 @@ pub use mfa::{Enrolment, MfaError, MfaStatus};
 pub use passwords::HashingError;
 pub use resets::ResetError;
 pub use roles::{GrantError, HeldRole, Role};
-pub use secrets::{DATA_KEYS_FILE, DataKeyFile, Resealed, SealError};
+pub use secrets::{DATA_KEYS_FILE, DataKeyFile, Resealed};
 pub use sessions::{Device, FreshToken, LogIn, LogInError, OwnSession, RefreshError, TokenPair};
 pub use staff_actions::{Action, ActionState, StaffAction};
 pub use staff_error::StaffError;
@@ -181,7 +181,7 @@ pub async fn grant_role(
     role: &str,
     now: Timestamp,
 ) -> Result<(), GrantError> {
-    let keys = Arc::new(DataKeys::init(store, data_keys, now).await?);
+    let keys = Arc::new(secrets::data_keys(store, data_keys, now).await?);
     let directory = Directory { store: store.clone(), keys };
     let user = match identifier.contains('@') {
         true => directory.find_by_email(identifier).await,
@@ -203,7 +203,7 @@ pub async fn migrate_data(
     if !sealing::is_needed(store, now).await? {
         return Ok(0);
     }
-    let keys = DataKeys::init(store, data_keys, now).await?;
+    let keys = secrets::data_keys(store, data_keys, now).await?;
     sealing::seal_plain(store, &keys, now).await
 }
 
@@ -267,7 +267,7 @@ impl Identity {
         let passwords = Arc::new(Passwords::try_new(&config.password_hash)?);
         let messages = Messages { email, sms };
         roles::ensure_built_in(&store).await?;
-        let data_keys = DataKeys::init(&store, data_keys.as_ref(), clock.now()).await?;
+        let data_keys = secrets::data_keys(&store, data_keys.as_ref(), clock.now()).await?;
         if sealing::is_needed(&store, clock.now()).await? {
             sealing::seal_plain(&store, &data_keys, clock.now()).await?;
         }

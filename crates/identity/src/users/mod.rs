@@ -297,7 +297,7 @@ impl Users {
     async fn insert(&self, user: Model, roles: &[&str], now: Timestamp) -> Result<(), Error> {
         let id = UserId(user.id);
         let tx = self.store.begin().await?;
-        let sealer = self.keys.sealer_in_tx(&self.store, &tx, now).await?;
+        let sealer = self.keys.sealer_in_tx(&self.store, &tx, now).await.map_err(Error::from)?;
         repo::insert_in_tx(&tx, Row::seal(&user, &self.keys, &sealer)?).await?;
         for role in roles {
             roles::grant_in_tx(&self.store, &tx, id, role, now).await?;

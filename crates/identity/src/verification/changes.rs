@@ -140,7 +140,7 @@ impl Verifications {
         let is_taken = self.users.find_by_identifier(new.as_str()).await?.is_some();
         let now = self.clock.now();
         let tx = self.store.begin().await?;
-        let sealer = self.keys.sealer_in_tx(&self.store, &tx, now).await?;
+        let sealer = self.keys.sealer_in_tx(&self.store, &tx, now).await.map_err(Error::from)?;
         let sealed = sealer.seal_text(waiting(contact), user_id.0, new.as_str());
         row.sealed_new = Some(sealed.map_err(Error::from)?);
         if !repo::replace_in_tx(&self.store, &tx, row).await? {
@@ -172,7 +172,7 @@ impl Verifications {
         if !repo::take_code_in_tx(&self.store, &tx, user_id, contact, &code_hash).await? {
             return Err(VerificationError::NoCode.into());
         }
-        let sealer = self.keys.sealer_in_tx(&self.store, &tx, now).await?;
+        let sealer = self.keys.sealer_in_tx(&self.store, &tx, now).await.map_err(Error::from)?;
         let changed = ChangedContact::seal(contact, user_id, &new, &self.keys, &sealer);
         let changed = changed.map_err(Error::from)?;
         match users::repo::change_contact_in_tx(&self.store, &tx, user_id, changed, now).await {

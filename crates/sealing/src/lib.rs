@@ -1,21 +1,16 @@
-//! What must be read again, sealed: AES-256-GCM under a data key. The last data key seals, each of
-//! them opens. What is sealed says which key it needs, and opens only in the row and column that it
-//! was sealed for. Looking for a sealed text goes by its blind index, a digest under a key of its own.
-//!
-//! Every process on one database needs the same data keys. The database keeps their names, so that a
-//! process that lacks one refuses to start instead of failing later.
+#![doc = include_str!("../README.md")]
 
 mod cipher;
+mod error;
 mod file;
 mod repo;
 mod reseal;
 
+pub use error::{DataKeyFileError, Error, KeysError, SealError};
 pub use file::{DATA_KEYS_FILE, DataKeyFile};
-pub use reseal::Resealed;
-pub(crate) use reseal::reseal;
+pub use repo::{Encoding, SealedColumn};
+pub use reseal::{Resealed, ResealedValues, forget_other_keys_in_tx, reseal_values};
 
-use crate::Error;
-use crate::keys::KeyFileError;
 use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
@@ -26,64 +21,18 @@ use secrecy::ExposeSecret;
 use store::{Store, StoreError, WriteTx};
 use uuid::Uuid;
 
-/// What is sealed, by table and column. Each has keys of its own, derived from the data keys.
+/// What is sealed: `finitech/<module>/<table>.<column>`. Each purpose has keys of its own, derived from the
+/// data keys. A name is never changed: what is sealed under it would not open any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Purpose {
-    /// The shared secret of a second factor.
-    Totp,
-    /// A user's e-mail address.
-    Email,
-    /// A user's phone number.
-    PhoneNumber,
-    /// What others see of a user.
-    DisplayName,
-    /// An e-mail address that is to take the place of a user's.
-    NewEmail,
-    /// A phone number that is to.
-    NewPhoneNumber,
-    /// The key of the blind indexes.
-    IndexKey,
-}
+pub struct Purpose(pub &'static str);
 
-impl Purpose {
-    /// Never to be changed: what is sealed under it would not open any more.
-    fn name(self) -> &'static str {
-        match self {
-            Self::Totp => "finitech/identity/totp",
-            Self::Email => "finitech/identity/users.sealed_email",
-            Self::PhoneNumber => "finitech/identity/users.sealed_phone_number",
-            Self::DisplayName => "finitech/identity/users.sealed_display_name",
-            Self::NewEmail => "finitech/identity/contact_codes.sealed_new_email",
-            Self::NewPhoneNumber => "finitech/identity/contact_codes.sealed_new_phone_number",
-            Self::IndexKey => "finitech/identity/index_keys.sealed_key",
-        }
-    }
-}
-
-/// What can be looked for although it is sealed. Equal texts of two kinds have different indexes.
+/// What can be looked for although it is sealed: `finitech/<module>/<kind>`. Equal texts of two kinds have
+/// different indexes. A name is never changed: nothing would be found any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Indexed {
-    /// An e-mail address, normalised.
-    Email,
-    /// A phone number, normalised.
-    PhoneNumber,
-    /// What somebody typed who is not registered.
-    Stranger,
-}
-
-impl Indexed {
-    /// Never to be changed: nobody would be found any more.
-    fn name(self) -> &'static str {
-        match self {
-            Self::Email => "finitech/identity/email",
-            Self::PhoneNumber => "finitech/identity/phone-number",
-            Self::Stranger => "finitech/identity/stranger",
-        }
-    }
-}
+pub struct Indexed(pub &'static str);
 
 /// The data keys of this process, and the key of the blind indexes.
-pub(crate) struct DataKeys {
+pub struct DataKeys {
     ring: KeyRing,
     index_key: hmac::Key,
 }
@@ -96,41 +45,28 @@ struct KeyRing {
 }
 
 /// Seals with the newest key, in the transaction that it was made for.
-pub(crate) struct Sealer<'a>(&'a SealingKey);
-
-/// A secret could not be sealed or opened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SealError {
-    /// It was sealed with a key that this process does not have.
-    #[error("a secret needs a data key that this process does not have")]
-    UnknownKey,
-    /// It was changed, or belongs to another row.
-    #[error("a sealed secret is broken")]
-    Broken,
-    /// The cipher failed.
-    #[error("a secret could not be sealed")]
-    Cipher,
-}
+pub struct Sealer<'a>(&'a SealingKey);
 
 impl DataKeys {
-    /// Gets the keys and checks that nothing in the database needs another one. The key of the blind
-    /// indexes is made when there is none.
-    pub(crate) async fn init(
+    /// Gets the keys and checks that nothing in the store needs another one. The key of the blind indexes,
+    /// which is sealed for `index_key`, is made when there is none.
+    pub async fn init(
         store: &Store,
         source: &dyn DataKeySource,
+        index_key: Purpose,
         now: Timestamp,
     ) -> Result<Self, Error> {
         let ring = KeyRing::init(store, source).await?;
         let sealed = match repo::index_key(store).await? {
             Some(sealed) => sealed,
-            None => ring.make_index_key(store, now).await?,
+            None => ring.make_index_key(store, index_key, now).await?,
         };
-        let secret = ring.open(Purpose::IndexKey, repo::INDEX_KEY, &sealed)?;
+        let secret = ring.open(index_key, repo::INDEX_KEY, &sealed)?;
         Ok(Self { ring, index_key: hmac::Key::new(hmac::HMAC_SHA256, &secret) })
     }
 
     /// For the transaction that stores what is sealed.
-    pub(crate) async fn sealer_in_tx(
+    pub async fn sealer_in_tx(
         &self,
         store: &Store,
         tx: &WriteTx,
@@ -140,19 +76,19 @@ impl DataKeys {
     }
 
     /// What was sealed for this place.
-    pub(crate) fn open(
+    pub fn open(
         &self,
-        purpose: Purpose,
+        purpose: impl Into<Purpose>,
         row: Uuid,
         sealed: &[u8],
     ) -> Result<Vec<u8>, SealError> {
-        self.ring.open(purpose, row, sealed)
+        self.ring.open(purpose.into(), row, sealed)
     }
 
     /// The text that was sealed for this place.
-    pub(crate) fn open_text(
+    pub fn open_text(
         &self,
-        purpose: Purpose,
+        purpose: impl Into<Purpose>,
         row: Uuid,
         sealed: &str,
     ) -> Result<String, SealError> {
@@ -162,9 +98,9 @@ impl DataKeys {
     }
 
     /// What stands for a text where it is looked for. It stays the same when data keys change.
-    pub(crate) fn blind_index(&self, kind: Indexed, text: &str) -> Vec<u8> {
+    pub fn blind_index(&self, kind: impl Into<Indexed>, text: &str) -> Vec<u8> {
         let mut context = hmac::Context::with_key(&self.index_key);
-        context.update(kind.name().as_bytes());
+        context.update(kind.into().0.as_bytes());
         // No kind's name has this in it, so no two texts of different kinds are signed as one.
         context.update(&[0]);
         context.update(text.as_bytes());
@@ -174,7 +110,7 @@ impl DataKeys {
 
 impl KeyRing {
     async fn init(store: &Store, source: &dyn DataKeySource) -> Result<Self, Error> {
-        let keys = source.load().await?;
+        let keys = source.load().await.map_err(KeysError::from)?;
         let keys = keys.iter().map(|key| SealingKey::new(key.expose_secret()));
         let ring = Self { place: source.name(), keys: keys.collect::<Result<_, _>>()? };
         ring.require_all(repo::names(store).await?)?;
@@ -202,44 +138,49 @@ impl KeyRing {
         key.ok_or(SealError::UnknownKey)?.open(purpose, row, sealed)
     }
 
-    async fn make_index_key(&self, store: &Store, now: Timestamp) -> Result<Vec<u8>, Error> {
+    async fn make_index_key(
+        &self,
+        store: &Store,
+        purpose: Purpose,
+        now: Timestamp,
+    ) -> Result<Vec<u8>, Error> {
         let mut secret = [0; KEY_BYTES];
         aws_lc_rs::rand::fill(&mut secret).map_err(|_| SealError::Cipher)?;
         let tx = store.begin().await?;
         let sealer = self.sealer_in_tx(store, &tx, now).await?;
-        let sealed = sealer.seal(Purpose::IndexKey, repo::INDEX_KEY, &secret)?;
+        let sealed = sealer.seal(purpose, repo::INDEX_KEY, &secret)?;
         // Another process may have been faster; then that one's counts.
         let sealed = repo::keep_index_key_in_tx(store, &tx, sealed, now).await?;
         tx.commit().await.map_err(StoreError::from)?;
         Ok(sealed)
     }
 
-    fn require_all(&self, used: Vec<String>) -> Result<(), KeyFileError> {
+    fn require_all(&self, used: Vec<String>) -> Result<(), KeysError> {
         let mine: Vec<String> = self.keys.iter().map(SealingKey::name).collect();
         let missing: Vec<String> = used.into_iter().filter(|name| !mine.contains(name)).collect();
         if missing.is_empty() {
             return Ok(());
         }
         let place = self.place.clone();
-        Err(KeyFileError::MissingDataKeys { place, names: missing.join(", ") })
+        Err(KeysError::Missing { place, names: missing.join(", ") })
     }
 }
 
 impl Sealer<'_> {
     /// Seals a secret for this place.
-    pub(crate) fn seal(
+    pub fn seal(
         &self,
-        purpose: Purpose,
+        purpose: impl Into<Purpose>,
         row: Uuid,
         secret: &[u8],
     ) -> Result<Vec<u8>, SealError> {
-        self.0.seal(purpose, row, secret)
+        self.0.seal(purpose.into(), row, secret)
     }
 
     /// Seals a text for this place, in base64.
-    pub(crate) fn seal_text(
+    pub fn seal_text(
         &self,
-        purpose: Purpose,
+        purpose: impl Into<Purpose>,
         row: Uuid,
         text: &str,
     ) -> Result<String, SealError> {
@@ -247,48 +188,52 @@ impl Sealer<'_> {
     }
 }
 
+#[cfg(feature = "testing")]
+impl DataKeys {
+    /// Keys that are each one byte repeated.
+    pub fn for_tests(secrets: &[u8]) -> Self {
+        let keys = secrets.iter().map(|byte| SealingKey::new(&[*byte; KEY_BYTES]));
+        let keys = keys.collect::<Result<_, _>>().expect("bytes of a key");
+        let ring = KeyRing { place: String::new(), keys };
+        Self { ring, index_key: hmac::Key::new(hmac::HMAC_SHA256, &[9; KEY_BYTES]) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    impl DataKeys {
-        /// Keys that are each one byte repeated.
-        pub(crate) fn for_tests(secrets: &[u8]) -> Self {
-            let keys = secrets.iter().map(|byte| SealingKey::new(&[*byte; KEY_BYTES]).unwrap());
-            let ring = KeyRing { place: String::new(), keys: keys.collect() };
-            Self { ring, index_key: hmac::Key::new(hmac::HMAC_SHA256, &[9; KEY_BYTES]) }
-        }
-    }
-
     const ROW: Uuid = Uuid::from_u128(1);
+    const INDEXED: Indexed = Indexed("finitech/test/email");
+    const EMAIL: Purpose = Purpose("finitech/test/email");
 
     fn seal(keys: &DataKeys, text: &str) -> String {
-        Sealer(keys.ring.newest().unwrap()).seal_text(Purpose::Email, ROW, text).unwrap()
+        Sealer(keys.ring.newest().unwrap()).seal_text(EMAIL, ROW, text).unwrap()
     }
 
     #[test]
     fn a_new_key_seals_and_the_old_ones_still_open() {
         let (old, both) = (DataKeys::for_tests(&[1]), DataKeys::for_tests(&[1, 2]));
         let (by_old, by_new) = (seal(&old, "one"), seal(&both, "two"));
-        assert_eq!(both.open_text(Purpose::Email, ROW, &by_old).unwrap(), "one");
-        assert_eq!(both.open_text(Purpose::Email, ROW, &by_new).unwrap(), "two");
-        assert_eq!(old.open_text(Purpose::Email, ROW, &by_new), Err(SealError::UnknownKey));
-        assert_eq!(old.open_text(Purpose::Email, ROW, "a@b.c"), Err(SealError::Broken));
+        assert_eq!(both.open_text(EMAIL, ROW, &by_old).unwrap(), "one");
+        assert_eq!(both.open_text(EMAIL, ROW, &by_new).unwrap(), "two");
+        assert_eq!(old.open_text(EMAIL, ROW, &by_new), Err(SealError::UnknownKey));
+        assert_eq!(old.open_text(EMAIL, ROW, "a@b.c"), Err(SealError::Broken));
         let used = |keys: &DataKeys| keys.ring.keys.iter().map(SealingKey::name).collect();
         both.ring.require_all(used(&old)).unwrap();
         let refused = old.ring.require_all(used(&both));
-        assert!(matches!(refused, Err(KeyFileError::MissingDataKeys { .. })));
+        assert!(matches!(refused, Err(KeysError::Missing { .. })));
     }
 
     #[test]
     fn blind_indexes_stay_when_keys_change_and_differ_by_kind() {
         let index = |keys: &DataKeys, kind| keys.blind_index(kind, "amina@example.com");
         let (old, new) = (DataKeys::for_tests(&[1]), DataKeys::for_tests(&[2]));
-        assert_eq!(index(&old, Indexed::Email), index(&new, Indexed::Email));
-        assert_ne!(index(&old, Indexed::Email), index(&old, Indexed::Stranger));
+        assert_eq!(index(&old, INDEXED), index(&new, INDEXED));
+        assert_ne!(index(&old, INDEXED), index(&old, Indexed("finitech/test/other")));
         assert_ne!(
-            old.blind_index(Indexed::Email, "amina@example.com"),
-            old.blind_index(Indexed::Email, "amina@example.org")
+            old.blind_index(INDEXED, "amina@example.com"),
+            old.blind_index(INDEXED, "amina@example.org")
         );
     }
 }
