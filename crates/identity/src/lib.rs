@@ -48,7 +48,7 @@ pub use verification::{Contact, ContactChange, ContactChangeError, VerificationE
 use accounts::Accounts;
 use api_clients::ApiClients;
 use authenticator::TokenAuthenticator;
-use identity_api::{Holdings, UserDirectory};
+use identity_api::{AuditTrail, Holdings, UserDirectory};
 use kernel::{Actor, Clock, IdSource, Page, PageLimit, Timestamp, UserId};
 use keys::Keys;
 use messages::Messages;
@@ -228,6 +228,16 @@ pub async fn rotate_signing_key(
     now: Timestamp,
 ) -> Result<Rotation, Error> {
     keys::rotate(store, keys_folder, ids.next(), now).await
+}
+
+/// The audit trail as other modules write into it. The store is migrated.
+pub fn audit_trail(store: &Store) -> Arc<dyn AuditTrail> {
+    Arc::new(audit::Trail(store.clone()))
+}
+
+/// Lets the audit trail know where the requests to another module's routes come from.
+pub fn note_origins(routes: web::OpenApiRouter) -> web::OpenApiRouter {
+    http::note_origins(routes)
 }
 
 /// Proves that the audit trail is as it was written. The store is migrated.

@@ -96,6 +96,8 @@ pub(crate) struct Server {
 pub(crate) struct ConnectionStrings {
     /// For every module without its own.
     pub(crate) default: Option<SecretString>,
+    /// For the card vault.
+    pub(crate) cards: Option<SecretString>,
     /// For identity.
     pub(crate) identity: Option<SecretString>,
     /// For the ledger.
@@ -349,6 +351,7 @@ impl Config {
     pub(crate) fn target(&self, module: &str) -> Target {
         let strings = &self.connection_strings;
         let own = match module {
+            "cards" => &strings.cards,
             "identity" => &strings.identity,
             "ledger" => &strings.ledger,
             "wallet" => &strings.wallet,
@@ -366,7 +369,7 @@ impl Config {
     /// Whether any module's data lies in `data_dir`.
     pub(crate) fn is_embedded(&self) -> bool {
         let strings = &self.connection_strings;
-        let own = [&strings.identity, &strings.ledger, &strings.wallet];
+        let own = [&strings.cards, &strings.identity, &strings.ledger, &strings.wallet];
         strings.default.is_none() && own.iter().any(|own| own.is_none())
     }
 

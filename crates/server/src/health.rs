@@ -42,9 +42,13 @@ async fn live() -> Json<HealthBody> {
     ),
 )]
 async fn ready(State(stores): State<Stores>) -> Result<Json<HealthBody>, Problem> {
-    let (identity, ledger, wallet) =
-        tokio::join!(state(&stores.identity), state(&stores.ledger), state(&stores.wallet));
-    let states: Map<String, Value> = [identity, ledger, wallet].into_iter().collect();
+    let (cards, identity, ledger, wallet) = tokio::join!(
+        state(&stores.cards),
+        state(&stores.identity),
+        state(&stores.ledger),
+        state(&stores.wallet),
+    );
+    let states: Map<String, Value> = [cards, identity, ledger, wallet].into_iter().collect();
     if states.values().all(|state| state == "ok") {
         return Ok(Json(HealthBody { status: "ready" }));
     }

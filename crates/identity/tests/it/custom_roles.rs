@@ -63,7 +63,16 @@ async fn the_roles_of_the_system_are_seeded_and_stay(database: TestDatabase) {
     let roles = process.get(ROLES, &admin).await.body;
     let roles = roles["items"].as_array().unwrap();
     let names: Vec<_> = roles.iter().map(|role| role["name"].as_str().unwrap()).collect();
-    let expected = ["Admin", "Agent", "Auditor", "Compliance", "Customer", "Merchant", "Support"];
+    let expected = [
+        "Admin",
+        "Agent",
+        "Auditor",
+        "CardOfficer",
+        "Compliance",
+        "Customer",
+        "Merchant",
+        "Support",
+    ];
     assert_eq!(names, expected);
     for role in roles {
         let name = role["name"].as_str().unwrap();
