@@ -9,11 +9,11 @@ use uuid::Uuid;
 /// Finds users.
 #[async_trait]
 pub trait UserDirectory: Send + Sync {
-    /// The active user with this phone number, in any spelling that normalises to E.164; `None` if
-    /// nobody has it or it is not a phone number.
+    /// The active user who has shown that this phone number is theirs, in any spelling that normalises to
+    /// E.164; `None` if nobody has, or it is not a phone number.
     async fn find_by_phone(&self, phone_number: &str) -> Result<Option<UserId>, DirectoryError>;
 
-    /// The active user with this e-mail address, whatever its case.
+    /// The active user who has shown that this e-mail address is theirs, whatever its case.
     async fn find_by_email(&self, email: &str) -> Result<Option<UserId>, DirectoryError>;
 
     /// The display names of these users; unknown ones are left out.

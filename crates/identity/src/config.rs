@@ -19,6 +19,8 @@ pub struct Config {
     pub step_up_max_age: Duration,
     /// For how long a device is trusted not to be asked for the second factor.
     pub trusted_device_lifetime: Duration,
+    /// Whether the contacts that somebody registers with count as theirs without being shown to be.
+    pub trust_contacts: bool,
     /// Whether the most dangerous things that staff can do need a second person.
     pub four_eyes: bool,
     /// How long a second person may take.
@@ -53,6 +55,7 @@ impl Default for Config {
             refresh_token_lifetime: Duration::from_hours(7 * 24),
             step_up_max_age: Duration::from_mins(5),
             trusted_device_lifetime: Duration::from_hours(30 * 24),
+            trust_contacts: false,
             four_eyes: true,
             staff_action_lifetime: Duration::from_hours(24),
             password_hash: PasswordHashConfig::default(),

@@ -181,14 +181,9 @@ pub async fn grant_role(
     role: &str,
     now: Timestamp,
 ) -> Result<(), GrantError> {
-    let keys = Arc::new(secrets::data_keys(store, data_keys, now).await?);
-    let directory = Directory { store: store.clone(), keys };
-    let user = match identifier.contains('@') {
-        true => directory.find_by_email(identifier).await,
-        false => directory.find_by_phone(identifier).await,
-    };
-    let user = user.map_err(GrantError::Directory)?.ok_or(GrantError::NoSuchUser)?;
-    roles::grant(store, user, role, now).await
+    let keys = secrets::data_keys(store, data_keys, now).await?;
+    let user = users::find_active(store, &keys, identifier).await?;
+    roles::grant(store, user.ok_or(GrantError::NoSuchUser)?, role, now).await
 }
 
 /// Does what is left to do to the data after a migration and SQL cannot: seals contacts that an earlier
@@ -263,6 +258,7 @@ struct Parts {
     trusted_devices: Arc<TrustedDevices>,
     clock: Arc<dyn Clock>,
     step_up_max_age: Duration,
+    trust_contacts: bool,
     resets: Resets,
     verifications: Verifications,
     authenticator: Arc<TokenAuthenticator>,
@@ -388,6 +384,7 @@ impl Identity {
             trusted_devices,
             clock,
             step_up_max_age: config.step_up_max_age,
+            trust_contacts: config.trust_contacts,
             resets,
             verifications,
             authenticator,
@@ -398,7 +395,8 @@ impl Identity {
     /// Registers a user with the role Customer.
     pub async fn register(&self, new_user: NewUser) -> Result<User, RegisterError> {
         let roles = &[roles::entity::CUSTOMER];
-        self.0.users.register(new_user, roles, Contacts::Claimed).await
+        let contacts = if self.0.trust_contacts { Contacts::Verified } else { Contacts::Claimed };
+        self.0.users.register(new_user, roles, contacts).await
     }
 
     /// Registers a user with these roles, after the same checks. Whoever calls this knows that the

@@ -124,6 +124,7 @@ async fn start_identity(
         keys_folder: config.keys_dir(),
         step_up_max_age: config.step_up.max_age(),
         four_eyes: config.staff.four_eyes,
+        trust_contacts: config.registration.trusts_contacts(config.environment),
         ..identity::Config::default()
     };
     let deps = identity::Dependencies {

@@ -2,16 +2,21 @@
 //! are refused in both, so that a typing error is never a silent default.
 
 mod messages;
+mod payment_gateway;
+mod registration;
 mod staff;
 mod step_up;
 
 pub(crate) use messages::{EmailProvider, SmsProvider};
+pub(crate) use payment_gateway::PaymentGatewayProvider;
 
 use anyhow::Context;
 use identity::DataKeyFile;
 use kernel::IdSource;
 use ledger::CheckpointPolicy;
 use messages::{EmailSettings, SmsSettings, Smtp, SmtpSecurity};
+use payment_gateway::PaymentGateway;
+use registration::RegistrationSettings;
 use secrecy::SecretString;
 use serde::Deserialize;
 use staff::StaffSettings;
@@ -49,6 +54,8 @@ pub(crate) struct Config {
     pub(crate) rate_limiting: RateLimiting,
     /// Which other sites may call from a browser.
     pub(crate) cors: Cors,
+    /// Who registers.
+    pub(crate) registration: RegistrationSettings,
     /// How staff work.
     pub(crate) staff: StaffSettings,
     /// What needs a fresh authentication.
@@ -150,24 +157,6 @@ pub(crate) struct LedgerEngine {
     pub(crate) checkpoint_seconds: u64,
     /// … or when this many records came after it.
     pub(crate) checkpoint_records: i64,
-}
-
-/// Where top-ups come from.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct PaymentGateway {
-    /// Sandbox in Development and disabled in Production, when not set.
-    pub(crate) provider: Option<PaymentGatewayProvider>,
-}
-
-/// The payment gateways there are.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum PaymentGatewayProvider {
-    /// Approves everything; never in Production.
-    Sandbox,
-    /// Top-ups are refused.
-    Disabled,
 }
 
 /// How many requests somebody may make: a signed-in user, else a client's address.
@@ -296,6 +285,7 @@ impl Config {
                 ));
             }
         }
+        refusals.extend(self.registration.refusals(self.environment));
         refusals.extend(self.staff.refusals(self.environment));
         refusals.extend(self.step_up.refusals());
         if self.environment == Environment::Production {
@@ -530,6 +520,7 @@ impl Default for Config {
             payment_gateway: PaymentGateway::default(),
             rate_limiting: RateLimiting::default(),
             cors: Cors::default(),
+            registration: RegistrationSettings::default(),
             staff: StaffSettings::default(),
             step_up: StepUpSettings::default(),
             email: EmailSettings::default(),

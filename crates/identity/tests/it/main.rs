@@ -9,6 +9,7 @@
 mod accounts;
 mod api_clients;
 mod audit;
+mod claims;
 mod contact_changes;
 mod custom_roles;
 mod lock_out;
