@@ -148,8 +148,9 @@ pub fn contains_card_number(text: &str) -> bool {
 }
 
 #[cfg(test)]
-#[expect(clippy::arithmetic_side_effects, reason = "a test fails by panicking")]
 mod tests {
+    #![expect(clippy::arithmetic_side_effects, reason = "a test fails by panicking")]
+
     use super::*;
     use crate::tokens::dice::SystemDice;
     use proptest::prelude::*;
