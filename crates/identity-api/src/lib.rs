@@ -1,17 +1,19 @@
 #![doc = include_str!("../README.md")]
 
 use async_trait::async_trait;
-use kernel::UserId;
+use kernel::{Timestamp, UserId};
+use serde_json::Value;
 use std::collections::HashMap;
+use uuid::Uuid;
 
 /// Finds users.
 #[async_trait]
 pub trait UserDirectory: Send + Sync {
-    /// The active user with this phone number, in any spelling that normalises to E.164; `None` if
-    /// nobody has it or it is not a phone number.
+    /// The active user who has shown that this phone number is theirs, in any spelling that normalises to
+    /// E.164; `None` if nobody has, or it is not a phone number.
     async fn find_by_phone(&self, phone_number: &str) -> Result<Option<UserId>, DirectoryError>;
 
-    /// The active user with this e-mail address, whatever its case.
+    /// The active user who has shown that this e-mail address is theirs, whatever its case.
     async fn find_by_email(&self, email: &str) -> Result<Option<UserId>, DirectoryError>;
 
     /// The display names of these users; unknown ones are left out.
@@ -38,3 +40,31 @@ pub trait Holdings: Send + Sync {
 #[derive(Debug, thiserror::Error)]
 #[error("what the account holds cannot be looked up now; try again")]
 pub struct HoldingsError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
+
+/// Where other modules write down who did what. What it keeps cannot be changed unnoticed.
+#[async_trait]
+pub trait AuditTrail: Send + Sync {
+    /// Writes an entry, which is durable when this returns. Where the request that is being answered came
+    /// from is known, on routes that `identity::note_origins` wraps.
+    async fn record(&self, record: AuditRecord) -> Result<(), AuditTrailError>;
+}
+
+/// Something that somebody does.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AuditRecord {
+    /// Who: a user, or an API client; `None` for an operator on the command line.
+    pub actor: Option<UserId>,
+    /// What: `card_number_disclosed`.
+    pub action: &'static str,
+    /// The id of what it is done to.
+    pub object: Option<Uuid>,
+    /// The rest, as a JSON object. No secrets, and contacts only masked.
+    pub details: Value,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// It could not be written down; what is not written down is not to be done.
+#[derive(Debug, thiserror::Error)]
+#[error("the audit trail cannot be written")]
+pub struct AuditTrailError(#[source] pub Box<dyn std::error::Error + Send + Sync>);

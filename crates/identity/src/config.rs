@@ -23,6 +23,8 @@ pub struct Config {
     pub staff_second_factor: bool,
     /// For how long a device is trusted not to be asked for the second factor.
     pub trusted_device_lifetime: Duration,
+    /// Whether the contacts that somebody registers with count as theirs without being shown to be.
+    pub trust_contacts: bool,
     /// Whether the most dangerous things that staff can do need a second person.
     pub four_eyes: bool,
     /// How long a second person may take.
@@ -70,6 +72,7 @@ impl Default for Config {
             relying_party: None,
             staff_second_factor: true,
             trusted_device_lifetime: Duration::from_hours(30 * 24),
+            trust_contacts: false,
             four_eyes: true,
             staff_action_lifetime: Duration::from_hours(24),
             password_hash: PasswordHashConfig::default(),

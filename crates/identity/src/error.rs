@@ -1,7 +1,7 @@
 use crate::keys::KeyFileError;
 use crate::passwords::HashingError;
-use crate::secrets::SealError;
-use ports::{DataKeysError, SigningKeysError};
+use ports::SigningKeysError;
+use sealing::{KeysError, SealError};
 use store::StoreError;
 
 /// The server failed: nobody's request is at fault.
@@ -18,7 +18,7 @@ pub enum Error {
     KeyFile(#[from] KeyFileError),
     /// The data keys could not be had.
     #[error(transparent)]
-    DataKeys(#[from] DataKeysError),
+    DataKeys(#[from] KeysError),
     /// A password could not be hashed.
     #[error(transparent)]
     Hashing(#[from] HashingError),
@@ -28,4 +28,14 @@ pub enum Error {
     /// An access token could not be written down.
     #[error("cannot write an access token")]
     Token(#[source] serde_json::Error),
+}
+
+impl From<sealing::Error> for Error {
+    fn from(error: sealing::Error) -> Self {
+        match error {
+            sealing::Error::Store(error) => error.into(),
+            sealing::Error::Keys(error) => error.into(),
+            sealing::Error::Seal(error) => error.into(),
+        }
+    }
 }

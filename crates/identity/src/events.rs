@@ -272,6 +272,16 @@ pub(crate) fn contact_verified(
     }
 }
 
+/// `identity.contact_lost`: `{userId, contact}`: somebody else has shown that it is theirs.
+pub(crate) fn contact_lost(user_id: UserId, contact: Contact, occurred_at: Timestamp) -> NewEvent {
+    NewEvent {
+        event_type: "identity.contact_lost",
+        aggregate_id: user_id.0,
+        occurred_at,
+        payload: json!({ "userId": user_id.0, "contact": contact.as_str() }).to_string(),
+    }
+}
+
 /// `identity.new_device_signed_in`: `{userId, sessionId}`.
 pub(crate) fn new_device_signed_in(
     user_id: UserId,

@@ -39,7 +39,7 @@ pub use passkeys::{Passkey, Refusal as PasskeyRefusal};
 pub use passwords::HashingError;
 pub use resets::ResetError;
 pub use roles::{GrantError, HeldRole, Role};
-pub use secrets::{DATA_KEYS_FILE, DataKeyFile, Resealed, SealError};
+pub use secrets::{DATA_KEYS_FILE, DataKeyFile, Resealed};
 pub use sessions::{Device, FreshToken, LogIn, LogInError, OwnSession, RefreshError, TokenPair};
 pub use staff_actions::{Action, ActionState, StaffAction};
 pub use staff_error::StaffError;
@@ -50,7 +50,7 @@ pub use verification::{Contact, ContactChange, ContactChangeError, VerificationE
 use accounts::Accounts;
 use api_clients::ApiClients;
 use authenticator::TokenAuthenticator;
-use identity_api::{Holdings, UserDirectory};
+use identity_api::{AuditTrail, Holdings, UserDirectory};
 use kernel::{Actor, Clock, IdSource, Page, PageLimit, Timestamp, UserId};
 use keys::Keys;
 use messages::Messages;
@@ -197,14 +197,9 @@ pub async fn grant_role(
     role: &str,
     now: Timestamp,
 ) -> Result<(), GrantError> {
-    let keys = Arc::new(DataKeys::init(store, data_keys, now).await?);
-    let directory = Directory { store: store.clone(), keys };
-    let user = match identifier.contains('@') {
-        true => directory.find_by_email(identifier).await,
-        false => directory.find_by_phone(identifier).await,
-    };
-    let user = user.map_err(GrantError::Directory)?.ok_or(GrantError::NoSuchUser)?;
-    roles::grant(store, user, role, now).await
+    let keys = secrets::data_keys(store, data_keys, now).await?;
+    let user = users::find_active(store, &keys, identifier).await?;
+    roles::grant(store, user.ok_or(GrantError::NoSuchUser)?, role, now).await
 }
 
 /// Does what is left to do to the data after a migration and SQL cannot: seals contacts that an earlier
@@ -219,7 +214,7 @@ pub async fn migrate_data(
     if !sealing::is_needed(store, now).await? {
         return Ok(0);
     }
-    let keys = DataKeys::init(store, data_keys, now).await?;
+    let keys = secrets::data_keys(store, data_keys, now).await?;
     sealing::seal_plain(store, &keys, now).await
 }
 
@@ -243,6 +238,16 @@ pub async fn rotate_signing_key(
     now: Timestamp,
 ) -> Result<Rotation, RotationError> {
     keys::rotate(store, source, now).await
+}
+
+/// The audit trail as other modules write into it. The store is migrated.
+pub fn audit_trail(store: &Store) -> Arc<dyn AuditTrail> {
+    Arc::new(audit::Trail(store.clone()))
+}
+
+/// Lets the audit trail know where the requests to another module's routes come from.
+pub fn note_origins(routes: web::OpenApiRouter) -> web::OpenApiRouter {
+    http::note_origins(routes)
 }
 
 /// Proves that the audit trail is as it was written. The store is migrated.
@@ -269,6 +274,7 @@ struct Parts {
     trusted_devices: Arc<TrustedDevices>,
     clock: Arc<dyn Clock>,
     step_up_max_age: Duration,
+    trust_contacts: bool,
     resets: Resets,
     verifications: Verifications,
     authenticator: Arc<TokenAuthenticator>,
@@ -283,7 +289,7 @@ impl Identity {
         let passwords = Arc::new(Passwords::try_new(&config.password_hash)?);
         let messages = Messages { email, sms };
         roles::ensure_built_in(&store).await?;
-        let data_keys = DataKeys::init(&store, data_keys.as_ref(), clock.now()).await?;
+        let data_keys = secrets::data_keys(&store, data_keys.as_ref(), clock.now()).await?;
         if sealing::is_needed(&store, clock.now()).await? {
             sealing::seal_plain(&store, &data_keys, clock.now()).await?;
         }
@@ -408,6 +414,7 @@ impl Identity {
             trusted_devices,
             clock,
             step_up_max_age: config.step_up_max_age,
+            trust_contacts: config.trust_contacts,
             resets,
             verifications,
             authenticator,
@@ -418,7 +425,8 @@ impl Identity {
     /// Registers a user with the role Customer.
     pub async fn register(&self, new_user: NewUser) -> Result<User, RegisterError> {
         let roles = &[roles::entity::CUSTOMER];
-        self.0.users.register(new_user, roles, Contacts::Claimed).await
+        let contacts = if self.0.trust_contacts { Contacts::Verified } else { Contacts::Claimed };
+        self.0.users.register(new_user, roles, contacts).await
     }
 
     /// Registers a user with these roles, after the same checks. Whoever calls this knows that the

@@ -31,7 +31,14 @@ pub const APPROVALS_READ: Permission = Permission("approvals:read");
 /// Decide on what colleagues asked for.
 pub const APPROVALS_WRITE: Permission = Permission("approvals:write");
 
-/// All of them, as the role Admin holds.
+/// Put card numbers into the vault, and look up tokens.
+pub const CARDS_TOKENIZE: Permission = Permission("cards:tokenize");
+/// Learn the card number of a token.
+pub const CARDS_DETOKENIZE: Permission = Permission("cards:detokenize");
+/// Delete card numbers.
+pub const CARDS_DELETE: Permission = Permission("cards:delete");
+
+/// All of them.
 pub const ALL: &[Permission] = &[
     WALLET_READ,
     WALLET_WRITE,
@@ -46,6 +53,9 @@ pub const ALL: &[Permission] = &[
     ROLES_WRITE,
     APPROVALS_READ,
     APPROVALS_WRITE,
+    CARDS_TOKENIZE,
+    CARDS_DETOKENIZE,
+    CARDS_DELETE,
 ];
 
 /// What each permits, for people.
@@ -63,11 +73,15 @@ pub const DESCRIPTIONS: &[(Permission, &str)] = &[
     (ROLES_WRITE, "Make roles, take them, and ask to give them"),
     (APPROVALS_READ, "See what colleagues asked for"),
     (APPROVALS_WRITE, "Approve or reject what colleagues asked for, where one may do it oneself"),
+    (CARDS_TOKENIZE, "Put card numbers into the vault, and look up tokens"),
+    (CARDS_DETOKENIZE, "Learn the card number of a token"),
+    (CARDS_DELETE, "Delete card numbers"),
 ];
 
 /// Those over what is one's own. All others are for staff.
 pub const OF_CUSTOMERS: &[Permission] = &[WALLET_READ, WALLET_WRITE];
 
 /// Those that can be the scope of an API client. It has no wallet, and decides neither over people
-/// nor over what others may do.
-pub const FOR_CLIENTS: &[Permission] = &[LEDGER_READ, LEDGER_WRITE, USERS_READ, AUDIT_READ];
+/// nor over what others may do; and no card number leaves the vault without a person who is there.
+pub const FOR_CLIENTS: &[Permission] =
+    &[LEDGER_READ, LEDGER_WRITE, USERS_READ, AUDIT_READ, CARDS_TOKENIZE];

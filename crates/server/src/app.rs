@@ -10,6 +10,7 @@ use crate::{checkpoint_key, documentation, health};
 use adapters::SmtpSender;
 use anyhow::Context;
 use axum::Router;
+use cards::Cards;
 use identity::Identity;
 use kernel::{Clock, IdSource};
 use ledger::{EngineConfig, Ledger};
@@ -70,10 +71,12 @@ impl App {
             },
             wallet::Config { step_up: config.step_up.of_wallets(), ..wallet::Config::default() },
         );
+        let cards = open_vault(config, &stores, &clock, &ids).await?;
         let (api, document) = web::OpenApiRouter::new()
             .merge(identity.router(Arc::new(WalletHoldings(wallets.clone()))))
             .merge(wallets.router())
             .merge(ledger.router())
+            .merge(identity::note_origins(cards.router()))
             .merge(health::router(Checked {
                 stores: stores.clone(),
                 identity: identity.clone(),
@@ -98,7 +101,7 @@ impl App {
         let router = web::trust_proxies(router, config.trusted_proxies());
         let router = web::protect_browsers(router, config.browser_policy());
         let workers = Workers::start(
-            vec![identity.outbox(), ledger.events(), wallets.events()],
+            vec![identity.outbox(), ledger.events(), wallets.events(), cards.events()],
             Arc::new(LoggingEventBus),
             ledger.clone(),
             wallets.clone(),
@@ -137,6 +140,7 @@ async fn start_identity(
         four_eyes: config.staff.four_eyes,
         staff_second_factor: config.staff.needs_second_factor(config.environment),
         relying_party: config.passkeys.relying_party(config.environment),
+        trust_contacts: config.registration.trusts_contacts(config.environment),
         ..identity::Config::default()
     };
     let deps = identity::Dependencies {
@@ -149,6 +153,23 @@ async fn start_identity(
         ids: ids.clone(),
     };
     Identity::init(deps, settings).await.context("cannot start identity")
+}
+
+async fn open_vault(
+    config: &Config,
+    stores: &Stores,
+    clock: &Arc<dyn Clock>,
+    ids: &Arc<dyn IdSource>,
+) -> anyhow::Result<Cards> {
+    let deps = cards::Dependencies {
+        store: stores.cards.clone(),
+        data_keys: Arc::new(config.data_keys_to_serve(ids.as_ref())),
+        audit: identity::audit_trail(&stores.identity),
+        clock: clock.clone(),
+        ids: ids.clone(),
+    };
+    let settings = cards::Config { step_up_max_age: config.step_up.max_age() };
+    Cards::init(deps, settings).await.context("cannot open the card vault")
 }
 
 fn email_sender(config: &Config) -> anyhow::Result<Arc<dyn EmailSender>> {

@@ -9,6 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use kernel::Clock;
 use ledger::{Proven, Verification, VerifierKey};
 use ports::{SystemClock, SystemIds};
+use std::collections::BTreeSet;
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -75,7 +76,7 @@ enum KeysCommand {
     /// Make another key for access tokens. Running processes go over to it two minutes later; nobody is
     /// signed out.
     Rotate,
-    /// Seal secrets and personal data anew with the newest data key, after which the older ones are not
+    /// Seal secrets, personal data and card numbers anew with the newest data key, after which the older ones are not
     /// needed. Give the key to every process first.
     Reseal,
 }
@@ -202,10 +203,17 @@ async fn reseal(config: &Config) -> anyhow::Result<ExitCode> {
     stores.require_migrated().await?;
     let progress = |done| tracing::debug!(done, "sealing anew");
     let keys = config.data_keys();
-    let resealed = identity::reseal(&stores.identity, &keys, &SystemClock, progress).await?;
+    let of_identity = identity::reseal(&stores.identity, &keys, &SystemClock, progress).await?;
+    let audit = identity::audit_trail(&stores.identity);
+    let of_cards =
+        cards::reseal(&stores.cards, &keys, audit.as_ref(), &SystemClock, progress).await?;
+    let values = of_identity.values.saturating_add(of_cards.values);
     let mut out = std::io::stdout().lock();
-    writeln!(out, "{} value(s) sealed anew; all have key {}", resealed.values, resealed.key)?;
-    for name in &resealed.forgotten_keys {
+    writeln!(out, "{values} value(s) sealed anew; all have key {}", of_cards.key)?;
+    // Only now: what one module needs no more, the other may have needed until it was done as well.
+    let forgotten: BTreeSet<_> =
+        of_identity.forgotten_keys.iter().chain(&of_cards.forgotten_keys).collect();
+    for name in forgotten {
         writeln!(out, "key {name} is needed no more")?;
     }
     Ok(ExitCode::SUCCESS)

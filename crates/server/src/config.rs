@@ -7,12 +7,15 @@ mod listening;
 mod messages;
 mod origin;
 mod passkeys;
+mod payment_gateway;
+mod registration;
 mod sessions;
 mod staff;
 mod step_up;
 
 pub(crate) use listening::Tls;
 pub(crate) use messages::{EmailProvider, SmsProvider};
+pub(crate) use payment_gateway::PaymentGatewayProvider;
 
 use anyhow::Context;
 use databases::{ConnectionStrings, Postgres};
@@ -22,6 +25,8 @@ use listening::Server;
 use messages::{EmailSettings, SmsSettings, Smtp, SmtpSecurity};
 use origin::is_origin;
 use passkeys::PasskeySettings;
+use payment_gateway::PaymentGateway;
+use registration::RegistrationSettings;
 use serde::Deserialize;
 use sessions::SessionSettings;
 use staff::StaffSettings;
@@ -66,6 +71,8 @@ pub(crate) struct Config {
     pub(crate) rate_limiting: RateLimiting,
     /// Which other sites may call from a browser.
     pub(crate) cors: Cors,
+    /// Who registers.
+    pub(crate) registration: RegistrationSettings,
     /// How staff work.
     pub(crate) staff: StaffSettings,
     /// What needs a fresh authentication.
@@ -119,24 +126,6 @@ pub(crate) struct LedgerEngine {
     pub(crate) checkpoint_seconds: u64,
     /// … or when this many records came after it.
     pub(crate) checkpoint_records: i64,
-}
-
-/// Where top-ups come from.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct PaymentGateway {
-    /// Sandbox in Development and disabled in Production, when not set.
-    pub(crate) provider: Option<PaymentGatewayProvider>,
-}
-
-/// The payment gateways there are.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum PaymentGatewayProvider {
-    /// Approves everything; never in Production.
-    Sandbox,
-    /// Top-ups are refused.
-    Disabled,
 }
 
 /// How many requests somebody may make: a signed-in user, else a client's address.
@@ -261,6 +250,7 @@ impl Config {
             }
         }
         refusals.extend(self.signing_keys.refusals(&self.pkcs11));
+        refusals.extend(self.registration.refusals(self.environment));
         refusals.extend(self.staff.refusals(self.environment));
         refusals.extend(self.step_up.refusals());
         refusals.extend(self.sessions.refusals());
@@ -310,6 +300,7 @@ impl Config {
     pub(crate) fn target(&self, module: &str) -> Target {
         let strings = &self.connection_strings;
         let own = match module {
+            "cards" => &strings.cards,
             "identity" => &strings.identity,
             "ledger" => &strings.ledger,
             "wallet" => &strings.wallet,
@@ -327,7 +318,7 @@ impl Config {
     /// Whether any module's data lies in `data_dir`.
     pub(crate) fn is_embedded(&self) -> bool {
         let strings = &self.connection_strings;
-        let own = [&strings.identity, &strings.ledger, &strings.wallet];
+        let own = [&strings.cards, &strings.identity, &strings.ledger, &strings.wallet];
         strings.default.is_none() && own.iter().any(|own| own.is_none())
     }
 
@@ -468,6 +459,7 @@ impl Default for Config {
             payment_gateway: PaymentGateway::default(),
             rate_limiting: RateLimiting::default(),
             cors: Cors::default(),
+            registration: RegistrationSettings::default(),
             staff: StaffSettings::default(),
             step_up: StepUpSettings::default(),
             passkeys: PasskeySettings::default(),

@@ -83,9 +83,14 @@ async fn live() -> Json<LiveBody> {
 )]
 async fn ready(State(checked): State<Checked>) -> Result<Json<ReadyBody>, Problem> {
     let Checked { stores, identity, certificate } = checked;
-    let (of_identity, of_ledger, of_wallet) =
-        tokio::join!(state(&stores.identity), state(&stores.ledger), state(&stores.wallet));
-    let states: Map<String, Value> = [of_identity, of_ledger, of_wallet].into_iter().collect();
+    let (of_cards, of_identity, of_ledger, of_wallet) = tokio::join!(
+        state(&stores.cards),
+        state(&stores.identity),
+        state(&stores.ledger),
+        state(&stores.wallet),
+    );
+    let states: Map<String, Value> =
+        [of_cards, of_identity, of_ledger, of_wallet].into_iter().collect();
     let signs = identity.can_sign_tokens();
     let certificate = certificate.map(|certificate| {
         let status = certificate.status();

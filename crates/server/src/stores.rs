@@ -7,6 +7,7 @@ use store::{MigrationStatus, SqlMigration, Store};
 /// One store per module.
 #[derive(Clone, Debug)]
 pub(crate) struct Stores {
+    pub(crate) cards: Store,
     pub(crate) identity: Store,
     pub(crate) ledger: Store,
     pub(crate) wallet: Store,
@@ -26,14 +27,15 @@ impl Stores {
                 .await
                 .with_context(|| format!("cannot open the {module} store"))
         };
-        let (identity, ledger, wallet) =
-            tokio::try_join!(open("identity"), open("ledger"), open("wallet"))?;
-        Ok(Self { identity, ledger, wallet })
+        let (cards, identity, ledger, wallet) =
+            tokio::try_join!(open("cards"), open("identity"), open("ledger"), open("wallet"))?;
+        Ok(Self { cards, identity, ledger, wallet })
     }
 
     /// Every store with its module's migrations.
-    pub(crate) fn all(&self) -> [(&Store, &'static [SqlMigration]); 3] {
+    pub(crate) fn all(&self) -> [(&Store, &'static [SqlMigration]); 4] {
         [
+            (&self.cards, cards::MIGRATIONS),
             (&self.identity, identity::MIGRATIONS),
             (&self.ledger, ledger::MIGRATIONS),
             (&self.wallet, wallet::MIGRATIONS),
@@ -80,7 +82,7 @@ impl Stores {
 
     /// Closes every connection, which brings the embedded databases into one file each.
     pub(crate) async fn close(self) {
-        for store in [self.identity, self.ledger, self.wallet] {
+        for store in [self.cards, self.identity, self.ledger, self.wallet] {
             let module = store.module();
             if let Err(error) = store.close().await {
                 tracing::warn!(module, %error, "a store was not closed");

@@ -13,6 +13,8 @@ pub(crate) use entity::masked;
 pub(crate) use verify::verify;
 pub use verify::{AuditFinding, AuditReport};
 
+use async_trait::async_trait;
+use identity_api::{AuditRecord, AuditTrail, AuditTrailError};
 use kernel::{Cursor, Page, PageLimit, Timestamp, UserId};
 use serde_json::Value;
 use store::outbox::{self, NewEvent};
@@ -115,6 +117,18 @@ pub(crate) async fn tell_in_tx(
     let (object, at) = (Some(event.aggregate_id), event.occurred_at);
     outbox::append_in_tx(store, tx, event).await?;
     append_in_tx(store, tx, NewEntry { actor, action, object, details, at }).await
+}
+
+/// The trail as other modules write into it.
+pub(crate) struct Trail(pub(crate) Store);
+
+#[async_trait]
+impl AuditTrail for Trail {
+    async fn record(&self, record: AuditRecord) -> Result<(), AuditTrailError> {
+        let AuditRecord { actor, action, object, details, at } = record;
+        let written = append(&self.0, NewEntry { actor, action, object, details, at }).await;
+        written.map_err(|error| AuditTrailError(Box::new(error)))
+    }
 }
 
 /// A page of entries, newest first.

@@ -148,6 +148,7 @@ fn permission_not_held(text: String) -> Problem {
 pub(super) fn not_verified(error: VerificationError) -> Problem {
     let text = error.to_string();
     match error {
+        VerificationError::Taken(contact) => taken(contact, text),
         VerificationError::AlreadyVerified => Problem::conflict("already_verified", text),
         VerificationError::TooManyCodes { retry_after } => {
             let begun_second = u64::from(retry_after.subsec_nanos() > 0);
@@ -173,14 +174,17 @@ pub(super) fn contact_not_changed(error: ContactChangeError) -> Problem {
     match error {
         ContactChangeError::Invalid(field) => Problem::validation(vec![at_pointer(field)]),
         ContactChangeError::WrongPassword => Problem::unprocessable("wrong_password", text),
-        ContactChangeError::Taken(Contact::Email) => {
-            Problem::conflict("email_already_registered", text)
-        }
-        ContactChangeError::Taken(Contact::Phone) => {
-            Problem::conflict("phone_already_registered", text)
-        }
+        ContactChangeError::Taken(contact) => taken(contact, text),
         ContactChangeError::Code(error) => not_verified(error),
     }
+}
+
+fn taken(contact: Contact, text: String) -> Problem {
+    let code = match contact {
+        Contact::Email => "email_already_registered",
+        Contact::Phone => "phone_already_registered",
+    };
+    Problem::conflict(code, text)
 }
 
 pub(super) fn mfa_not_changed(error: MfaError) -> Problem {

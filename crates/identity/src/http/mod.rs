@@ -63,6 +63,11 @@ pub(crate) fn router(identity: Identity, holdings: Arc<dyn Holdings>) -> OpenApi
         .with_state(Identities { identity, holdings })
 }
 
+/// Lets the audit trail know where requests to these routes come from.
+pub(crate) fn note_origins(routes: OpenApiRouter) -> OpenApiRouter {
+    routes.layer(middleware::from_fn(audit::note_origin))
+}
+
 /// What the routes work with.
 #[derive(Clone)]
 struct Identities {

@@ -31,23 +31,6 @@ pub enum KeyFileError {
         /// The file.
         path: PathBuf,
     },
-    /// The file does not hold keys of 32 bytes.
-    #[error("{path} does not hold data keys, one of 32 bytes in base64 a line; restore it")]
-    NotDataKeys {
-        /// The file.
-        path: PathBuf,
-    },
-    /// Something in the database is sealed with keys that are not in the file.
-    #[error(
-        "{place} lacks data keys that the database needs ({names}); copy them from the machine \
-             or backup that has them"
-    )]
-    MissingDataKeys {
-        /// The file.
-        place: String,
-        /// Their names.
-        names: String,
-    },
     /// No key could be generated.
     #[error("cannot generate a key")]
     Generation,

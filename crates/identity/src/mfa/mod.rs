@@ -200,7 +200,8 @@ impl Mfa {
         aws_lc_rs::rand::fill(&mut secret).map_err(|_| HashingError::Randomness)?;
         let now = self.clock.now();
         let tx = self.store.begin().await?;
-        let sealer = self.data_keys.sealer_in_tx(&self.store, &tx, now).await?;
+        let sealer =
+            self.data_keys.sealer_in_tx(&self.store, &tx, now).await.map_err(Error::from)?;
         let sealed = sealer.seal(Purpose::Totp, user_id.0, &secret)?;
         if !repo::replace_unconfirmed_in_tx(&self.store, &tx, user_id, sealed, now).await? {
             return Err(MfaError::AlreadyOn);

@@ -76,8 +76,8 @@ const INTERVAL: Duration = Duration::from_mins(1);
 pub(crate) const PLACES: usize = 64;
 
 impl Resets {
-    /// Sends a token to the user with this e-mail address or phone number, if there is one, after
-    /// this has returned. An earlier token of theirs counts no more.
+    /// Sends a token to the user who has shown that this e-mail address or phone number is theirs, if
+    /// there is one, after this has returned. An earlier token of theirs counts no more.
     pub(crate) fn begin(&self, identifier: &str) -> Result<(), ResetError> {
         let place = self.places.clone().try_acquire_owned().map_err(|_| ResetError::Busy)?;
         let (this, identifier) = (self.clone(), identifier.to_owned());
@@ -93,7 +93,13 @@ impl Resets {
 
     async fn send(&self, identifier: &str) -> Result<(), SendError> {
         let found = self.users.find_by_identifier(identifier).await?;
-        let Some(user) = found.filter(users::entity::Model::is_active) else {
+        let by_email = identifier.contains('@');
+        // Who reads what is sent to a contact that is only claimed may be anybody.
+        let is_theirs = |user: &users::entity::Model| match by_email {
+            true => user.email_verified_at.is_some(),
+            false => user.phone_verified_at.is_some(),
+        };
+        let Some(user) = found.filter(|user| user.is_active() && is_theirs(user)) else {
             return Ok(());
         };
         let now = self.clock.now();
@@ -107,7 +113,7 @@ impl Resets {
         if !repo::replace(&self.store, reset, now.minus(INTERVAL)).await? {
             return Ok(());
         }
-        let channel = match identifier.contains('@') {
+        let channel = match by_email {
             true => Channel::Email(user.email),
             false => Channel::Sms(user.phone_number),
         };

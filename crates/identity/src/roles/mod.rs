@@ -11,7 +11,6 @@ pub use staff::{HeldRole, Role};
 
 use crate::permissions::{DESCRIPTIONS, OF_CUSTOMERS};
 use crate::{audit, events, revocations};
-use identity_api::DirectoryError;
 use kernel::{Timestamp, UserId};
 use std::collections::BTreeSet;
 use store::{Store, StoreError};
@@ -86,9 +85,6 @@ pub enum GrantError {
         /// Those that there are.
         known: Vec<String>,
     },
-    /// The users could not be searched.
-    #[error(transparent)]
-    Directory(DirectoryError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -129,21 +129,24 @@ pub(super) async fn delete_permission_in_tx(
     Ok(())
 }
 
-/// What a role permits, which nobody else changes until the transaction ends.
+/// What a role permits, which nobody else changes, nor removes, until the transaction ends; `None` if there
+/// is no such role any more.
 pub(super) async fn lock_in_tx(
     store: &Store,
     tx: &WriteTx,
     name: &str,
-) -> Result<BTreeSet<String>, StoreError> {
+) -> Result<Option<BTreeSet<String>>, StoreError> {
     #[derive(FromQueryResult)]
     struct Row {
         permission: String,
     }
     let lock = "update roles set description = description where name = $1";
-    tx.execute_raw(store.statement(lock, [name.into()])).await?;
+    if tx.execute_raw(store.statement(lock, [name.into()])).await?.rows_affected() == 0 {
+        return Ok(None);
+    }
     let held = "select permission from role_permissions where role = $1";
     let rows = Row::find_by_statement(store.statement(held, [name.into()])).all(tx).await?;
-    Ok(rows.into_iter().map(|row| row.permission).collect())
+    Ok(Some(rows.into_iter().map(|row| row.permission).collect()))
 }
 
 /// Gives a role to a user; `false` if they have it.

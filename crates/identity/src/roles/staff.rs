@@ -118,8 +118,8 @@ impl Roles {
         permissions: &BTreeSet<String>,
         mandate: Mandate,
         now: Timestamp,
-    ) -> Result<(), StoreError> {
-        let before = repo::lock_in_tx(&self.store, tx, name).await?;
+    ) -> Result<(), StaffError> {
+        let before = self.lock_in_tx(tx, name).await?;
         for permission in permissions {
             repo::insert_permission_in_tx(&self.store, tx, name, permission).await?;
         }
@@ -128,7 +128,8 @@ impl Roles {
         let mut more = mandate.details();
         more["before"] = json!(before);
         more["after"] = json!(before.union(permissions).collect::<BTreeSet<_>>());
-        audit::tell_in_tx(&self.store, tx, Some(mandate.actor()), event, Some(more)).await
+        let actor = Some(mandate.actor());
+        Ok(audit::tell_in_tx(&self.store, tx, actor, event, Some(more)).await?)
     }
 
     /// Lets a role permit less, at once.
@@ -143,7 +144,7 @@ impl Roles {
         require_held(actor, permissions)?;
         let now = self.clock.now();
         let tx = self.store.begin().await?;
-        let before = repo::lock_in_tx(&self.store, &tx, name).await?;
+        let before = self.lock_in_tx(&tx, name).await?;
         for permission in permissions {
             repo::delete_permission_in_tx(&self.store, &tx, name, permission).await?;
         }
@@ -162,7 +163,7 @@ impl Roles {
         require_held(actor, &role.permissions)?;
         let now = self.clock.now();
         let tx = self.store.begin().await?;
-        let permissions = repo::lock_in_tx(&self.store, &tx, name).await?;
+        let permissions = self.lock_in_tx(&tx, name).await?;
         if !repo::delete_role_in_tx(&self.store, &tx, name).await? {
             return Err(StaffError::RoleInUse);
         }
@@ -205,7 +206,8 @@ impl Roles {
         name: &str,
         mandate: Mandate,
         now: Timestamp,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), StaffError> {
+        self.lock_in_tx(tx, name).await?;
         if repo::grant_in_tx(&self.store, tx, user_id, name, now).await? {
             let event = events::role_granted(user_id, name, Some(mandate.requested_by), now);
             let (actor, more) = (Some(mandate.actor()), Some(mandate.details()));
@@ -234,6 +236,12 @@ impl Roles {
             self.commit(tx, actor, event, None, outdated).await?;
         }
         self.of(user_id).await
+    }
+
+    /// What a role permits, which stays as it is until the transaction ends; it may have been removed since
+    /// it was looked at.
+    async fn lock_in_tx(&self, tx: &WriteTx, name: &str) -> Result<BTreeSet<String>, StaffError> {
+        repo::lock_in_tx(&self.store, tx, name).await?.ok_or(StaffError::NoSuchRole)
     }
 
     async fn changeable(&self, name: &str) -> Result<Role, StaffError> {

@@ -201,11 +201,11 @@ impl StaffActions {
         asked: &StaffAction,
         mandate: Mandate,
         now: Timestamp,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), StaffError> {
         match &asked.action {
             Action::UnlockUser { user_id } => {
                 let (id, reason) = (UserId(*user_id), asked.reason.as_str());
-                self.accounts.unlock_in_tx(tx, id, mandate, reason, now).await
+                Ok(self.accounts.unlock_in_tx(tx, id, mandate, reason, now).await?)
             }
             Action::GrantRole { user_id, role, .. } => {
                 self.roles.grant_in_tx(tx, UserId(*user_id), role, mandate, now).await

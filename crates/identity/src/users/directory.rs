@@ -23,7 +23,7 @@ impl UserDirectory for Directory {
         };
         let index = row::phone_number_index(&self.keys, &phone_number);
         let found = repo::find_by_phone(&self.store, index).await.map_err(unavailable)?;
-        Ok(active(found))
+        Ok(active(found, |user| user.phone_verified_at))
     }
 
     async fn find_by_email(&self, email: &str) -> Result<Option<UserId>, DirectoryError> {
@@ -32,7 +32,7 @@ impl UserDirectory for Directory {
         };
         let index = row::email_index(&self.keys, &email);
         let found = repo::find_by_email(&self.store, index).await.map_err(unavailable)?;
-        Ok(active(found))
+        Ok(active(found, |user| user.email_verified_at))
     }
 
     async fn display_names(
@@ -48,8 +48,26 @@ impl UserDirectory for Directory {
     }
 }
 
-fn active(found: Option<Row>) -> Option<UserId> {
-    found.filter(|user| user.status == entity::ACTIVE).map(|user| UserId(user.id))
+/// An active user who has shown that the contact is theirs: what is only claimed may be somebody else's.
+fn active(found: Option<Row>, verified_at: impl Fn(&Row) -> Option<i64>) -> Option<UserId> {
+    let found = found.filter(|user| user.status == entity::ACTIVE && verified_at(user).is_some());
+    found.map(|user| UserId(user.id))
+}
+
+/// The active user who may sign in by this e-mail address or phone number, for operators.
+pub(crate) async fn find_active(
+    store: &Store,
+    keys: &DataKeys,
+    identifier: &str,
+) -> Result<Option<UserId>, StoreError> {
+    let found = match (EmailAddress::parse(identifier), PhoneNumber::parse(identifier)) {
+        (Some(email), _) => repo::find_by_email(store, row::email_index(keys, &email)).await?,
+        (None, Some(phone_number)) => {
+            repo::find_by_phone(store, row::phone_number_index(keys, &phone_number)).await?
+        }
+        (None, None) => None,
+    };
+    Ok(active(found, |user| Some(user.created_at)))
 }
 
 fn unavailable(error: StoreError) -> DirectoryError {

@@ -6,13 +6,13 @@ pub(crate) mod repo;
 mod row;
 pub(crate) mod sealing;
 
-pub(crate) use directory::Directory;
+pub(crate) use directory::{Directory, find_active};
 
 use crate::contacts::{EmailAddress, PhoneNumber};
 use crate::lock_out::{self, Subject};
 use crate::passwords::{PasswordError, Passwords, Verdict, policy};
 use crate::secrets::DataKeys;
-use crate::{Error, audit, events, roles};
+use crate::{Contact, Error, audit, events, roles};
 use entity::{ACTIVE, Model, Registration};
 use kernel::{Clock, IdSource, Timestamp, UserId};
 use row::Model as Row;
@@ -124,6 +124,16 @@ pub(crate) enum Contacts {
     Verified,
 }
 
+/// Which contacts of a new user nobody else claims.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct FreeContacts {
+    email: bool,
+    phone_number: bool,
+}
+
+/// How often to register again when somebody else is faster with a contact: with each of the two once.
+const INSERT_ATTEMPTS: u32 = 2;
+
 /// Registers and finds users.
 pub(crate) struct Users {
     pub(crate) store: Store,
@@ -143,7 +153,7 @@ impl Users {
         let registration =
             Registration::try_new(new_user, roles).map_err(RegisterError::Invalid)?;
         // Before the hash is paid for. The constraints decide below, when two register at once.
-        self.require_free(&registration).await?;
+        self.free_contacts(&registration, contacts).await?;
         let password_hash = self.passwords.hash(&registration.password).await?;
         let now = self.clock.now();
         let verified_at = (contacts == Contacts::Verified).then_some(now.as_micros());
@@ -163,13 +173,16 @@ impl Users {
             email_verified_at: verified_at,
             phone_verified_at: verified_at,
         };
-        match self.insert(user.clone(), roles, now).await {
-            Ok(()) => Ok(user.into()),
-            Err(Error::Store(error)) if error.is_unique_violation() => {
-                self.require_free(&registration).await?;
-                Err(error.into())
+        let mut attempts = 0..INSERT_ATTEMPTS;
+        loop {
+            let free = self.free_contacts(&registration, contacts).await?;
+            match self.insert(user.clone(), free, roles, now).await {
+                Ok(()) => return Ok(user.into()),
+                // Somebody else was faster with one of the contacts.
+                Err(Error::Store(error))
+                    if error.is_unique_violation() && attempts.next().is_some() => {}
+                Err(error) => return Err(error.into()),
             }
-            Err(error) => Err(error.into()),
         }
     }
 
@@ -229,7 +242,8 @@ impl Users {
         Ok(Some(user))
     }
 
-    /// The user with this e-mail address or phone number, in any spelling.
+    /// The user who may sign in by this e-mail address or phone number, in any spelling: whoever has shown
+    /// that it is theirs, else whoever claimed it first.
     pub(crate) async fn find_by_identifier(
         &self,
         identifier: &str,
@@ -272,14 +286,26 @@ impl Users {
         }
     }
 
-    async fn require_free(&self, registration: &Registration) -> Result<(), RegisterError> {
-        if self.row_by_email(&registration.email).await?.is_some() {
+    /// Which of the contacts a new user can have at once. One that somebody else only claims does not
+    /// keep them from registering, as long as they can sign in by the other one: they get it when they
+    /// show that it is theirs.
+    async fn free_contacts(
+        &self,
+        registration: &Registration,
+        contacts: Contacts,
+    ) -> Result<FreeContacts, RegisterError> {
+        let by_email = self.row_by_email(&registration.email).await?;
+        let by_phone = self.row_by_phone(&registration.phone_number).await?;
+        if by_email.as_ref().is_some_and(|other| other.email_verified_at.is_some()) {
             return Err(RegisterError::EmailAlreadyRegistered);
         }
-        if self.row_by_phone(&registration.phone_number).await?.is_some() {
+        if by_phone.as_ref().is_some_and(|other| other.phone_verified_at.is_some()) {
             return Err(RegisterError::PhoneAlreadyRegistered);
         }
-        Ok(())
+        if contacts == Contacts::Claimed && by_email.is_some() && by_phone.is_some() {
+            return Err(RegisterError::EmailAlreadyRegistered);
+        }
+        Ok(FreeContacts { email: by_email.is_none(), phone_number: by_phone.is_none() })
     }
 
     async fn row_by_email(&self, email: &EmailAddress) -> Result<Option<Row>, StoreError> {
@@ -294,13 +320,45 @@ impl Users {
         found.map(|row| row.open(&self.keys)).transpose()
     }
 
-    async fn insert(&self, user: Model, roles: &[&str], now: Timestamp) -> Result<(), Error> {
+    async fn insert(
+        &self,
+        user: Model,
+        free: FreeContacts,
+        roles: &[&str],
+        now: Timestamp,
+    ) -> Result<(), Error> {
         let id = UserId(user.id);
         let tx = self.store.begin().await?;
-        let sealer = self.keys.sealer_in_tx(&self.store, &tx, now).await?;
-        repo::insert_in_tx(&tx, Row::seal(&user, &self.keys, &sealer)?).await?;
+        let sealer = self.keys.sealer_in_tx(&self.store, &tx, now).await.map_err(Error::from)?;
+        let mut row = Row::seal(&user, &self.keys, &sealer)?;
+        let mut others = Vec::new();
+        for (contact, is_free, is_verified, index) in [
+            (Contact::Email, free.email, user.email_verified_at.is_some(), &mut row.email_index),
+            (
+                Contact::Phone,
+                free.phone_number,
+                user.phone_verified_at.is_some(),
+                &mut row.phone_number_index,
+            ),
+        ] {
+            if is_free {
+                continue;
+            }
+            if is_verified {
+                let taken = index.clone().unwrap_or_default();
+                let from = repo::take_from_claimant_in_tx(&self.store, &tx, contact, taken, id);
+                others.extend(from.await?.map(|other| (other, contact)));
+            } else {
+                *index = None;
+            }
+        }
+        repo::insert_in_tx(&tx, row).await?;
         for role in roles {
             roles::grant_in_tx(&self.store, &tx, id, role, now).await?;
+        }
+        for (other, contact) in others {
+            let event = events::contact_lost(other, contact, now);
+            audit::tell_in_tx(&self.store, &tx, None, event, None).await?;
         }
         let event = events::user_registered(id, now);
         let more = json!({ "roles": roles });

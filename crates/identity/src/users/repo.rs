@@ -243,11 +243,58 @@ pub(crate) async fn note_log_in_in_tx(
     Ok(noted.rows_affected() == 1)
 }
 
+/// Takes a contact from somebody who only claims it, and returns who that was. What they said stays in
+/// their row, but stands for nothing any more: nobody is found by it.
+pub(crate) async fn take_from_claimant_in_tx(
+    store: &Store,
+    tx: &WriteTx,
+    contact: Contact,
+    index: Vec<u8>,
+    by: UserId,
+) -> Result<Option<UserId>, StoreError> {
+    #[derive(FromQueryResult)]
+    struct Claimant {
+        id: Uuid,
+    }
+    let sql = match contact {
+        Contact::Email => {
+            "update users set email_index = null where email_index = $1 and id <> $2 \
+             and email_verified_at is null returning id"
+        }
+        Contact::Phone => {
+            "update users set phone_number_index = null where phone_number_index = $1 and id <> $2 \
+             and phone_verified_at is null returning id"
+        }
+    };
+    let taken = Claimant::find_by_statement(store.statement(sql, [index.into(), by.0.into()]));
+    Ok(taken.one(tx).await?.map(|claimant| UserId(claimant.id)))
+}
+
+/// Marks a contact as a user's. A unique violation means that somebody else has shown that it is theirs.
+pub(crate) async fn verify_contact_in_tx(
+    store: &Store,
+    tx: &WriteTx,
+    id: UserId,
+    contact: Contact,
+    index: Vec<u8>,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let sql = match contact {
+        Contact::Email => "update users set email_index = $1, email_verified_at = $2 where id = $3",
+        Contact::Phone => {
+            "update users set phone_number_index = $1, phone_verified_at = $2 where id = $3"
+        }
+    };
+    let binds = [index.into(), now.as_micros().into(), id.0.into()];
+    tx.execute_raw(store.statement(sql, binds)).await?;
+    Ok(())
+}
+
 /// What takes the place of a contact.
 pub(crate) struct ChangedContact {
     contact: Contact,
     sealed: String,
-    index: Vec<u8>,
+    pub(crate) index: Vec<u8>,
 }
 
 impl ChangedContact {

@@ -6,7 +6,7 @@
 //! Nobody learns from asking whether a contact is somebody else's: the answer is the same, and instead of
 //! the code the owner gets a notice.
 
-use super::{Contact, VerificationError, Verifications, code_text, entity, repo};
+use super::{Contact, VerificationError, Verifications, claims, code_text, entity, repo};
 use crate::audit::{self, masked};
 use crate::contacts::{EmailAddress, PhoneNumber};
 use crate::events::{self, RevocationReason};
@@ -137,10 +137,10 @@ impl Verifications {
             return Err(ContactChangeError::Invalid(new.same()));
         }
         let (code, mut row) = self.new_code(user_id, contact).await?;
-        let is_taken = self.users.find_by_identifier(new.as_str()).await?.is_some();
+        let is_taken = self.is_taken(contact, new.as_str()).await?;
         let now = self.clock.now();
         let tx = self.store.begin().await?;
-        let sealer = self.keys.sealer_in_tx(&self.store, &tx, now).await?;
+        let sealer = self.keys.sealer_in_tx(&self.store, &tx, now).await.map_err(Error::from)?;
         let sealed = sealer.seal_text(waiting(contact), user_id.0, new.as_str());
         row.sealed_new = Some(sealed.map_err(Error::from)?);
         if !repo::replace_in_tx(&self.store, &tx, row).await? {
@@ -150,7 +150,7 @@ impl Verifications {
         lock_out::forget_in_tx(&self.store, &tx, user_id).await?;
         tx.commit().await.map_err(StoreError::from)?;
         // Of a contact that is taken nobody learns the code.
-        let text = if is_taken { taken_text() } else { code_text(&code) };
+        let text = if is_taken { claims::taken_text() } else { code_text(&code) };
         Ok(self.send(contact, new.as_str().to_owned(), "Your Finitech account", text).await?)
     }
 
@@ -172,9 +172,10 @@ impl Verifications {
         if !repo::take_code_in_tx(&self.store, &tx, user_id, contact, &code_hash).await? {
             return Err(VerificationError::NoCode.into());
         }
-        let sealer = self.keys.sealer_in_tx(&self.store, &tx, now).await?;
+        let sealer = self.keys.sealer_in_tx(&self.store, &tx, now).await.map_err(Error::from)?;
         let changed = ChangedContact::seal(contact, user_id, &new, &self.keys, &sealer);
         let changed = changed.map_err(Error::from)?;
+        let loser = self.take_in_tx(&tx, user_id, contact, changed.index.clone()).await?;
         match users::repo::change_contact_in_tx(&self.store, &tx, user_id, changed, now).await {
             Ok(true) => {}
             Ok(false) => return Err(VerificationError::NoCode.into()),
@@ -188,12 +189,14 @@ impl Verifications {
         let revoked = self.sessions.revoke_all_in_tx(&tx, user_id, except, reason, now).await?;
         let event = events::contact_changed(user_id, contact, now);
         let more = json!({
-            "before": masked(old_contact(&user, contact)),
+            "before": masked(claims::contact_of(&user, contact)),
             "after": masked(&new),
         });
         audit::tell_in_tx(&self.store, &tx, Some(user_id), event, Some(more)).await?;
+        self.tell_of_loss_in_tx(&tx, user_id, loser, contact, now).await?;
         tx.commit().await.map_err(StoreError::from)?;
         self.sessions.forget(&revoked, now);
+        self.tell_loser(loser, contact);
         self.tell_old_contact(user, contact);
         Ok(())
     }
@@ -219,17 +222,4 @@ impl Verifications {
         };
         tokio::spawn(work.instrument(tracing::Span::current()));
     }
-}
-
-fn old_contact(user: &users::entity::Model, contact: Contact) -> &str {
-    match contact {
-        Contact::Email => &user.email,
-        Contact::Phone => &user.phone_number,
-    }
-}
-
-fn taken_text() -> SecretString {
-    "Somebody asked to use this contact for another Finitech account. It belongs to yours, and nothing \
-     has changed. If it was you, sign in with it instead."
-        .into()
 }

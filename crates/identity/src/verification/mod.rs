@@ -3,6 +3,7 @@
 //! somebody claimed.
 
 mod changes;
+mod claims;
 mod entity;
 mod repo;
 
@@ -13,8 +14,8 @@ use crate::messages::{Channel, Messages};
 use crate::passwords::{HashingError, PasswordError, Passwords, Verdict};
 use crate::secrets::DataKeys;
 use crate::sessions::Sessions;
-use crate::users::Users;
 use crate::users::entity::Model as User;
+use crate::users::{self, Users};
 use crate::{Error, audit, events};
 use entity::Sendings;
 use kernel::{Clock, Timestamp, UserId};
@@ -28,6 +29,9 @@ use store::{Store, StoreError};
 /// Why a contact was not verified, or no code sent.
 #[derive(Debug, thiserror::Error)]
 pub enum VerificationError {
+    /// Somebody else has shown that the contact is theirs.
+    #[error("somebody else has this contact; give another one")]
+    Taken(Contact),
     /// Nothing is left to do.
     #[error("this contact is verified")]
     AlreadyVerified,
@@ -103,16 +107,16 @@ impl Verifications {
     ) -> Result<(), VerificationError> {
         let user = self.unverified(user_id, contact).await?;
         let (code, row) = self.new_code(user_id, contact).await?;
+        let to = claims::contact_of(&user, contact).to_owned();
+        let is_taken = self.is_taken(contact, &to).await?;
         let tx = self.store.begin().await?;
         if !repo::replace_in_tx(&self.store, &tx, row).await? {
             return Err(VerificationError::TooManyCodes { retry_after: entity::INTERVAL });
         }
         tx.commit().await.map_err(StoreError::from)?;
-        let to = match contact {
-            Contact::Email => user.email,
-            Contact::Phone => user.phone_number,
-        };
-        self.send(contact, to, "Your code", code_text(&code)).await
+        // Of a contact that is somebody else's nobody learns the code.
+        let text = if is_taken { claims::taken_text() } else { code_text(&code) };
+        self.send(contact, to, "Your Finitech account", text).await
     }
 
     /// A code, and the row that is to be stored of it, unless too many were sent.
@@ -160,7 +164,7 @@ impl Verifications {
         contact: Contact,
         code: &SecretString,
     ) -> Result<(), VerificationError> {
-        self.unverified(user_id, contact).await?;
+        let user = self.unverified(user_id, contact).await?;
         let now = self.clock.now();
         let attempt = self.right_code(user_id, contact, false, code, now).await?;
         let tx = self.store.begin().await?;
@@ -168,10 +172,21 @@ impl Verifications {
         if !repo::take_code_in_tx(&self.store, &tx, user_id, contact, code_hash).await? {
             return Err(VerificationError::NoCode);
         }
-        repo::verify_in_tx(&self.store, &tx, user_id, contact, now).await?;
+        let index = self.index_of(contact, claims::contact_of(&user, contact));
+        let loser = self.take_in_tx(&tx, user_id, contact, index.clone()).await?;
+        let store = &self.store;
+        users::repo::verify_contact_in_tx(store, &tx, user_id, contact, index, now).await.map_err(
+            |error| match error.is_unique_violation() {
+                true => VerificationError::Taken(contact),
+                false => error.into(),
+            },
+        )?;
         let event = events::contact_verified(user_id, contact, now);
         audit::tell_in_tx(&self.store, &tx, Some(user_id), event, None).await?;
-        Ok(tx.commit().await.map_err(StoreError::from)?)
+        self.tell_of_loss_in_tx(&tx, user_id, loser, contact, now).await?;
+        tx.commit().await.map_err(StoreError::from)?;
+        self.tell_loser(loser, contact);
+        Ok(())
     }
 
     /// The attempt, if the code is the one that was sent for this.

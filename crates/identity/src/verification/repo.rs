@@ -134,19 +134,3 @@ pub(super) async fn take_code_in_tx(
         .await?;
     Ok(taken.rows_affected() == 1)
 }
-
-/// Marks a contact as the user's.
-pub(super) async fn verify_in_tx(
-    store: &Store,
-    tx: &WriteTx,
-    user_id: UserId,
-    contact: Contact,
-    now: Timestamp,
-) -> Result<(), StoreError> {
-    let sql = match contact {
-        Contact::Email => "update users set email_verified_at = $1 where id = $2",
-        Contact::Phone => "update users set phone_verified_at = $1 where id = $2",
-    };
-    tx.execute_raw(store.statement(sql, [now.as_micros().into(), user_id.0.into()])).await?;
-    Ok(())
-}

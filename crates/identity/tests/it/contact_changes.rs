@@ -112,7 +112,7 @@ async fn changing_asks_for_the_password_and_a_fresh_authentication(database: Tes
 async fn nobody_learns_who_has_a_contact(database: TestDatabase) {
     let process = Process::start(&database, &clock()).await;
     let (access, _) = process.signed_in_amina().await;
-    process.identity.register(youssef()).await.unwrap();
+    process.identity.register_with_roles(youssef(), &["Customer"]).await.unwrap();
     for new in
         [json!({ "newEmail": "Youssef@example.com" }), json!({ "newPhoneNumber": "+212612345679" })]
     {
@@ -179,7 +179,8 @@ async fn a_code_counts_for_what_it_was_sent_for(database: TestDatabase) {
 
 async fn other_sessions_and_reset_tokens_end(database: TestDatabase) {
     let process = Process::start(&database, &clock()).await;
-    let (access, refresh) = process.signed_in_amina().await;
+    process.verified_amina().await;
+    let (access, refresh) = process.log_in("amina@example.com", PASSWORD).await.tokens();
     let (other, other_refresh) = process.log_in("amina@example.com", PASSWORD).await.tokens();
     process.identity.begin_password_reset("amina@example.com").unwrap();
     let (_, reset) = process.messages.next().await;

@@ -5,10 +5,12 @@ use identity::Config;
 use kernel::UserId;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
+use store::sea_orm::ConnectionTrait;
 use store::testing::TestDatabase;
 
 store::on_every_store! {
     the_roles_of_the_system_are_seeded_and_stay,
+    a_role_that_is_removed_this_instant_is_not_there,
     staff_make_roles_and_give_them,
     nobody_gives_what_they_do_not_have,
     nobody_promotes_themselves,
@@ -68,7 +70,16 @@ async fn the_roles_of_the_system_are_seeded_and_stay(database: TestDatabase) {
     let roles = process.get(ROLES, &admin).await.body;
     let roles = roles["items"].as_array().unwrap();
     let names: Vec<_> = roles.iter().map(|role| role["name"].as_str().unwrap()).collect();
-    let expected = ["Admin", "Agent", "Auditor", "Compliance", "Customer", "Merchant", "Support"];
+    let expected = [
+        "Admin",
+        "Agent",
+        "Auditor",
+        "CardOfficer",
+        "Compliance",
+        "Customer",
+        "Merchant",
+        "Support",
+    ];
     assert_eq!(names, expected);
     for role in roles {
         let name = role["name"].as_str().unwrap();
@@ -84,6 +95,39 @@ async fn the_roles_of_the_system_are_seeded_and_stay(database: TestDatabase) {
     let permissions = permissions["items"].as_array().unwrap();
     assert_eq!(permissions.len(), identity::permissions::ALL.len());
     assert!(permissions.iter().all(|one| !one["description"].as_str().unwrap().is_empty()));
+}
+
+async fn a_role_that_is_removed_this_instant_is_not_there(database: TestDatabase) {
+    let process = std::sync::Arc::new(process(&database).await);
+    let (_, admin) = process.staff("admin", &["Admin"]).await;
+    let (amal, _) = process.staff("amal", &[]).await;
+    let amal = format!("/api/v1/admin/users/{}/roles", amal.0);
+    let give = json!({ "role": "Teller", "reason": "a test" });
+    let more = json!({ "permissions": ["audit:read"], "reason": "a test" });
+    for (path, body) in [
+        (format!("{ROLES}/Teller/add-permissions"), more),
+        (format!("{ROLES}/Teller/remove-permissions"), json!({ "permissions": ["users:read"] })),
+        (format!("{ROLES}/Teller/delete"), json!({})),
+        (amal, give),
+    ] {
+        assert_eq!(process.post_as(&admin, ROLES, teller()).await.status, 201);
+        // Somebody removes it after it was looked at and before it is changed.
+        let tx = process.store.begin().await.unwrap();
+        for sql in [
+            "delete from role_permissions where role = 'Teller'",
+            "delete from roles where name = 'Teller'",
+        ] {
+            tx.execute_unprepared(sql).await.unwrap();
+        }
+        let asking = {
+            let (process, admin, path) = (process.clone(), admin.clone(), path.clone());
+            tokio::spawn(async move { process.post_as(&admin, &path, body).await })
+        };
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        assert!(!asking.is_finished(), "{path}: it waits for whoever removes the role");
+        tx.commit().await.unwrap();
+        assert_eq!(asking.await.unwrap().problem(), (404, "not_found"), "{path}");
+    }
 }
 
 async fn staff_make_roles_and_give_them(database: TestDatabase) {

@@ -10,6 +10,7 @@ mod accounts;
 mod api_clients;
 mod audit;
 mod authenticator;
+mod claims;
 mod contact_changes;
 mod custom_roles;
 mod lock_out;

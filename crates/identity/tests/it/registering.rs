@@ -1,5 +1,5 @@
 use crate::support::{Answer, PASSWORD, Process, amina, clock, youssef};
-use identity::{NewUser, RegisterError};
+use identity::RegisterError;
 use kernel::UserId;
 use serde_json::{Value, json};
 use std::collections::HashMap;
@@ -9,6 +9,7 @@ store::on_every_store! {
     registering_answers_with_the_user_as_stored,
     refused_registrations_name_every_field,
     contacts_are_taken_once_whatever_their_spelling,
+    who_registers_twice_is_told,
     concurrent_registrations_have_one_winner,
     roles_are_given_only_if_they_exist,
     the_directory_knows_active_users,
@@ -94,11 +95,19 @@ async fn refused_registrations_name_every_field(database: TestDatabase) {
 
 async fn contacts_are_taken_once_whatever_their_spelling(database: TestDatabase) {
     let process = Process::start(&database, &clock()).await;
-    assert_eq!(process.post(PATH, body()).await.status, 201);
+    process.identity.register_with_roles(amina(), &["Customer"]).await.unwrap();
     let answer = process.post(PATH, body_with("phoneNumber", json!("+212612345679"))).await;
     assert_eq!(answer.problem(), (409, "email_already_registered"));
     let answer = process.post(PATH, body_with("email", json!("other@example.com"))).await;
     assert_eq!(answer.problem(), (409, "phone_already_registered"));
+    let answer = process.post(PATH, body()).await;
+    assert_eq!(answer.problem(), (409, "email_already_registered"));
+    assert_eq!(process.events().await.len(), 1);
+}
+
+async fn who_registers_twice_is_told(database: TestDatabase) {
+    let process = Process::start(&database, &clock()).await;
+    assert_eq!(process.post(PATH, body()).await.status, 201);
     let answer = process.post(PATH, body()).await;
     assert_eq!(answer.problem(), (409, "email_already_registered"));
     assert_eq!(process.events().await.len(), 1);
@@ -111,9 +120,7 @@ async fn concurrent_registrations_have_one_winner(database: TestDatabase) {
     let registering: Vec<_> = (0..6)
         .map(|number| {
             let identity = processes[number % 2].identity.clone();
-            // Half of them share only the phone number.
-            let email = format!("amina{}@example.com", number % 3);
-            tokio::spawn(async move { identity.register(NewUser { email, ..amina() }).await })
+            tokio::spawn(async move { identity.register(amina()).await })
         })
         .collect();
     let mut registered = 0;
@@ -144,8 +151,8 @@ async fn roles_are_given_only_if_they_exist(database: TestDatabase) {
 
 async fn the_directory_knows_active_users(database: TestDatabase) {
     let process = Process::start(&database, &clock()).await;
-    let amina = process.register_amina().await;
-    let youssef = process.identity.register(youssef()).await.unwrap();
+    let amina = process.identity.register_with_roles(amina(), &["Customer"]).await.unwrap();
+    let youssef = process.identity.register_with_roles(youssef(), &["Customer"]).await.unwrap();
     let directory = process.identity.directory();
     for phone in ["+212612345678", "00212 612 345 678"] {
         assert_eq!(directory.find_by_phone(phone).await.unwrap(), Some(amina.id));

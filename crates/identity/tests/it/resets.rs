@@ -57,7 +57,7 @@ async fn a_token_sets_a_new_password_once(database: TestDatabase) {
 
 async fn a_token_counts_for_half_an_hour_and_only_the_last_one(database: TestDatabase) {
     let process = Process::start(&database, &clock()).await;
-    process.register_amina().await;
+    process.verified_amina().await;
     begin(&process, "+212612345678").await;
     let (to, first) = token(&process).await;
     assert_eq!(to, "+212612345678", "it goes where the user said");
@@ -86,7 +86,7 @@ async fn strangers_get_the_same_answer(database: TestDatabase) {
 
 async fn a_reset_ends_a_lock_out_but_not_a_lock(database: TestDatabase) {
     let process = Process::start(&database, &clock()).await;
-    let user = process.register_amina().await;
+    let user = process.verified_amina().await;
     for _ in 0..5 {
         process.log_in("amina@example.com", NEW).await;
     }

@@ -68,7 +68,7 @@ async fn found(store: &Store) -> Vec<&'static str> {
 async fn nothing_personal_is_stored_in_clear(database: TestDatabase) {
     let process = Process::start(&database, &clock()).await;
     let (access, _) = process.signed_in_amina().await;
-    process.identity.register(youssef()).await.unwrap();
+    process.identity.register_with_roles(youssef(), &["Customer"]).await.unwrap();
     for wrong in ["nobody@example.org", "youssef@example.com", "+212612345679"] {
         assert_eq!(process.log_in(wrong, "wrong-Finitech-1").await.status, 401);
     }
@@ -101,8 +101,8 @@ async fn store_from_before(database: &TestDatabase) -> Store {
     let tx = store.begin().await.unwrap();
     for user in [amina(), youssef()] {
         let insert = "insert into users (id, email, phone_number, display_name, password_hash, \
-                      status, created_at, password_changed_at) \
-                      values ($1, $2, $3, $4, 'a hash', 'active', 1, 1)";
+                      status, created_at, password_changed_at, email_verified_at, \
+                      phone_verified_at) values ($1, $2, $3, $4, 'a hash', 'active', 1, 1, 1, 1)";
         let binds = [
             SystemIds.next().into(),
             user.email.into(),
@@ -262,7 +262,8 @@ async fn everything_is_sealed_anew_while_people_sign_in(database: TestDatabase) 
     for email in ["user0@example.com", "user449@example.com", "more39@example.com"] {
         assert_eq!(process.log_in(email, PASSWORD).await.status, 200);
     }
-    let taken = NewUser { email: "user9@example.com".into(), ..youssef() };
+    let (email, phone_number) = ("user9@example.com".into(), "+212610000009".into());
+    let taken = NewUser { email, phone_number, ..youssef() };
     assert!(process.identity.register(taken).await.is_err());
     let code = process.post_as(&access, "/api/v1/me/mfa/totp/confirm", json!({ "code": "000000" }));
     assert_eq!(code.await.problem(), (422, "wrong_mfa_code"), "the secret opens");

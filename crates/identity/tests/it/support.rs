@@ -249,6 +249,11 @@ impl Process {
         self.identity.register(amina()).await.unwrap()
     }
 
+    /// Registers Amina, whose contacts are known to be hers.
+    pub(crate) async fn verified_amina(&self) -> User {
+        self.identity.register_with_roles(amina(), &["Customer"]).await.unwrap()
+    }
+
     /// Registers Amina and signs her in: access token, refresh token.
     pub(crate) async fn signed_in_amina(&self) -> (String, String) {
         self.register_amina().await;

@@ -11,6 +11,8 @@ use store::Target;
 pub(crate) struct ConnectionStrings {
     /// For every module without its own.
     pub(crate) default: Option<SecretString>,
+    /// For the card vault.
+    pub(crate) cards: Option<SecretString>,
     /// For identity.
     pub(crate) identity: Option<SecretString>,
     /// For the ledger.
@@ -41,6 +43,7 @@ impl ConnectionStrings {
     pub(super) fn refusals(&self, postgres: &Postgres, environment: Environment) -> Vec<String> {
         let named = [
             ("default", &self.default),
+            ("cards", &self.cards),
             ("identity", &self.identity),
             ("ledger", &self.ledger),
             ("wallet", &self.wallet),

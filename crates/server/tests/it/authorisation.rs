@@ -25,7 +25,7 @@ const PUBLIC: [&str; 17] = [
 ];
 
 /// What each other operation asks for; empty for anyone who is signed in.
-const PROTECTED: [(&str, &str); 82] = [
+const PROTECTED: [(&str, &str); 86] = [
     ("GET /api/v1/admin/api-clients", "clients:read"),
     ("GET /api/v1/admin/api-clients/{id}", "clients:read"),
     ("GET /api/v1/admin/audit-events", "audit:read"),
@@ -70,6 +70,10 @@ const PROTECTED: [(&str, &str); 82] = [
     ("POST /api/v1/admin/users/{id}/unlock", "users:write"),
     ("POST /api/v1/auth/logout", ""),
     ("POST /api/v1/auth/reauthenticate", ""),
+    ("POST /api/v1/cards/tokens", "cards:tokenize"),
+    ("POST /api/v1/admin/cards/tokens/delete", "cards:delete"),
+    ("POST /api/v1/admin/cards/tokens/detokenize", "cards:detokenize"),
+    ("POST /api/v1/cards/tokens/search", "cards:tokenize"),
     ("POST /api/v1/ledger/accounts", "ledger:write"),
     ("POST /api/v1/ledger/accounts/{id}/close", "ledger:write"),
     ("POST /api/v1/ledger/accounts/{id}/freeze", "ledger:write"),

@@ -19,7 +19,7 @@ const NOWHERE: &str = "0199c0de-0000-7000-8000-000000000000";
 const LOG_OUT: &str = "/api/v1/auth/logout";
 
 /// What each role of the system permits.
-const ROLES: [(&str, &[&str]); 7] = [
+const ROLES: [(&str, &[&str]); 8] = [
     ("Customer", &["wallet:read", "wallet:write"]),
     ("Merchant", &["wallet:read", "wallet:write"]),
     ("Agent", &[]),
@@ -45,12 +45,19 @@ const ROLES: [(&str, &[&str]); 7] = [
             "roles:write",
             "approvals:read",
             "approvals:write",
+            "cards:tokenize",
+            "cards:delete",
         ],
     ),
+    (CARD_OFFICER, &["cards:detokenize"]),
 ];
 
+/// The role that no administrator gives.
+const CARD_OFFICER: &str = "CardOfficer";
+
 /// What can be the scope of an API client.
-const SCOPES: [&str; 4] = ["ledger:read", "ledger:write", "users:read", "audit:read"];
+const SCOPES: [&str; 5] =
+    ["ledger:read", "ledger:write", "users:read", "audit:read", "cards:tokenize"];
 
 /// Who calls, and what they hold.
 struct Caller {
@@ -115,9 +122,14 @@ impl Bank {
         });
         let user = self.server.client.post("/api/v1/auth/register", &body).await.expect(201);
         let roles = format!("/api/v1/admin/users/{}/roles", id(&user));
-        if role != "Customer" {
+        if role == CARD_OFFICER {
+            let mut grant = self.world.command(&["user", "grant", &email, role]);
+            assert!(grant.output().await.unwrap().status.success());
+        } else if role != "Customer" {
             let body = json!({"role": role, "reason": "a test"});
             self.admin.post(&roles, &body).await.expect(200);
+        }
+        if role != "Customer" {
             self.admin.post(&format!("{roles}/Customer/take"), &json!({})).await.expect(200);
         }
         let held = self.admin.get(&roles).await.expect(200);

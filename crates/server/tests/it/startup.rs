@@ -180,6 +180,9 @@ async fn an_operator_changes_the_data_key_of_a_running_server(database: TestData
     let world = World::new(database);
     let server = world.serve().await;
     server.client.signed_in(AHMED).await;
+    let card = json!({"cardNumber": "4111111111111111"});
+    let admin = server.client.signed_in(ADMIN).await;
+    let token = admin.post("/api/v1/cards/tokens", &card).await.expect(201);
     assert!(server.stop().await);
     let file = world.data_dir().join("keys/data-keys");
     let old = std::fs::read_to_string(&file).unwrap();
@@ -187,8 +190,9 @@ async fn an_operator_changes_the_data_key_of_a_running_server(database: TestData
     std::fs::write(&file, format!("{old}{new}")).unwrap();
     let server = world.serve().await;
     let resealed = world.run(&["keys", "reseal"]).await;
-    // Three values of each of the four people of the demo world, and the key of the indexes.
-    assert!(resealed.stdout.starts_with("13 value(s) sealed anew"), "{resealed:?}");
+    // Three values of each of the four people of the demo world, a card number, and the keys of the indexes
+    // of users and of cards.
+    assert!(resealed.stdout.starts_with("15 value(s) sealed anew"), "{resealed:?}");
     assert!(resealed.stdout.contains("is needed no more"), "{resealed:?}");
     server.client.signed_in(AHMED).await;
     assert!(server.stop().await);
@@ -200,6 +204,9 @@ async fn an_operator_changes_the_data_key_of_a_running_server(database: TestData
     command.env("FINITECH__DATA_KEYS__FILE", &mounted);
     let server = Server::start(command).await;
     server.client.signed_in(AHMED).await;
+    let admin = server.client.signed_in(ADMIN).await;
+    let again = admin.post("/api/v1/cards/tokens", &card).await.expect(200);
+    assert_eq!(again, token);
     assert!(server.stop().await);
     assert!(!file.exists());
     // Without it nothing starts, and nothing is made in its place.

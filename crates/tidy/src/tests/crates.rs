@@ -40,6 +40,18 @@ fn plumbing_and_apis_know_only_the_vocabulary() {
 }
 
 #[test]
+fn sealing_stands_below_the_modules() {
+    let ours: Vec<String> = crates().into_iter().map(|one| one.name).collect();
+    let below = ["kernel", "ports", "store"];
+    let offences = edges(|one, dependency| {
+        one.name == "sealing"
+            && ours.iter().any(|name| name == dependency)
+            && !below.contains(&dependency)
+    });
+    expect_none("sealing seals for every module and knows none", &offences);
+}
+
+#[test]
 fn no_module_knows_the_implementation_of_another() {
     let offences = edges(|one, dependency| {
         MODULES.contains(&one.name.as_str()) && MODULES.contains(&dependency)

@@ -59,7 +59,7 @@ pub(super) fn built_packages() -> BTreeSet<String> {
 }
 
 /// The modules of the product: each owns data, and has the shape described in ARCHITECTURE.md.
-pub(super) const MODULES: [&str; 3] = ["identity", "ledger", "wallet"];
+pub(super) const MODULES: [&str; 4] = ["cards", "identity", "ledger", "wallet"];
 
 /// A source file of a crate.
 pub(super) struct Source {

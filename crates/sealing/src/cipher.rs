@@ -68,7 +68,7 @@ impl SealingKey {
 
     fn key(&self, purpose: Purpose) -> Result<[u8; KEY_BYTES], SealError> {
         let mut key = [0; KEY_BYTES];
-        derive(&self.prk, purpose.name().as_bytes(), &mut key)?;
+        derive(&self.prk, purpose.0.as_bytes(), &mut key)?;
         Ok(key)
     }
 }
@@ -108,7 +108,7 @@ fn open_with(
 
 /// What a sealed secret is bound to: the purpose names table and column.
 fn associated(purpose: Purpose, row: Uuid) -> Vec<u8> {
-    [purpose.name().as_bytes(), row.as_bytes()].concat()
+    [purpose.0.as_bytes(), row.as_bytes()].concat()
 }
 
 #[cfg(test)]
@@ -152,30 +152,32 @@ mod tests {
     }
 
     const ROW: Uuid = Uuid::from_u128(1);
+    const PURPOSE: Purpose = Purpose("finitech/test/one");
+    const OTHER: Purpose = Purpose("finitech/test/other");
 
     #[test]
     fn what_was_sealed_opens_for_its_row_and_column_alone() {
         let key = SealingKey::new(&[1; KEY_BYTES]).unwrap();
-        let sealed = key.seal(Purpose::Totp, ROW, b"secret").unwrap();
-        assert_ne!(key.seal(Purpose::Totp, ROW, b"secret").unwrap(), sealed, "nonces differ");
+        let sealed = key.seal(PURPOSE, ROW, b"secret").unwrap();
+        assert_ne!(key.seal(PURPOSE, ROW, b"secret").unwrap(), sealed, "nonces differ");
         assert!(!sealed.windows(6).any(|window| window == b"secret"));
-        assert_eq!(key.open(Purpose::Totp, ROW, &sealed).unwrap(), b"secret");
-        let other_row = key.open(Purpose::Totp, Uuid::from_u128(2), &sealed);
+        assert_eq!(key.open(PURPOSE, ROW, &sealed).unwrap(), b"secret");
+        let other_row = key.open(PURPOSE, Uuid::from_u128(2), &sealed);
         assert_eq!(other_row, Err(SealError::Broken));
-        assert_eq!(key.open(Purpose::Email, ROW, &sealed), Err(SealError::Broken));
+        assert_eq!(key.open(OTHER, ROW, &sealed), Err(SealError::Broken));
         let other_key = SealingKey::new(&[2; KEY_BYTES]).unwrap();
-        assert_eq!(other_key.open(Purpose::Totp, ROW, &sealed), Err(SealError::Broken));
+        assert_eq!(other_key.open(PURPOSE, ROW, &sealed), Err(SealError::Broken));
     }
 
     #[test]
     fn every_changed_bit_is_noticed() {
         let key = SealingKey::new(&[1; KEY_BYTES]).unwrap();
-        let sealed = key.seal(Purpose::Totp, ROW, b"secret").unwrap();
+        let sealed = key.seal(PURPOSE, ROW, b"secret").unwrap();
         for at in 0..sealed.len() {
             let mut changed = sealed.clone();
             changed[at] ^= 1;
-            assert!(key.open(Purpose::Totp, ROW, &changed).is_err(), "byte {at}");
-            assert!(key.open(Purpose::Totp, ROW, &sealed[..at]).is_err(), "cut at {at}");
+            assert!(key.open(PURPOSE, ROW, &changed).is_err(), "byte {at}");
+            assert!(key.open(PURPOSE, ROW, &sealed[..at]).is_err(), "cut at {at}");
         }
     }
 }

@@ -4,14 +4,11 @@
 //! another sealing of the same, a few rows in each transaction, unless somebody changed it meanwhile.
 //! What has the newest key already is passed over.
 
-use super::KeyRing;
-use super::repo::{self, SEALED_COLUMNS, SealedColumn};
-use crate::Error;
-use crate::audit::{self, NewEntry};
+use crate::repo::{self, SealedColumn};
+use crate::{Error, KeyRing};
 use kernel::Clock;
 use ports::DataKeySource;
-use serde_json::json;
-use store::{Store, StoreError};
+use store::{Store, StoreError, WriteTx};
 use uuid::Uuid;
 
 /// What came of it.
@@ -25,17 +22,27 @@ pub struct Resealed {
     pub forgotten_keys: Vec<String>,
 }
 
+/// What came of it before the other keys are forgotten.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ResealedValues {
+    /// The name of the key that everything is sealed with now.
+    pub key: String,
+    /// How many values had another one.
+    pub values: u64,
+}
+
 /// Rows of one transaction: few, because on SQLite everybody else waits meanwhile.
 const ROWS_AT_ONCE: i64 = 200;
 
-/// Seals everything with the newest key and forgets the others. `progress` is told how many values were
-/// done so far.
-pub(crate) async fn reseal(
+/// Seals everything in these columns with the newest key. [`forget_other_keys_in_tx`] has to follow.
+/// `progress` is told how many values were done so far.
+pub async fn reseal_values(
     store: &Store,
     source: &dyn DataKeySource,
+    columns: &[SealedColumn],
     clock: &dyn Clock,
     progress: impl Fn(u64),
-) -> Result<Resealed, Error> {
+) -> Result<ResealedValues, Error> {
     let ring = KeyRing::init(store, source).await?;
     let key = ring.newest()?.name();
     let tx = store.begin().await?;
@@ -46,7 +53,7 @@ pub(crate) async fn reseal(
     let mut values = 0_u64;
     loop {
         let before = values;
-        for column in SEALED_COLUMNS {
+        for column in columns {
             let mut after = None;
             loop {
                 let (done, last) = reseal_some(store, &ring, clock, column, after).await?;
@@ -62,14 +69,16 @@ pub(crate) async fn reseal(
             break;
         }
     }
-    let tx = store.begin().await?;
-    let forgotten_keys = repo::forget_other_names_in_tx(store, &tx, &key).await?;
-    let details = json!({ "key": key, "values": values, "forgottenKeys": forgotten_keys });
-    let (action, at) = ("data_keys_resealed", clock.now());
-    let entry = NewEntry { actor: None, action, object: None, details, at };
-    audit::append_in_tx(store, &tx, entry).await?;
-    tx.commit().await.map_err(StoreError::from)?;
-    Ok(Resealed { key, values, forgotten_keys })
+    Ok(ResealedValues { key, values })
+}
+
+/// Forgets every key but the one that everything is sealed with now, and returns their names.
+pub async fn forget_other_keys_in_tx(
+    store: &Store,
+    tx: &WriteTx,
+    key: &str,
+) -> Result<Vec<String>, StoreError> {
+    repo::forget_other_names_in_tx(store, tx, key).await
 }
 
 /// How many of the next rows were done, and the last of them; `None` at the end.

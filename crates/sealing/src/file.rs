@@ -1,7 +1,7 @@
 //! The file of data keys: one key a line in base64. It is made once; more keys are added by an operator.
 
 use super::cipher::KEY_BYTES;
-use crate::keys::KeyFileError;
+use crate::DataKeyFileError;
 use async_trait::async_trait;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -31,17 +31,17 @@ impl DataKeyFile {
         Self { path, unique: None }
     }
 
-    fn read(&self) -> Result<Vec<DataKey>, KeyFileError> {
+    fn read(&self) -> Result<Vec<DataKey>, DataKeyFileError> {
         if let Some(unique) = self.unique {
             create_private_file(&self.path, unique, || {
                 let mut key = [0; KEY_BYTES];
-                aws_lc_rs::rand::fill(&mut key).map_err(|_| KeyFileError::Generation)?;
-                Ok::<_, KeyFileError>(format!("{}\n", STANDARD.encode(key)))
+                aws_lc_rs::rand::fill(&mut key).map_err(|_| DataKeyFileError::Generation)?;
+                Ok::<_, DataKeyFileError>(format!("{}\n", STANDARD.encode(key)))
             })?;
         }
         let bytes = read_private_file(&self.path)?;
         let keys = std::str::from_utf8(&bytes).ok().and_then(parse);
-        keys.ok_or_else(|| KeyFileError::NotDataKeys { path: self.path.clone() })
+        keys.ok_or_else(|| DataKeyFileError::NotDataKeys { path: self.path.clone() })
     }
 }
 
@@ -96,7 +96,7 @@ mod tests {
     fn a_file_of_somebody_else_is_not_made() {
         let folder = tempfile::tempdir().unwrap();
         let file = DataKeyFile::at(folder.path().join("data-keys"));
-        assert!(matches!(file.read(), Err(KeyFileError::File { .. })));
+        assert!(matches!(file.read(), Err(DataKeyFileError::File { .. })));
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 

@@ -1,4 +1,4 @@
-use super::Purpose;
+use crate::Purpose;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use kernel::Timestamp;
@@ -96,15 +96,17 @@ pub(super) async fn keep_index_key_in_tx(
 
 /// How a sealed column is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Encoding {
+pub enum Encoding {
+    /// As bytes.
     Bytes,
+    /// As a text, in base64.
     Base64,
 }
 
 /// A column of sealed values. Its row is named by `id`, which what is sealed is bound to.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct SealedColumn {
-    pub(super) purpose: Purpose,
+pub struct SealedColumn {
+    pub(crate) purpose: Purpose,
     table: &'static str,
     id: &'static str,
     column: &'static str,
@@ -112,7 +114,8 @@ pub(super) struct SealedColumn {
 }
 
 impl SealedColumn {
-    const fn new(
+    /// A column of a table whose rows are named by `id`.
+    pub const fn new(
         purpose: Purpose,
         table: &'static str,
         id: &'static str,
@@ -122,32 +125,6 @@ impl SealedColumn {
         Self { purpose, table, id, column, encoding }
     }
 }
-
-/// Every column that holds something sealed; whoever adds one adds it here, or its values stay under
-/// the keys that they were sealed with.
-pub(super) const SEALED_COLUMNS: &[SealedColumn] = &[
-    SealedColumn::new(Purpose::IndexKey, "index_keys", "id", "sealed_key", Encoding::Bytes),
-    SealedColumn::new(Purpose::Totp, "user_totp", "user_id", "sealed_secret", Encoding::Bytes),
-    SealedColumn::new(Purpose::Email, "users", "id", "sealed_email", Encoding::Base64),
-    SealedColumn::new(Purpose::PhoneNumber, "users", "id", "sealed_phone_number", Encoding::Base64),
-    SealedColumn::new(Purpose::DisplayName, "users", "id", "sealed_display_name", Encoding::Base64),
-    SealedColumn::new(Purpose::PasskeyName, "passkeys", "id", "sealed_name", Encoding::Base64),
-    // Of the rows of a user one at most has a value.
-    SealedColumn::new(
-        Purpose::NewEmail,
-        "contact_codes",
-        "user_id",
-        "sealed_new_email",
-        Encoding::Base64,
-    ),
-    SealedColumn::new(
-        Purpose::NewPhoneNumber,
-        "contact_codes",
-        "user_id",
-        "sealed_new_phone_number",
-        Encoding::Base64,
-    ),
-];
 
 /// A value and the row that it is in.
 pub(super) struct SealedValue {
