@@ -182,10 +182,52 @@ fn end_of(certificate: &CertificateDer<'_>) -> anyhow::Result<Timestamp> {
     Ok(Timestamp::EPOCH.plus(end))
 }
 
+/// How near a certificate's end is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Far,
+    Near,
+    Past,
+}
+
+impl End {
+    fn of(expires_at: Timestamp, now: Timestamp) -> Self {
+        if expires_at <= now {
+            Self::Past
+        } else if expires_at <= now.plus(TELL_BEFORE) {
+            Self::Near
+        } else {
+            Self::Far
+        }
+    }
+}
+
 fn tell_end(expires_at: Timestamp, now: Timestamp) {
-    if expires_at <= now {
-        tracing::error!(%expires_at, "the certificate has ended: clients refuse this server");
-    } else if expires_at <= now.plus(TELL_BEFORE) {
-        tracing::warn!(%expires_at, "the certificate ends soon; put the next one into its files");
+    match End::of(expires_at, now) {
+        End::Far => {}
+        End::Near => {
+            tracing::warn!(%expires_at, "the certificate ends soon; put the next one into its files");
+        }
+        End::Past => {
+            tracing::error!(%expires_at, "the certificate has ended: clients refuse this server");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_certificate_is_near_for_two_weeks() {
+        let expires_at: Timestamp = "2026-11-23T00:00:00Z".parse().unwrap();
+        for (now, end) in [
+            ("2026-11-08T23:59:59Z", End::Far),
+            ("2026-11-09T00:00:00Z", End::Near),
+            ("2026-11-22T23:59:59Z", End::Near),
+            ("2026-11-23T00:00:00Z", End::Past),
+        ] {
+            assert_eq!(End::of(expires_at, now.parse().unwrap()), end, "{now}");
+        }
     }
 }

@@ -1,14 +1,17 @@
 //! HTTPS in the process, and what becomes of requests that do not come by it.
 
-use crate::support::{AHMED, PASSWORD, Server, World, finish};
+use crate::support::{AHMED, Client, PASSWORD, Server, World, finish};
 use crate::tls::{Authority, Way, connect};
 use hyper::Method;
 use serde_json::{Value, json};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use store::testing::TestDatabase;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::process::Command;
 
 /// A certificate in files, and the settings that name them.
@@ -83,7 +86,7 @@ async fn plain_requests_to_the_port_of_https_are_told_so_and_not_carried_out() {
     let one = authority.issue(2040);
     files.write(&one.chain, &one.key);
     let server = Server::start(files.named_in(world.command(&[]))).await;
-    let plain = crate::support::Client::new(&format!("http://{}", server.address()));
+    let plain = Client::new(&format!("http://{}", server.address()));
     let refused = plain.post("/api/v1/auth/login", &log_in()).await;
     assert_eq!(refused.headers["content-type"], "application/problem+json");
     assert!(refused.headers.contains_key("x-request-id"));
@@ -96,10 +99,51 @@ async fn plain_requests_to_the_port_of_https_are_told_so_and_not_carried_out() {
     assert!(server.stop().await);
 }
 
+/// How long the server keeps a connection after `said` came over it.
+async fn kept(address: SocketAddr, said: &[u8]) -> Duration {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(said).await.unwrap();
+    let begun = Instant::now();
+    let mut answered = Vec::new();
+    let closed = tokio::time::timeout(Duration::from_secs(60), stream.read_to_end(&mut answered));
+    closed.await.expect("the connection is closed at last").unwrap_or_default();
+    begun.elapsed()
+}
+
+#[tokio::test]
+async fn connections_that_say_nothing_are_closed() {
+    let (world, authority) = (World::new(TestDatabase::sqlite()), Authority::new());
+    let files = Files::of(&world);
+    let one = authority.issue(2040);
+    files.write(&one.chain, &one.key);
+    let mut command = files.named_in(world.command(&["--no-demo"]));
+    command
+        .env("FINITECH__TLS__REDIRECT_ADDRESS", "127.0.0.1:0")
+        .env("FINITECH__SERVER__IDLE_TIMEOUT_SECONDS", "2");
+    let mut server = Server::start(command).await;
+    let redirected = server.redirected_from().await;
+    let plain = redirected.trim_start_matches("http://").parse().unwrap();
+    let request = b"GET /docs HTTP/1.1\r\nhost: localhost\r\n\r\n";
+    let (nothing, half, answered, no_handshake, half_a_handshake) = tokio::join!(
+        kept(plain, b""),
+        kept(plain, &request[..20]),
+        kept(plain, request),
+        kept(server.address(), b""),
+        kept(server.address(), &[22, 3, 1]),
+    );
+    for idle in [nothing, half, answered] {
+        assert!((2..30).contains(&idle.as_secs()), "{idle:?}");
+    }
+    for idle in [no_handshake, half_a_handshake] {
+        assert!((10..40).contains(&idle.as_secs()), "{idle:?}");
+    }
+    assert!(server.stop().await);
+}
+
 /// Requests without end, each on a connection of its own or all on one; how many were answered.
 async fn load(
     authority: Arc<Authority>,
-    server: std::net::SocketAddr,
+    server: SocketAddr,
     stop: Arc<AtomicBool>,
     is_kept: bool,
 ) -> usize {
@@ -184,7 +228,7 @@ async fn requests_in_flight_over_tls_are_answered_before_the_end() {
     let address = server.address();
     // One that is in the middle of nothing, and one that has not even agreed on keys, keep nobody waiting.
     let idle = connect(&authority, address, Way::Http2).await.unwrap();
-    let silent = tokio::net::TcpStream::connect(address).await.unwrap();
+    let silent = TcpStream::connect(address).await.unwrap();
     let sent = Arc::new(AtomicUsize::new(0));
     let signing_in: Vec<_> = [Way::Http2, Way::Http1, Way::Http2, Way::Tls12]
         .map(|way| {
@@ -201,7 +245,7 @@ async fn requests_in_flight_over_tls_are_answered_before_the_end() {
     }
     // Long enough for the requests to arrive, too short for all of them to be answered.
     tokio::time::sleep(Duration::from_millis(100)).await;
-    let asked = std::time::Instant::now();
+    let asked = Instant::now();
     assert!(server.stop().await);
     assert!(asked.elapsed() < Duration::from_secs(8), "{:?}", asked.elapsed());
     for answer in signing_in {
@@ -224,13 +268,7 @@ async fn production_serves_https_and_leads_people_there() {
     let answer = connection.send("POST", "/api/v1/auth/login", Some(&log_in())).await.unwrap();
     assert_eq!(answer.headers["strict-transport-security"], "max-age=31536000; includeSubDomains");
     answer.expect(401);
-    let redirected = loop {
-        let line = server.next_line().await;
-        if let Some(base) = line.trim().strip_prefix("Redirected from: ") {
-            break base.to_owned();
-        }
-    };
-    let plain = crate::support::Client::new(&redirected);
+    let plain = Client::new(&server.redirected_from().await);
     let page = plain.get("/docs/?x=1").await;
     assert_eq!(page.status, 308);
     assert_eq!(page.headers["location"], format!("https://{}/docs/?x=1", server.address()));
@@ -315,7 +353,7 @@ async fn production_does_not_send_a_password_to_a_database_that_it_cannot_recogn
             "FINITECH__CONNECTION_STRINGS__DEFAULT",
             "postgres://finitech:hunter2@192.0.2.1/finitech?sslmode=require",
         );
-        let asked = std::time::Instant::now();
+        let asked = Instant::now();
         let refused = finish(command).await;
         assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
         assert!(!refused.success && refused.stderr.contains("sslmode=verify-full"), "{refused:?}");

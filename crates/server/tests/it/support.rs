@@ -135,9 +135,14 @@ impl Server {
         Self { child, client, ready, stdout }
     }
 
-    /// The next line that the server says.
-    pub(crate) async fn next_line(&mut self) -> String {
-        self.stdout.next_line().await.unwrap().unwrap()
+    /// Where it listens for plain HTTP to lead people to HTTPS.
+    pub(crate) async fn redirected_from(&mut self) -> String {
+        loop {
+            let line = self.stdout.next_line().await.unwrap().expect("a line that says it");
+            if let Some(base) = line.trim().strip_prefix("Redirected from: ") {
+                return base.to_owned();
+            }
+        }
     }
 
     /// Where it listens.
