@@ -5,6 +5,7 @@ mod extract;
 mod idempotency;
 mod layers;
 mod network;
+mod objects;
 pub mod openapi;
 mod page;
 mod problem;
