@@ -5,7 +5,7 @@ use crate::holdings::WalletHoldings;
 use crate::stores::Stores;
 use crate::workers::Workers;
 use crate::{checkpoint_key, documentation, health};
-use adapters::SmtpSender;
+use adapters::{RedisCounter, SmtpSender};
 use anyhow::Context;
 use axum::Router;
 use identity::Identity;
@@ -17,6 +17,7 @@ use ports::{
 };
 use std::sync::Arc;
 use wallet::Wallets;
+use web::RequestCounts;
 
 /// What the routes begin with that only staff need.
 const ADMINISTRATIVE_ROUTES: &str = "/api/v1/admin/";
@@ -64,11 +65,16 @@ impl App {
             },
             wallet::Config { step_up: config.step_up.of_wallets(), ..wallet::Config::default() },
         );
+        let limits = config.rate_limits();
+        let counts = match &limits {
+            Some(_) => Some(Arc::new(request_counts(config, &clock).await?)),
+            None => None,
+        };
         let (api, document) = web::OpenApiRouter::new()
             .merge(identity.router(Arc::new(WalletHoldings(wallets.clone()))))
             .merge(wallets.router())
             .merge(ledger.router())
-            .merge(health::router(stores.clone()))
+            .merge(health::router(stores.clone(), counts.clone()))
             .split_for_parts();
         let document = documentation::openapi_document(document);
         let mut router = web::authenticate_with(
@@ -78,8 +84,8 @@ impl App {
         if let Some(networks) = config.staff_networks() {
             router = web::restrict(router, ADMINISTRATIVE_ROUTES, networks);
         }
-        if let Some(limits) = config.rate_limits() {
-            router = web::limit_rates(router, limits, identity.authenticator(), clock.clone());
+        if let (Some(limits), Some(counts)) = (limits, counts) {
+            router = web::limit_rates(router, limits, identity.authenticator(), counts);
         }
         let router = web::apply(router, config.limits(), ids.clone());
         let router = web::trust_proxies(router, config.trusted_proxies());
@@ -132,6 +138,14 @@ async fn start_identity(
         ids: ids.clone(),
     };
     Identity::init(deps, settings).await.context("cannot start identity")
+}
+
+async fn request_counts(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<RequestCounts> {
+    let Some(url) = &config.rate_limiting.redis_url else {
+        return Ok(RequestCounts::in_process(clock.clone()));
+    };
+    let counter = RedisCounter::try_new(url).context("rate_limiting.redis_url")?;
+    Ok(RequestCounts::shared(Arc::new(counter), clock.clone()).await)
 }
 
 fn email_sender(config: &Config) -> anyhow::Result<Arc<dyn EmailSender>> {

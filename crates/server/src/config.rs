@@ -2,6 +2,7 @@
 //! are refused in both, so that a typing error is never a silent default.
 
 mod messages;
+mod rate_limiting;
 mod staff;
 mod step_up;
 
@@ -12,6 +13,7 @@ use identity::DataKeyFile;
 use kernel::IdSource;
 use ledger::CheckpointPolicy;
 use messages::{EmailSettings, SmsSettings, Smtp, SmtpSecurity};
+use rate_limiting::RateLimiting;
 use secrecy::SecretString;
 use serde::Deserialize;
 use staff::StaffSettings;
@@ -21,7 +23,7 @@ use std::time::Duration;
 use step_up::StepUpSettings;
 use store::Target;
 use toml::{Table, Value};
-use web::{BrowserPolicy, Network, Quota, RateLimits};
+use web::{BrowserPolicy, Network, RateLimits};
 
 /// Every setting, with its default.
 #[derive(Clone, Debug, Deserialize)]
@@ -168,20 +170,6 @@ pub(crate) enum PaymentGatewayProvider {
     Disabled,
 }
 
-/// How many requests somebody may make: a signed-in user, else a client's address.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct RateLimiting {
-    /// On in Production and off in Development, when not set.
-    pub(crate) enabled: Option<bool>,
-    /// All requests together.
-    pub(crate) global_per_minute: u32,
-    /// Where somebody shows who they are.
-    pub(crate) authentication_per_five_minutes: u32,
-    /// Where money moves.
-    pub(crate) payments_per_minute: u32,
-}
-
 /// Which other sites may call from a browser.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -213,20 +201,6 @@ pub(crate) enum LogFormat {
 
 /// What environment variables of ours begin with.
 const PREFIX: &str = "FINITECH__";
-
-/// Where somebody shows who they are. All are POST.
-const AUTHENTICATION_ROUTES: &[&str] = &[
-    "/api/v1/auth/login",
-    "/api/v1/auth/login/mfa",
-    "/api/v1/auth/password-resets",
-    "/api/v1/auth/password-resets/complete",
-    "/api/v1/auth/reauthenticate",
-    "/api/v1/auth/register",
-];
-/// Where customers move money, likewise.
-const PAYMENT_ROUTES: &[&str] = &["/api/v1/wallets/{id}/top-ups", "/api/v1/wallets/{id}/transfers"];
-/// Whoever asks these asks often.
-const PROBES: &[&str] = &["/health/live", "/health/ready"];
 
 /// The file that is read when none is named.
 const DEFAULT_FILE: &str = "finitech.toml";
@@ -421,17 +395,7 @@ impl Config {
 
     /// How many requests somebody may make; `None` when all may make as many as they like.
     pub(crate) fn rate_limits(&self) -> Option<RateLimits> {
-        let settings = &self.rate_limiting;
-        let default = self.environment == Environment::Production;
-        let per = |requests, minutes| Quota { requests, window: Duration::from_mins(minutes) };
-        settings.enabled.unwrap_or(default).then(|| RateLimits {
-            global: per(settings.global_per_minute, 1),
-            authentication: per(settings.authentication_per_five_minutes, 5),
-            payments: per(settings.payments_per_minute, 1),
-            authentication_routes: AUTHENTICATION_ROUTES,
-            payment_routes: PAYMENT_ROUTES,
-            free_routes: PROBES,
-        })
+        self.rate_limiting.limits(self.environment)
     }
 
     /// The proxies whose word counts.
@@ -571,17 +535,6 @@ impl Default for LedgerEngine {
             name: "finitech/ledger".to_owned(),
             checkpoint_seconds: 60,
             checkpoint_records: 100_000,
-        }
-    }
-}
-
-impl Default for RateLimiting {
-    fn default() -> Self {
-        Self {
-            enabled: None,
-            global_per_minute: 100,
-            authentication_per_five_minutes: 5,
-            payments_per_minute: 10,
         }
     }
 }

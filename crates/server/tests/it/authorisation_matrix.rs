@@ -109,7 +109,7 @@ impl Bank {
             "email": email,
             "phoneNumber": format!("+21261200000{number}"),
             "password": PASSWORD,
-            "displayName": role,
+            "displayName": format!("{role} of the Matrix"),
         });
         let user = self.server.client.post("/api/v1/auth/register", &body).await.expect(201);
         let roles = format!("/api/v1/admin/users/{}/roles", id(&user));
@@ -355,7 +355,7 @@ async fn trusted_device(person: &Client) -> String {
 
 /// What an app does with the secret of the QR code (RFC 6238).
 #[expect(clippy::disallowed_methods, reason = "an app has the machine's clock")]
-fn app_code(secret: &str) -> String {
+pub(crate) fn app_code(secret: &str) -> String {
     let key = data_encoding::BASE32_NOPAD.decode(secret.as_bytes()).unwrap();
     let step = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() / 30;
     let tag = sign(&Key::new(HMAC_SHA1_FOR_LEGACY_USE_ONLY, &key), &step.to_be_bytes());

@@ -13,5 +13,7 @@ mod crash;
 mod main_job;
 mod openapi;
 mod protection;
+mod secrets;
+mod shared_limits;
 mod startup;
 mod support;

@@ -68,9 +68,9 @@ fn only_the_server_knows_every_module() {
 
 #[test]
 fn clients_of_the_outside_stand_only_in_adapters() {
-    let clients = ["lettre", "reqwest"];
+    let clients = ["lettre", "redis", "reqwest"];
     let offences = edges(|one, dependency| clients.contains(&dependency) && one.name != "adapters");
-    expect_none("clients of mail servers and of HTTP stand only in adapters", &offences);
+    expect_none("clients of mail servers, of Redis and of HTTP stand only in adapters", &offences);
 }
 
 #[test]
