@@ -9,6 +9,7 @@
 mod authorisation;
 mod authorisation_matrix;
 mod concurrency;
+mod confidential;
 mod crash;
 mod main_job;
 mod openapi;
