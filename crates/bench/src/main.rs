@@ -17,6 +17,7 @@ mod client;
 mod database;
 mod engine;
 mod growth;
+mod identity;
 mod over_http;
 mod overload;
 mod reads;
@@ -81,6 +82,7 @@ enum Workload {
     W7,
     W8,
     Overload,
+    Identity,
     /// Only when named: it takes long.
     Growth,
 }
@@ -125,6 +127,9 @@ fn main() -> anyhow::Result<ExitCode> {
     }
     if args.wants(Workload::Overload) {
         runtime.block_on(overload::measure(&args, &mut report))?;
+    }
+    if args.wants(Workload::Identity) {
+        runtime.block_on(identity::measure(&args, &mut report))?;
     }
     if args.wants(Workload::Growth) {
         runtime.block_on(growth::measure(&args, &mut report))?;

@@ -4,19 +4,15 @@ use crate::bare::{self, Pgbench};
 use crate::client::{self, Outcome};
 use crate::database::Place;
 use crate::report::{Report, Target};
-use crate::requests::{Between, Load, Posted};
+use crate::requests::{Between, Load, Posted, log_in};
 use crate::server::{self, Server};
 use crate::{Args, Workload, reads, world};
 use anyhow::Context;
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use uuid::Uuid;
-
-/// The demo world's administrator.
-const IDENTIFIER: &str = "admin@example.com";
-const PASSWORD: &str = "demo-Finitech-1";
 
 /// How long events may take to be delivered after a load.
 const DELIVERY_MAX: Duration = Duration::from_secs(300);
@@ -153,7 +149,8 @@ impl<'a> Bench<'a> {
         }
         let token = self.sign_in().await?;
         let cpu = self.server.cpu_seconds()?;
-        let live = self.send("live", Load::Get { path: "/health/live" }, report).await?;
+        let live =
+            self.send("live", Load::Get { path: "/health/live", token: None }, report).await?;
         costs.cpu_live.push(per_thousand(self.server.cpu_seconds()? - cpu, live.total));
         rates.live.push(live.rate());
         let transfers = |between| Load::Transfers {
@@ -251,13 +248,7 @@ impl<'a> Bench<'a> {
     }
 
     pub(crate) async fn sign_in(&self) -> anyhow::Result<Arc<str>> {
-        let body = json!({ "identifier": IDENTIFIER, "password": PASSWORD }).to_string();
-        let request = format!(
-            "POST /api/v1/auth/login HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\n\
-             content-length: {}\r\n\r\n{body}",
-            body.len()
-        );
-        let (status, body) = client::exchange(self.server.address, &request).await?;
+        let (status, body) = client::exchange(self.server.address, &log_in()).await?;
         anyhow::ensure!(status == 200, "signing in answered {status}");
         let body: Value = serde_json::from_slice(&body)?;
         Ok(body["accessToken"].as_str().context("no access token")?.into())

@@ -3,6 +3,7 @@
 use crate::world::{Dice, KIND};
 use kernel::IdSource as _;
 use ports::SystemIds;
+use serde_json::json;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -11,7 +12,10 @@ use uuid::Uuid;
 pub(crate) enum Load {
     Get {
         path: &'static str,
+        token: Option<Arc<str>>,
     },
+    /// Of the demo world's administrator.
+    LogIns,
     /// Any of these paths.
     Reads {
         token: Arc<str>,
@@ -87,6 +91,10 @@ struct Template {
     amounts: Vec<usize>,
 }
 
+/// The demo world's administrator.
+const IDENTIFIER: &str = "admin@example.com";
+const PASSWORD: &str = "demo-Finitech-1";
+
 const NO_ID: Uuid = Uuid::nil();
 const NO_AMOUNT: &str = "__n";
 
@@ -95,9 +103,12 @@ impl Requests {
     pub(crate) fn new(load: Load, number: usize, connections: usize) -> Self {
         let mut second = Template::new(String::new());
         let template = match &load {
-            Load::Get { path } => {
-                Template::new(format!("GET {path} HTTP/1.1\r\nhost: bench\r\n\r\n"))
+            Load::Get { path, token } => {
+                let token = token.as_ref().map(|one| format!("authorization: Bearer {one}\r\n"));
+                let token = token.unwrap_or_default();
+                Template::new(format!("GET {path} HTTP/1.1\r\nhost: bench\r\n{token}\r\n"))
             }
+            Load::LogIns => Template::new(log_in()),
             Load::Reads { .. } => Template::new(String::new()),
             Load::Transfers { token, .. } | Load::Replays { token, .. } => {
                 Template::post("transactions", token, &transfer())
@@ -120,7 +131,7 @@ impl Requests {
     pub(crate) fn prepare(&mut self) -> Prepared<'_> {
         let mut is_second = false;
         let (expected, weight, posted) = match self.load.clone() {
-            Load::Get { .. } => (200, 1, None),
+            Load::Get { .. } | Load::LogIns => (200, 1, None),
             Load::Reads { token, paths } => {
                 let path = &paths[self.dice.roll(paths.len())];
                 let text = format!(
@@ -211,6 +222,16 @@ impl Template {
             id.hyphenated().encode_lower(&mut self.bytes[*place..]);
         }
     }
+}
+
+/// Signs in as the demo world's administrator.
+pub(crate) fn log_in() -> String {
+    let body = json!({ "identifier": IDENTIFIER, "password": PASSWORD }).to_string();
+    format!(
+        "POST /api/v1/auth/login HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\n\r\n{body}",
+        body.len()
+    )
 }
 
 /// The body of a transfer; a hold's is the same.

@@ -7,7 +7,7 @@ use crate::holdings::WalletHoldings;
 use crate::stores::Stores;
 use crate::workers::Workers;
 use crate::{checkpoint_key, documentation, health};
-use adapters::SmtpSender;
+use adapters::{RedisCounter, SmtpSender};
 use anyhow::Context;
 use axum::Router;
 use cards::Cards;
@@ -20,6 +20,7 @@ use ports::{
 };
 use std::sync::Arc;
 use wallet::Wallets;
+use web::RequestCounts;
 
 /// What the routes begin with that only staff need.
 const ADMINISTRATIVE_ROUTES: &str = "/api/v1/admin/";
@@ -72,6 +73,11 @@ impl App {
             wallet::Config { step_up: config.step_up.of_wallets(), ..wallet::Config::default() },
         );
         let cards = open_vault(config, &stores, &clock, &ids).await?;
+        let limits = config.rate_limits();
+        let counts = match &limits {
+            Some(_) => Some(Arc::new(request_counts(config, &clock).await?)),
+            None => None,
+        };
         let (api, document) = web::OpenApiRouter::new()
             .merge(identity.router(Arc::new(WalletHoldings(wallets.clone()))))
             .merge(wallets.router())
@@ -81,6 +87,7 @@ impl App {
                 stores: stores.clone(),
                 identity: identity.clone(),
                 certificate,
+                counts: counts.clone(),
             }))
             .split_for_parts();
         let document = documentation::openapi_document(document);
@@ -91,8 +98,8 @@ impl App {
         if let Some(networks) = config.staff_networks() {
             router = web::restrict(router, ADMINISTRATIVE_ROUTES, networks);
         }
-        if let Some(limits) = config.rate_limits() {
-            router = web::limit_rates(router, limits, identity.authenticator(), clock.clone());
+        if let (Some(limits), Some(counts)) = (limits, counts) {
+            router = web::limit_rates(router, limits, identity.authenticator(), counts);
         }
         let mut router = web::apply(router, config.limits(), ids.clone());
         if let Some(policy) = config.https_policy() {
@@ -170,6 +177,14 @@ async fn open_vault(
     };
     let settings = cards::Config { step_up_max_age: config.step_up.max_age() };
     Cards::init(deps, settings).await.context("cannot open the card vault")
+}
+
+async fn request_counts(config: &Config, clock: &Arc<dyn Clock>) -> anyhow::Result<RequestCounts> {
+    let Some(url) = &config.rate_limiting.redis_url else {
+        return Ok(RequestCounts::in_process(clock.clone()));
+    };
+    let counter = RedisCounter::try_new(url).context("rate_limiting.redis_url")?;
+    Ok(RequestCounts::shared(Arc::new(counter), clock.clone()).await)
 }
 
 fn email_sender(config: &Config) -> anyhow::Result<Arc<dyn EmailSender>> {

@@ -8,6 +8,7 @@ mod messages;
 mod origin;
 mod passkeys;
 mod payment_gateway;
+mod rate_limiting;
 mod registration;
 mod sessions;
 mod staff;
@@ -26,6 +27,7 @@ use messages::{EmailSettings, SmsSettings, Smtp, SmtpSecurity};
 use origin::is_origin;
 use passkeys::PasskeySettings;
 use payment_gateway::PaymentGateway;
+use rate_limiting::{PROBES, RateLimiting};
 use registration::RegistrationSettings;
 use serde::Deserialize;
 use sessions::SessionSettings;
@@ -35,7 +37,7 @@ use std::time::Duration;
 use step_up::StepUpSettings;
 use store::Target;
 use toml::{Table, Value};
-use web::{BrowserPolicy, HttpsPolicy, Network, Quota, RateLimits};
+use web::{BrowserPolicy, HttpsPolicy, Network, RateLimits};
 
 /// Every setting, with its default.
 #[derive(Clone, Debug, Deserialize)]
@@ -128,20 +130,6 @@ pub(crate) struct LedgerEngine {
     pub(crate) checkpoint_records: i64,
 }
 
-/// How many requests somebody may make: a signed-in user, else a client's address.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub(crate) struct RateLimiting {
-    /// On in Production and off in Development, when not set.
-    pub(crate) enabled: Option<bool>,
-    /// All requests together.
-    pub(crate) global_per_minute: u32,
-    /// Where somebody shows who they are.
-    pub(crate) authentication_per_five_minutes: u32,
-    /// Where money moves.
-    pub(crate) payments_per_minute: u32,
-}
-
 /// Which other sites may call from a browser.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -173,22 +161,6 @@ pub(crate) enum LogFormat {
 
 /// What environment variables of ours begin with.
 const PREFIX: &str = "FINITECH__";
-
-/// Where somebody shows who they are. All are POST. Asking for a passkey's challenge is not among them: a
-/// page asks for one before anybody types, and it is nothing that could be guessed at.
-const AUTHENTICATION_ROUTES: &[&str] = &[
-    "/api/v1/auth/login",
-    "/api/v1/auth/login/mfa",
-    "/api/v1/auth/login/passkey",
-    "/api/v1/auth/password-resets",
-    "/api/v1/auth/password-resets/complete",
-    "/api/v1/auth/reauthenticate",
-    "/api/v1/auth/register",
-];
-/// Where customers move money, likewise.
-const PAYMENT_ROUTES: &[&str] = &["/api/v1/wallets/{id}/top-ups", "/api/v1/wallets/{id}/transfers"];
-/// Whoever asks these asks often.
-const PROBES: &[&str] = &["/health/live", "/health/ready"];
 
 /// The file that is read when none is named.
 const DEFAULT_FILE: &str = "finitech.toml";
@@ -353,17 +325,7 @@ impl Config {
 
     /// How many requests somebody may make; `None` when all may make as many as they like.
     pub(crate) fn rate_limits(&self) -> Option<RateLimits> {
-        let settings = &self.rate_limiting;
-        let default = self.environment == Environment::Production;
-        let per = |requests, minutes| Quota { requests, window: Duration::from_mins(minutes) };
-        settings.enabled.unwrap_or(default).then(|| RateLimits {
-            global: per(settings.global_per_minute, 1),
-            authentication: per(settings.authentication_per_five_minutes, 5),
-            payments: per(settings.payments_per_minute, 1),
-            authentication_routes: AUTHENTICATION_ROUTES,
-            payment_routes: PAYMENT_ROUTES,
-            free_routes: PROBES,
-        })
+        self.rate_limiting.limits(self.environment)
     }
 
     /// The proxies whose word counts.
@@ -487,17 +449,6 @@ impl Default for LedgerEngine {
             name: "finitech/ledger".to_owned(),
             checkpoint_seconds: 60,
             checkpoint_records: 100_000,
-        }
-    }
-}
-
-impl Default for RateLimiting {
-    fn default() -> Self {
-        Self {
-            enabled: None,
-            global_per_minute: 100,
-            authentication_per_five_minutes: 5,
-            payments_per_minute: 10,
         }
     }
 }

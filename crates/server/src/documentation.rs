@@ -2,6 +2,8 @@
 
 use axum::Router;
 use axum::http::{HeaderValue, header};
+use axum::middleware::map_response;
+use axum::response::Response;
 use axum::routing::get;
 use identity::permissions;
 use serde_json::{Map, Value, json};
@@ -59,6 +61,19 @@ pub(crate) fn router(document: Value) -> Router {
     let page = SwaggerUi::new("/docs").config(Config::from("/openapi.json"));
     let policy = HeaderValue::from_static(CONTENT_SECURITY_POLICY);
     let page = Router::from(page)
+        .layer(map_response(say_utf8))
         .layer(SetResponseHeaderLayer::overriding(header::CONTENT_SECURITY_POLICY, policy));
     Router::new().route("/openapi.json", get(async move || axum::Json(document))).merge(page)
+}
+
+/// The files of the page are in UTF-8 and do not say so.
+async fn say_utf8(mut response: Response) -> Response {
+    let media_type = response.headers().get(header::CONTENT_TYPE);
+    let text = media_type
+        .and_then(|value| value.to_str().ok())
+        .filter(|text| text.starts_with("text/") && !text.contains("charset"));
+    if let Some(value) = text.and_then(|text| format!("{text}; charset=utf-8").try_into().ok()) {
+        response.headers_mut().insert(header::CONTENT_TYPE, value);
+    }
+    response
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use store::Store;
 use utoipa::ToSchema;
-use web::{Json, OpenApiRouter, Problem, routes};
+use web::{CountingPlace, Json, OpenApiRouter, Problem, RequestCounts, routes};
 
 /// A store that has not answered by then is as good as down.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
@@ -30,12 +30,15 @@ struct LiveBody {
 
 /// That it can serve.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 struct ReadyBody {
     /// `ready`.
     #[schema(value_type = String, example = "ready")]
     status: &'static str,
     /// Of HTTPS, if the server itself speaks it.
     certificate: Option<CertificateBody>,
+    /// Where requests are counted for the rate limits.
+    rate_limits: RateLimitsBody,
 }
 
 /// The certificate that is served.
@@ -50,12 +53,37 @@ struct CertificateBody {
     is_newest: bool,
 }
 
+/// Where requests are counted for the rate limits.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+enum RateLimitsBody {
+    /// Nowhere: there are none.
+    Off,
+    /// In each process for itself.
+    InProcess,
+    /// In Redis, by all processes together.
+    Shared,
+    /// In each process for itself, because Redis did not answer.
+    RedisUnavailable,
+}
+
+impl From<CountingPlace> for RateLimitsBody {
+    fn from(place: CountingPlace) -> Self {
+        match place {
+            CountingPlace::Process => Self::InProcess,
+            CountingPlace::Shared => Self::Shared,
+            CountingPlace::ProcessForNow => Self::RedisUnavailable,
+        }
+    }
+}
+
 /// What is asked for its health.
 #[derive(Clone)]
 pub(crate) struct Checked {
     pub(crate) stores: Stores,
     pub(crate) identity: Identity,
     pub(crate) certificate: Option<Arc<Certificate>>,
+    pub(crate) counts: Option<Arc<RequestCounts>>,
 }
 
 pub(crate) fn router(checked: Checked) -> OpenApiRouter {
@@ -82,7 +110,7 @@ async fn live() -> Json<LiveBody> {
     ),
 )]
 async fn ready(State(checked): State<Checked>) -> Result<Json<ReadyBody>, Problem> {
-    let Checked { stores, identity, certificate } = checked;
+    let Checked { stores, identity, certificate, counts } = checked;
     let (of_cards, of_identity, of_ledger, of_wallet) = tokio::join!(
         state(&stores.cards),
         state(&stores.identity),
@@ -96,8 +124,10 @@ async fn ready(State(checked): State<Checked>) -> Result<Json<ReadyBody>, Proble
         let status = certificate.status();
         CertificateBody { expires_at: status.expires_at, is_newest: status.is_newest }
     });
+    let rate_limits =
+        counts.map_or(RateLimitsBody::Off, |counts| RateLimitsBody::from(counts.place()));
     let what = match states.values().all(|state| state == OK) {
-        true if signs => return Ok(Json(ReadyBody { status: "ready", certificate })),
+        true if signs => return Ok(Json(ReadyBody { status: "ready", certificate, rate_limits })),
         true => "access tokens cannot be signed",
         false => "a store does not answer",
     };

@@ -1,5 +1,6 @@
 //! Extractors that answer with a problem when the request is not valid.
 
+use crate::objects::Objects;
 use crate::{FieldError, FieldErrors, Problem, Validate};
 use axum::body::{Body, Bytes};
 use axum::extract::rejection::BytesRejection;
@@ -81,12 +82,15 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     if has_escaped_nul(bytes) {
         return Err(malformed("text must not contain the character U+0000".into()));
     }
-    if let Ok(value) = serde_json::from_slice(bytes) {
+    let mut deserializer = serde_json::Deserializer::from_slice(bytes);
+    if let Ok(value) = T::deserialize(Objects(&mut deserializer))
+        && deserializer.end().is_ok()
+    {
         return Ok(value);
     }
     // Once more, minding the way to what is wrong: that costs as much again, and most bodies are right.
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
+    let value = serde_path_to_error::deserialize(Objects(&mut deserializer)).map_err(|error| {
         let inner = error.inner();
         if inner.is_data() {
             let pointer = pointer(error.path().iter());
@@ -120,6 +124,7 @@ fn explain(error: &serde_json::Error) -> String {
     let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(message, _)| message);
     match text.rsplit_once(", expected ") {
         Some((_, "i64")) => "expected a whole number".to_owned(),
+        Some((_, expected)) if expected.starts_with("struct ") => "expected an object".to_owned(),
         Some((_, expected)) => format!("expected {expected}"),
         None => text.to_owned(),
     }
@@ -189,6 +194,19 @@ mod tests {
         amount_minor_units: i64,
         #[expect(dead_code, reason = "only parsed")]
         legs: Vec<Leg>,
+        #[expect(dead_code, reason = "only parsed")]
+        note: Option<Leg>,
+        #[expect(dead_code, reason = "only parsed")]
+        to: Option<To>,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    enum To {
+        Leg {
+            #[expect(dead_code, reason = "only parsed")]
+            amount: i64,
+        },
     }
 
     #[derive(Debug, Deserialize)]
@@ -212,6 +230,23 @@ mod tests {
             let text = format!("{problem:?}");
             assert_eq!(problem.code(), "validation_failed", "{body}");
             assert!(text.contains(&format!("pointer: \"{pointer}\"")), "{body}: {text}");
+        }
+    }
+
+    #[test]
+    fn an_array_is_no_object() {
+        let good = r#"{"amountMinorUnits":1,"legs":[{"amount":1}]}"#;
+        assert!(parse::<Transfer>(good.as_bytes()).is_ok());
+        for (body, pointer) in [
+            ("[1,[]]", ""),
+            (r#"[1,[{"amount":1}]]"#, ""),
+            (r#"{"amountMinorUnits":1,"legs":[{"amount":1},[1]]}"#, "/legs/1"),
+            (r#"{"amountMinorUnits":1,"legs":[],"note":[1]}"#, "/note"),
+            (r#"{"amountMinorUnits":1,"legs":[],"to":{"leg":[1]}}"#, "/to"),
+        ] {
+            let text = format!("{:?}", parse::<Transfer>(body.as_bytes()).unwrap_err());
+            assert!(text.contains(&format!("pointer: \"{pointer}\"")), "{body}: {text}");
+            assert!(text.contains("expected an object"), "{body}: {text}");
         }
     }
 

@@ -6,6 +6,7 @@ mod https;
 mod idempotency;
 mod layers;
 mod network;
+mod objects;
 pub mod openapi;
 mod page;
 mod problem;
@@ -25,7 +26,10 @@ pub use layers::{Limits, apply};
 pub use network::{ClientAddress, Network, NetworkError, restrict, trust_proxies};
 pub use page::{ListBody, PageQuery, PageRequest};
 pub use problem::{FieldError, Problem};
-pub use rate_limits::{Quota, RateLimits, limit_rates};
+pub use rate_limits::{
+    Count, Counted, CountingPlace, Quota, RateLimits, RequestCounts, SharedCounter,
+    SharedCounterError, limit_rates,
+};
 pub use request_id::RequestId;
 pub use security::{BrowserPolicy, protect_browsers};
 pub use validate::{FieldErrors, Validate, is_amount};

@@ -16,7 +16,7 @@ pub struct BrowserPolicy {
 }
 
 /// Nothing here is a page, but for what sets a policy of its own.
-const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; base-uri 'none'; frame-ancestors 'none'";
 const PERMISSIONS_POLICY: &str = "accelerometer=(), camera=(), geolocation=(), gyroscope=(), \
                                   magnetometer=(), microphone=(), payment=(), usb=()";
 /// How long browsers may keep what a preflight said.

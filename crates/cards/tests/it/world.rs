@@ -7,9 +7,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use cards::{Cards, Config, Dependencies, MIGRATIONS};
 use http_body_util::BodyExt;
-use identity::{DataKeyFile, Identity, NewUser, PasswordHashConfig};
+use identity::{DataKeyFile, Identity, NewUser, PasswordHashConfig, SigningKeyFolder};
 use kernel::{Clock, Event, IdSource, ManualClock, Timestamp, UserId};
-use ports::{DisabledMessages, SystemIds};
+use ports::{DisabledMessages, RsaKeySize, SystemIds};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -87,14 +87,20 @@ impl World {
         let deps = identity::Dependencies {
             store: identity_store.clone(),
             data_keys: data_keys(),
+            signing_keys: Arc::new(SigningKeyFolder::new(
+                keys_folder.clone(),
+                RsaKeySize::Bits2048,
+                Arc::new(SystemIds),
+            )),
             email: Arc::new(DisabledMessages),
             sms: Arc::new(DisabledMessages),
             clock: clock.clone(),
             ids: Arc::new(SystemIds),
         };
         let settings = identity::Config {
-            keys_folder: keys_folder.clone(),
             password_hash: CHEAP,
+            // Not what these tests are about.
+            staff_second_factor: false,
             ..identity::Config::default()
         };
         let identity = Identity::init(deps, settings).await.unwrap();

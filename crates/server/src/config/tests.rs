@@ -1,5 +1,6 @@
 use super::*;
 use secrecy::ExposeSecret;
+use web::Quota;
 
 fn load(text: &str, variables: &[(&str, &str)]) -> anyhow::Result<Config> {
     let own = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
@@ -61,8 +62,13 @@ fn a_module_may_have_a_database_of_its_own() {
 
 #[test]
 fn connection_strings_are_not_printed() {
-    let config = load("[connection_strings]\ndefault = \"postgres://u:hunter2@h/d\"", &[]);
-    assert!(!format!("{:?}", config.unwrap()).contains("hunter2"));
+    for text in [
+        "[connection_strings]\ndefault = \"postgres://u:hunter2@h/d\"",
+        "[rate_limiting]\nredis_url = \"redis://u:hunter2@h/0\"",
+    ] {
+        let config = load(text, &[]).unwrap();
+        assert!(!format!("{config:?}").contains("hunter2"), "{text}");
+    }
 }
 
 #[test]

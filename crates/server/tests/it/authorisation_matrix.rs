@@ -118,7 +118,7 @@ impl Bank {
             "email": email,
             "phoneNumber": format!("+21261200000{number}"),
             "password": PASSWORD,
-            "displayName": role,
+            "displayName": format!("{role} of the Matrix"),
         });
         let user = self.server.client.post("/api/v1/auth/register", &body).await.expect(201);
         let roles = format!("/api/v1/admin/users/{}/roles", id(&user));

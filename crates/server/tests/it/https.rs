@@ -120,7 +120,7 @@ async fn connections_that_say_nothing_are_closed() {
     command
         .env("FINITECH__TLS__REDIRECT_ADDRESS", "127.0.0.1:0")
         .env("FINITECH__SERVER__IDLE_TIMEOUT_SECONDS", "2");
-    let mut server = Server::start(command).await;
+    let server = Server::start(command).await;
     let redirected = server.redirected_from().await;
     let plain = redirected.trim_start_matches("http://").parse().unwrap();
     let request = b"GET /docs HTTP/1.1\r\nhost: localhost\r\n\r\n";
@@ -263,7 +263,7 @@ async fn production_serves_https_and_leads_people_there() {
     assert!(world.run(&["migrate"]).await.success);
     let mut command = files.named_in(production(world.command(&[])));
     command.env("FINITECH__TLS__REDIRECT_ADDRESS", "127.0.0.1:0");
-    let mut server = Server::start(command).await;
+    let server = Server::start(command).await;
     let mut connection = connect(&authority, server.address(), Way::Http2).await.unwrap();
     let answer = connection.send("POST", "/api/v1/auth/login", Some(&log_in())).await.unwrap();
     assert_eq!(answer.headers["strict-transport-security"], "max-age=31536000; includeSubDomains");

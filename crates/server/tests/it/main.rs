@@ -9,12 +9,15 @@
 mod authorisation;
 mod authorisation_matrix;
 mod concurrency;
+mod confidential;
 mod crash;
 mod hsm;
 mod https;
 mod main_job;
 mod openapi;
 mod protection;
+mod secrets;
+mod shared_limits;
 mod startup;
 mod support;
 mod tls;

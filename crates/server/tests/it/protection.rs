@@ -1,6 +1,6 @@
 //! Rate limits, clients behind proxies, and what browsers are told.
 
-use crate::support::{ADMIN, AHMED, Answer, Client, Server, World, finish, id};
+use crate::support::{ADMIN, AHMED, Answer, Client, PASSWORD, Server, World, finish, id};
 use hyper::Method;
 use serde_json::{Value, json};
 use store::testing::TestDatabase;
@@ -118,7 +118,7 @@ async fn every_answer_tells_browsers_to_be_careful() {
         let headers = server.client.get(path).await.headers;
         assert_eq!(
             headers["content-security-policy"],
-            "default-src 'none'; frame-ancestors 'none'"
+            "default-src 'none'; base-uri 'none'; frame-ancestors 'none'"
         );
         assert_eq!(headers["x-frame-options"], "DENY", "{path}");
         assert_eq!(headers["x-content-type-options"], "nosniff", "{path}");
@@ -130,6 +130,29 @@ async fn every_answer_tells_browsers_to_be_careful() {
     assert!(policy.starts_with("default-src 'self'"), "{policy}");
     assert!(page.text.contains("swagger-initializer.js"), "{}", page.text);
     assert!(!page.text.contains("<script>"), "nothing that the policy would stop");
+    for (file, media_type) in [
+        ("", "text/html; charset=utf-8"),
+        ("swagger-initializer.js", "text/javascript; charset=utf-8"),
+        ("swagger-ui.css", "text/css; charset=utf-8"),
+        ("favicon-32x32.png", "image/png"),
+    ] {
+        let answer = server.client.get(&format!("/docs/{file}")).await;
+        assert_eq!(
+            (answer.status, &answer.headers["content-type"]),
+            (200, &media_type.parse().unwrap())
+        );
+    }
+    assert!(server.stop().await);
+}
+
+#[tokio::test]
+async fn an_array_is_taken_for_no_body() {
+    let world = World::new(TestDatabase::sqlite());
+    let server = world.serve().await;
+    // The members of a sign-in, in the order in which the program declares them.
+    let refused = server.client.post("/api/v1/auth/login", &json!([AHMED, PASSWORD])).await;
+    let refused = refused.expect(422);
+    assert_eq!(refused["errors"][0]["detail"], "expected an object", "{refused}");
     assert!(server.stop().await);
 }
 

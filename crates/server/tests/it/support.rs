@@ -1,5 +1,6 @@
 //! The binary as a child process, and a client for it.
 
+use crate::secrets;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::{HeaderMap, Method, Request, Response};
@@ -7,14 +8,20 @@ use hyper_util::client::legacy::Client as HyperClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
+use std::ffi::OsStr;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use store::testing::TestDatabase;
 use store::{Store, Target};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdout, Command};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::task::JoinHandle;
+
+/// Begins the line that says where plain HTTP is led to HTTPS.
+const REDIRECTED: &str = "Redirected from: ";
 
 pub(crate) const PASSWORD: &str = "demo-Finitech-1";
 pub(crate) const AHMED: &str = "ahmed.benali@example.com";
@@ -41,7 +48,8 @@ impl World {
         self.database.postgres_url().is_some()
     }
 
-    /// The program with this world's settings and nothing else from the environment.
+    /// The program with this world's settings and nothing else from the environment. It logs all that it can,
+    /// so that nothing that must not be printed goes unseen.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_finitech"));
         command
@@ -50,7 +58,7 @@ impl World {
             .env_clear()
             .env("FINITECH__DATA_DIR", self.data_dir())
             .env("FINITECH__SERVER__ADDRESS", "127.0.0.1:0")
-            .env("FINITECH__LOG__LEVEL", "warn")
+            .env("FINITECH__LOG__LEVEL", "trace")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -97,52 +105,77 @@ pub(crate) struct Finished {
 
 pub(crate) async fn finish(mut command: Command) -> Finished {
     let output = command.output().await.unwrap();
-    Finished {
+    let finished = Finished {
         success: output.status.success(),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-    }
+    };
+    secrets::learn_from_folder(&data_dir(&command));
+    // Whoever gave a command may be told what they typed.
+    let typed: Vec<&str> = command.as_std().get_args().filter_map(OsStr::to_str).collect();
+    let untyped =
+        |text: &str| typed.iter().fold(text.to_owned(), |text, word| text.replace(word, ""));
+    secrets::assert_untold(&untyped(&finished.stdout));
+    secrets::assert_untold(&untyped(&finished.stderr));
+    finished
 }
 
-/// A serving process.
+fn data_dir(command: &Command) -> PathBuf {
+    let mut variables = command.as_std().get_envs();
+    let (_, folder) = variables.find(|(name, _)| *name == "FINITECH__DATA_DIR").unwrap();
+    folder.unwrap().into()
+}
+
+/// A serving process. What it printed is searched for secrets when it ends.
 pub(crate) struct Server {
     child: Child,
     pub(crate) client: Client,
     /// The line that says it is ready.
     pub(crate) ready: String,
-    // Kept open, so that the server never writes into a closed pipe.
-    stdout: Lines<BufReader<ChildStdout>>,
+    printed: Arc<Mutex<String>>,
+    reading: Vec<JoinHandle<()>>,
+    data_dir: PathBuf,
 }
 
 impl Server {
     pub(crate) async fn start(mut command: Command) -> Self {
         let mut child = command.spawn().unwrap();
-        let mut stdout = BufReader::new(child.stdout.take().unwrap()).lines();
-        let Some(ready) = stdout.next_line().await.unwrap() else {
+        let mut stdout = BufReader::new(child.stdout.take().unwrap());
+        let mut ready = String::new();
+        if stdout.read_line(&mut ready).await.unwrap() == 0 {
             let mut stderr = String::new();
             child.stderr.take().unwrap().read_to_string(&mut stderr).await.unwrap();
             panic!("the server did not start: {stderr}");
-        };
-        // Read away, so that a chatty server is never stopped by a full pipe.
-        let mut stderr = BufReader::new(child.stderr.take().unwrap()).lines();
-        tokio::spawn(async move {
-            while let Ok(Some(line)) = stderr.next_line().await {
-                eprintln!("server: {line}");
-            }
-        });
+        }
+        // Both are read away, so that a chatty server is never stopped by a full pipe.
+        let printed = Arc::new(Mutex::new(String::new()));
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let reading = vec![
+            tokio::spawn(keep(stdout, true, printed.clone())),
+            tokio::spawn(keep(stderr, false, printed.clone())),
+        ];
         let base = ready.split_whitespace().find(|word| word.starts_with("http")).unwrap();
         let client = Client::new(base);
-        Self { child, client, ready, stdout }
+        let data_dir = data_dir(&command);
+        Self { child, client, ready, printed, reading, data_dir }
+    }
+
+    /// What it printed so far.
+    pub(crate) fn printed(&self) -> String {
+        self.printed.lock().unwrap().clone()
     }
 
     /// Where it listens for plain HTTP to lead people to HTTPS.
-    pub(crate) async fn redirected_from(&mut self) -> String {
-        loop {
-            let line = self.stdout.next_line().await.unwrap().expect("a line that says it");
-            if let Some(base) = line.trim().strip_prefix("Redirected from: ") {
+    pub(crate) async fn redirected_from(&self) -> String {
+        for _ in 0..500 {
+            let printed = self.printed();
+            let mut lines = printed.lines();
+            if let Some(base) = lines.find_map(|line| line.trim().strip_prefix(REDIRECTED)) {
                 return base.to_owned();
             }
+            tokio::time::sleep(Duration::from_millis(10)).await;
         }
+        panic!("no line says where it redirects from");
     }
 
     /// Where it listens.
@@ -153,6 +186,16 @@ impl Server {
     /// SIGKILL: no chance to clean up.
     pub(crate) async fn kill(mut self) {
         self.child.kill().await.unwrap();
+        self.search().await;
+    }
+
+    /// Of a server that has ended: looks for secrets in what it printed to its very end.
+    async fn search(&mut self) {
+        for reading in self.reading.drain(..) {
+            reading.await.unwrap();
+        }
+        secrets::learn_from_folder(&self.data_dir);
+        secrets::assert_untold(&self.printed());
     }
 
     pub(crate) fn pid(&self) -> u32 {
@@ -162,16 +205,34 @@ impl Server {
     /// SIGTERM, and whether the process then ended well.
     pub(crate) async fn stop(mut self) -> bool {
         self.signal("-TERM").await;
-        tokio::time::timeout(Duration::from_secs(20), self.child.wait())
-            .await
-            .expect("the server stops")
-            .unwrap()
-            .success()
+        let ended = tokio::time::timeout(Duration::from_secs(20), self.child.wait()).await;
+        let status = ended.expect("the server stops").unwrap();
+        self.search().await;
+        status.success()
     }
 
     pub(crate) async fn signal(&self, signal: &str) {
         let pid = self.pid().to_string();
         assert!(Command::new("kill").args([signal, &pid]).status().await.unwrap().success());
+    }
+}
+
+/// Keeps lines, but for those that tell a newcomer how to sign in to the demo world, and shows what is wrong.
+async fn keep(from: impl AsyncRead + Unpin, is_stdout: bool, printed: Arc<Mutex<String>>) {
+    let mut lines = BufReader::new(from).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        let is_quiet = [" TRACE ", " DEBUG ", " INFO "].iter().any(|level| line.contains(level));
+        let is_of_demo =
+            is_stdout && line.starts_with("  ") && !line.trim_start().starts_with(REDIRECTED);
+        if is_of_demo {
+            continue;
+        }
+        if !is_quiet {
+            eprintln!("server: {line}");
+        }
+        let mut printed = printed.lock().unwrap();
+        printed.push_str(&line);
+        printed.push('\n');
     }
 }
 
@@ -190,6 +251,7 @@ impl Answer {
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.map_err(|error| error.to_string())?.to_bytes();
         let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+        secrets::learn_from_answer(&body);
         let text = String::from_utf8_lossy(&bytes).into_owned();
         Ok(Self { status: parts.status.as_u16(), headers: parts.headers, body, text })
     }
@@ -252,6 +314,10 @@ impl Client {
         let media_type = "application/x-www-form-urlencoded";
         let request =
             Request::post(format!("{}{path}", self.base)).header("content-type", media_type);
+        let fields = form.split('&').filter_map(|field| field.split_once('='));
+        fields
+            .filter(|(name, _)| *name == "client_secret")
+            .for_each(|(_, value)| secrets::learn(value));
         self.answer(request.body(Full::from(form)).unwrap()).await.unwrap()
     }
 
@@ -286,6 +352,7 @@ impl Client {
         if body.is_some() {
             request = request.header("content-type", "application/json");
         }
+        body.into_iter().for_each(secrets::learn_from_request);
         let body = body.map(Value::to_string).unwrap_or_default();
         self.answer(request.body(Full::from(body)).unwrap()).await
     }

@@ -1,15 +1,20 @@
-//! Rate limits: how many requests somebody may make in a window of time. Each process counts for itself.
+//! Rate limits: how many requests somebody may make in a window of time.
+
+mod counts;
+mod local;
+
+pub use counts::{CountingPlace, RequestCounts, SharedCounter, SharedCounterError};
 
 use crate::{Authenticator, ClientAddress, Problem};
+use aws_lc_rs::digest::{SHA256, digest};
 use axum::Router;
 use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use kernel::{Clock, Timestamp, UserId};
-use std::collections::HashMap;
+use kernel::UserId;
 use std::net::{IpAddr, Ipv6Addr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// So many requests in a window that begins with the first of them.
@@ -44,10 +49,9 @@ pub fn limit_rates(
     router: Router,
     limits: RateLimits,
     authenticator: Arc<dyn Authenticator>,
-    clock: Arc<dyn Clock>,
+    counts: Arc<RequestCounts>,
 ) -> Router {
-    let limiter =
-        Arc::new(Limiter { limits, authenticator, clock, counters: Mutex::new(Counters::new()) });
+    let limiter = Arc::new(Limiter { limits, authenticator, counts });
     router.layer(middleware::from_fn(move |request: Request, next: Next| {
         let limiter = limiter.clone();
         async move { limiter.limit(request, next).await }
@@ -57,8 +61,7 @@ pub fn limit_rates(
 struct Limiter {
     limits: RateLimits,
     authenticator: Arc<dyn Authenticator>,
-    clock: Arc<dyn Clock>,
-    counters: Mutex<Counters>,
+    counts: Arc<RequestCounts>,
 }
 
 /// Which of the limits.
@@ -79,24 +82,71 @@ impl Policy {
     }
 }
 
-/// Whose requests are counted together.
+/// Requests that are counted together: somebody's, under one of the limits, in a window of time that begins
+/// with the first of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Counted {
+    /// The name of the limit.
+    pub limit: &'static str,
+    /// Whose requests: a digest, so that no address stands wherever they are counted.
+    pub caller: [u8; 16],
+    /// How long the window is.
+    pub window: Duration,
+}
+
+/// How far a window has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Count {
+    /// How many requests there were, with this one.
+    pub requests: u32,
+    /// Until the window ends.
+    pub left: Duration,
+}
+
+/// Who makes requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Caller {
     User(UserId),
     Address(IpAddr),
-    /// Everybody else when there are too many to tell apart.
-    Others,
+    /// Nobody knows from where.
+    Unknown,
+}
+
+impl Caller {
+    fn digest(self) -> [u8; 16] {
+        let text = match self {
+            Self::User(id) => format!("user {}", id.0),
+            Self::Address(address) => format!("address {address}"),
+            Self::Unknown => "unknown".to_owned(),
+        };
+        let mut half = [0; 16];
+        half.copy_from_slice(&digest(&SHA256, text.as_bytes()).as_ref()[..16]);
+        half
+    }
 }
 
 /// What one limit says to a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Counted {
+struct Verdict {
     policy: Policy,
     quota: Quota,
     is_over: bool,
     remaining: u32,
     /// Until the window ends, in whole seconds.
     reset_seconds: u64,
+}
+
+impl Verdict {
+    fn of((policy, quota): (Policy, Quota), count: Count) -> Self {
+        let begun_second = u64::from(count.left.subsec_nanos() > 0);
+        Self {
+            policy,
+            quota,
+            is_over: count.requests > quota.requests,
+            remaining: quota.requests.saturating_sub(count.requests),
+            reset_seconds: count.left.as_secs().saturating_add(begun_second),
+        }
+    }
 }
 
 impl Limiter {
@@ -118,11 +168,23 @@ impl Limiter {
         let address = address(&request);
         let from = ClientAddress::of(request.extensions()).map(|address| address.0);
         let caller = self.caller(request.headers(), from).await.unwrap_or(address);
-        let mut counted = vec![self.count(Policy::Global, self.limits.global, caller)];
-        if let Some((policy, quota)) = special {
-            let whose = if policy == Policy::Authentication { address } else { caller };
-            counted.push(self.count(policy, quota, whose));
-        }
+        let mut policies = vec![(Policy::Global, self.limits.global)];
+        policies.extend(special);
+        let whose = |policy| if policy == Policy::Authentication { address } else { caller };
+        let windows: Vec<Counted> = policies
+            .iter()
+            .map(|&(policy, quota)| Counted {
+                limit: policy.name(),
+                caller: whose(policy).digest(),
+                window: quota.window,
+            })
+            .collect();
+        let counts = self.counts.count(&windows).await;
+        let counted: Vec<Verdict> = policies
+            .into_iter()
+            .zip(counts)
+            .map(|(policy, count)| Verdict::of(policy, count))
+            .collect();
         let over = counted.iter().filter(|one| one.is_over).max_by_key(|one| one.reset_seconds);
         let mut response = match over {
             Some(over) => refusal(over).into_response(),
@@ -138,27 +200,12 @@ impl Limiter {
         let actor = self.authenticator.authenticate(token, from).await.ok()?;
         Some(Caller::User(actor.user_id))
     }
-
-    fn count(&self, policy: Policy, quota: Quota, caller: Caller) -> Counted {
-        let now = self.clock.now();
-        let mut counters = self.counters.lock().unwrap_or_else(PoisonError::into_inner);
-        let (requests, ends_at) = counters.add((policy, caller), quota.window, now);
-        let left = ends_at.since(now);
-        let begun_second = u64::from(left.subsec_nanos() > 0);
-        Counted {
-            policy,
-            quota,
-            is_over: requests > quota.requests,
-            remaining: quota.requests.saturating_sub(requests),
-            reset_seconds: left.as_secs().saturating_add(begun_second),
-        }
-    }
 }
 
 /// An address; of IPv6 the network of 64 bits, because that is what one customer has.
 fn address(request: &Request) -> Caller {
     match ClientAddress::of(request.extensions()) {
-        None => Caller::Others,
+        None => Caller::Unknown,
         Some(ClientAddress(IpAddr::V6(address))) => {
             let network = address.to_bits() & (u128::MAX << 64);
             Caller::Address(Ipv6Addr::from_bits(network).into())
@@ -167,7 +214,7 @@ fn address(request: &Request) -> Caller {
     }
 }
 
-fn refusal(over: &Counted) -> Problem {
+fn refusal(over: &Verdict) -> Problem {
     Problem::new(
         StatusCode::TOO_MANY_REQUESTS,
         "too_many_requests",
@@ -177,8 +224,8 @@ fn refusal(over: &Counted) -> Problem {
     .with("policy", over.policy.name())
 }
 
-fn tell(headers: &mut HeaderMap, counted: &[Counted]) {
-    let list = |one: &dyn Fn(&Counted) -> String| {
+fn tell(headers: &mut HeaderMap, counted: &[Verdict]) {
+    let list = |one: &dyn Fn(&Verdict) -> String| {
         let items: Vec<String> = counted.iter().map(one).collect();
         HeaderValue::from_str(&items.join(", ")).ok()
     };
@@ -193,52 +240,6 @@ fn tell(headers: &mut HeaderMap, counted: &[Counted]) {
         if let Some(value) = value {
             headers.insert(HeaderName::from_static(name), value);
         }
-    }
-}
-
-/// The windows of everybody who made a request lately.
-struct Counters {
-    windows: HashMap<(Policy, Caller), Window>,
-    /// When those that are over are thrown away next.
-    clean_at: Timestamp,
-}
-
-struct Window {
-    requests: u32,
-    ends_at: Timestamp,
-}
-
-/// About 10 MB. More callers than this are counted together.
-const WINDOWS_MAX: usize = 100_000;
-/// Looking through all of them takes milliseconds, so it is not done for each request.
-const CLEAN_EVERY: Duration = Duration::from_secs(10);
-
-impl Counters {
-    fn new() -> Self {
-        Self { windows: HashMap::new(), clean_at: Timestamp::EPOCH }
-    }
-
-    /// Counts a request, and answers with how many there were in the window and when it ends.
-    fn add(
-        &mut self,
-        (policy, caller): (Policy, Caller),
-        length: Duration,
-        now: Timestamp,
-    ) -> (u32, Timestamp) {
-        if now >= self.clean_at {
-            self.windows.retain(|_, window| now < window.ends_at);
-            self.clean_at = now.plus(CLEAN_EVERY);
-        }
-        let is_known = self.windows.contains_key(&(policy, caller));
-        let has_room = is_known || self.windows.len() < WINDOWS_MAX;
-        let caller = if has_room { caller } else { Caller::Others };
-        let fresh = || Window { requests: 0, ends_at: now.plus(length) };
-        let window = self.windows.entry((policy, caller)).or_insert_with(fresh);
-        if now >= window.ends_at {
-            *window = fresh();
-        }
-        window.requests = window.requests.saturating_add(1);
-        (window.requests, window.ends_at)
     }
 }
 

@@ -1,10 +1,11 @@
+use super::local::{LocalCounts, WINDOWS_MAX};
 use super::*;
 use crate::AuthenticationError;
 use async_trait::async_trait;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::routing::{get, post};
-use kernel::{Actor, ActorKind, ManualClock};
+use kernel::{Actor, ActorKind, ManualClock, Timestamp};
 use std::net::SocketAddr;
 use tower::ServiceExt;
 use uuid::Uuid;
@@ -54,7 +55,8 @@ impl Server {
             .route("/wallets/{id}/transfers", post(async || ()).get(async || ()))
             .route("/me", get(async || ()))
             .route("/health/live", get(async || ()));
-        let router = limit_rates(router, LIMITS, Arc::new(Numbers), clock.clone());
+        let counts = Arc::new(RequestCounts::in_process(clock.clone()));
+        let router = limit_rates(router, LIMITS, Arc::new(Numbers), counts);
         Self { router: crate::trust_proxies(router, Vec::new()), clock }
     }
 
@@ -146,15 +148,28 @@ async fn headers_tell_what_is_left() {
 
 #[test]
 fn memory_is_bounded() {
-    let mut counters = Counters::new();
+    let mut counts = LocalCounts::new();
     let mut now = Timestamp::EPOCH;
-    let caller = |number: usize| Caller::User(UserId(Uuid::from_u128(number as u128)));
-    for number in 0..WINDOWS_MAX * 2 {
-        counters.add((Policy::Global, caller(number)), MINUTE, now);
+    let counted = |number: usize| Counted {
+        limit: "global",
+        caller: (number as u128).to_be_bytes(),
+        window: MINUTE,
+    };
+    for number in 1..=WINDOWS_MAX * 2 {
+        counts.add(counted(number), now);
     }
-    assert_eq!(counters.windows.len(), WINDOWS_MAX + 1, "one for all others");
+    assert_eq!(counts.len(), WINDOWS_MAX + 1, "one for all others");
     now = now.plus(MINUTE);
-    let again = counters.add((Policy::Global, caller(WINDOWS_MAX * 3)), MINUTE, now);
-    assert_eq!(again, (1, now.plus(MINUTE)));
-    assert!(counters.windows.len() <= 2, "what is over is thrown away");
+    let again = counts.add(counted(WINDOWS_MAX * 3), now);
+    assert_eq!(again, Count { requests: 1, left: MINUTE });
+    assert!(counts.len() <= 2, "what is over is thrown away");
+}
+
+#[test]
+fn callers_are_told_apart_and_not_named() {
+    let user = Caller::User(UserId(Uuid::from_u128(7)));
+    let address = Caller::Address(Ipv6Addr::from_bits(7).into());
+    assert_ne!(user.digest(), address.digest());
+    assert_eq!(user.digest(), Caller::User(UserId(Uuid::from_u128(7))).digest());
+    assert!(!user.digest().ends_with(&[7]), "not the id itself");
 }
