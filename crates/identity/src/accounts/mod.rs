@@ -27,10 +27,10 @@ pub enum AccountError {
     /// The new password is not acceptable.
     #[error("{} {}", .0.field, .0.reason)]
     Invalid(InvalidField),
-    /// There is money left.
-    #[error("the account holds money; send it elsewhere first")]
+    /// There is money left, or on its way.
+    #[error("the account holds money, or some is on its way; send it elsewhere first")]
     HoldsMoney,
-    /// What the account holds cannot be looked up now.
+    /// What the account holds cannot be closed now.
     #[error(transparent)]
     HoldingsUnknown(#[from] HoldingsError),
     /// Too many passwords are being checked.
@@ -105,7 +105,8 @@ impl Accounts {
         Ok(())
     }
 
-    /// Closes the actor's account, for good, when nothing is left in it.
+    /// Closes the actor's account, for good, when nothing is left in it. What could hold money is
+    /// closed first, so that none arrives in between or later.
     pub(crate) async fn close(
         &self,
         actor: &Actor,
@@ -116,7 +117,7 @@ impl Accounts {
         if self.users.verify_own(user_id, password).await?.is_none() {
             return Err(AccountError::WrongPassword);
         }
-        if holdings.holds_money(user_id).await? {
+        if !holdings.close(user_id).await? {
             return Err(AccountError::HoldsMoney);
         }
         let now = self.clock.now();

@@ -35,6 +35,11 @@ impl UserDirectory for Directory {
         Ok(active(found))
     }
 
+    async fn is_active(&self, user: UserId) -> Result<bool, DirectoryError> {
+        let found = repo::find(&self.store, user).await.map_err(unavailable)?;
+        Ok(active(found).is_some())
+    }
+
     async fn display_names(
         &self,
         users: &[UserId],

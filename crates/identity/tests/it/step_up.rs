@@ -84,6 +84,8 @@ async fn sensitive_changes_ask_who_it_is_after_a_while(database: TestDatabase) {
     assert_eq!(refused.problem(), (422, "validation_failed"), "fresh enough");
     process.clock.advance(Duration::from_secs(1));
     assert_stale(&change_password(&process, &access).await);
+    let close = process.post_as(&access, "/api/v1/me/close", json!({ "password": PASSWORD })).await;
+    assert_stale(&close);
     let fresh = reauthenticate(&process, &access, json!({ "password": PASSWORD })).await;
     assert_eq!((fresh.status, &fresh.body["expiresIn"]), (200, &json!(900)), "{}", fresh.body);
     let fresh = fresh.body["accessToken"].as_str().unwrap();

@@ -86,8 +86,8 @@ pub(crate) struct Money(pub(crate) AtomicBool);
 
 #[async_trait]
 impl Holdings for Money {
-    async fn holds_money(&self, _: UserId) -> Result<bool, HoldingsError> {
-        Ok(self.0.load(Ordering::SeqCst))
+    async fn close(&self, _: UserId) -> Result<bool, HoldingsError> {
+        Ok(!self.0.load(Ordering::SeqCst))
     }
 }
 
