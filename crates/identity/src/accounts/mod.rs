@@ -11,7 +11,7 @@ use crate::sessions::Sessions;
 use crate::users::entity::{ACTIVE, CLOSED};
 use crate::users::repo::{self, StatusChange};
 use crate::users::{InvalidField, Users, VerifyError};
-use crate::{Error, audit, lock_out, trusted_devices};
+use crate::{Error, audit, resets, trusted_devices};
 use identity_api::{Holdings, HoldingsError};
 use kernel::{Actor, Clock};
 use secrecy::{ExposeSecret, SecretString};
@@ -74,7 +74,8 @@ pub(crate) struct Accounts {
 }
 
 impl Accounts {
-    /// Changes the actor's password and ends their other sessions.
+    /// Changes the actor's password and ends their other sessions, and whatever was begun with the old
+    /// one.
     pub(crate) async fn change_password(
         &self,
         actor: &Actor,
@@ -94,8 +95,8 @@ impl Accounts {
         if !repo::change_password_in_tx(&self.store, &tx, &user, &hash, now).await? {
             return Err(AccountError::WrongPassword);
         }
+        resets::forget_in_tx(&self.store, &tx, user_id).await?;
         let (except, reason) = (Some(actor.session_id), RevocationReason::PasswordChanged);
-        lock_out::forget_in_tx(&self.store, &tx, user_id).await?;
         trusted_devices::forget_all_in_tx(&self.store, &tx, user_id).await?;
         let revoked = self.sessions.revoke_all_in_tx(&tx, user_id, except, reason, now).await?;
         let event = events::password_replaced(user_id, false, now);
@@ -128,7 +129,7 @@ impl Accounts {
             return Err(AccountError::WrongPassword);
         }
         let reason = RevocationReason::UserClosed;
-        lock_out::forget_in_tx(&self.store, &tx, user_id).await?;
+        resets::forget_in_tx(&self.store, &tx, user_id).await?;
         trusted_devices::forget_all_in_tx(&self.store, &tx, user_id).await?;
         let revoked = self.sessions.revoke_all_in_tx(&tx, user_id, None, reason, now).await?;
         let event = events::user_closed(user_id, now);

@@ -12,11 +12,20 @@ pub(super) struct Factor {
 }
 
 pub(super) async fn find(store: &Store, user_id: UserId) -> Result<Option<Factor>, StoreError> {
+    find_in(store, store.read(), user_id).await
+}
+
+/// The same as a connection or transaction sees it.
+pub(super) async fn find_in(
+    store: &Store,
+    connection: &impl ConnectionTrait,
+    user_id: UserId,
+) -> Result<Option<Factor>, StoreError> {
     let found = Factor::find_by_statement(store.statement(
         "select sealed_secret, confirmed_at, last_used_step from user_totp where user_id = $1",
         [user_id.0.into()],
     ));
-    Ok(found.one(store.read()).await?)
+    Ok(found.one(connection).await?)
 }
 
 /// Makes this the factor that waits for its confirmation; `false` if one is confirmed.

@@ -2,8 +2,8 @@
 
 use super::{BOTH_FACTORS, PASSWORD_FACTOR, Sessions, repo};
 use crate::audit::{self, NewEntry};
-use crate::lock_out;
 use crate::mfa::MfaError;
+use crate::users;
 use kernel::Actor;
 use secrecy::SecretString;
 use serde_json::json;
@@ -42,16 +42,21 @@ impl Sessions {
         let factors = if proof.is_some() { BOTH_FACTORS } else { PASSWORD_FACTOR };
         let now = self.clock.now();
         let tx = self.store.begin().await?;
-        if let Some(proof) = &proof
-            && !self.mfa.spend_in_tx(&tx, user_id, proof).await?
-        {
+        if !users::repo::lock_active_in_tx(&self.store, &tx, user_id).await? {
+            return Err(MfaError::WrongPassword);
+        }
+        let is_complete = match &proof {
+            Some(proof) => self.mfa.spend_in_tx(&tx, user_id, proof).await?,
+            // It may have been switched on this instant.
+            None => !self.mfa.is_on_in_tx(&tx, user_id).await?,
+        };
+        if !is_complete {
             return Err(MfaError::WrongCode);
         }
         let session_id = actor.session_id;
         if !repo::authenticate_in_tx(&self.store, &tx, session_id, factors, now).await? {
             return Err(MfaError::WrongPassword);
         }
-        lock_out::forget_in_tx(&self.store, &tx, user_id).await?;
         let details = json!({ "sessionId": session_id, "withSecondFactor": proof.is_some() });
         let (actor, action, object) = (Some(user_id), "reauthenticated", Some(user_id.0));
         let entry = NewEntry { actor, action, object, details, at: now };
