@@ -4,7 +4,7 @@ use super::Accounts;
 use crate::audit::{self, NewEntry};
 use crate::events::{self, RevocationReason};
 use crate::lock_out::{self, Subject};
-use crate::staff_actions::Mandate;
+use crate::staff_actions::{self, Action, Mandate};
 use crate::staff_error::StaffError;
 use crate::users::entity::{ACTIVE, CLOSED, LOCKED, Model};
 use crate::users::repo::{self, StatusChange};
@@ -80,7 +80,8 @@ impl Accounts {
     }
 
     /// Keeps a user out: ends their sessions, sign-ins and resets that are under way, and takes no
-    /// password of theirs. A locked one stays locked, with the first reason.
+    /// password of theirs. A locked one stays locked, with the first reason. Requests to unlock that
+    /// were made before are rejected.
     pub(crate) async fn lock(
         &self,
         actor: &Actor,
@@ -91,6 +92,11 @@ impl Accounts {
         let now = self.clock.now();
         let change = StatusChange { from: ACTIVE, to: LOCKED, reason, by: actor.user_id, at: now };
         let tx = self.store.begin().await?;
+        // Whoever asked to let the user in again did not know of this.
+        let unlock = Action::UnlockUser { user_id: id.0 };
+        let (store, since) = (&self.store, format!("locked since: {reason}"));
+        let rejected =
+            staff_actions::reject_pending_in_tx(store, &tx, &unlock, actor, &since, now).await?;
         let changed = repo::change_status_in_tx(&self.store, &tx, id, &change).await?;
         resets::forget_in_tx(&self.store, &tx, id).await?;
         trusted_devices::forget_all_in_tx(&self.store, &tx, id).await?;
@@ -108,6 +114,9 @@ impl Accounts {
             let entry =
                 entry(actor, "user_lock_repeated", Some(id), json!({ "reason": reason }), now);
             audit::append_in_tx(&self.store, &tx, entry).await?;
+        }
+        if let Some(rejected) = rejected {
+            staff_actions::tell_rejected_in_tx(store, &tx, &rejected, actor, &since, now).await?;
         }
         tx.commit().await.map_err(StoreError::from)?;
         self.sessions.forget(&revoked, now);

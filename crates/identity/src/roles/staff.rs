@@ -4,13 +4,14 @@
 //! once, and access tokens that were made before count no more.
 
 use super::{entity, repo};
+use crate::audit::{self, NewEntry};
+use crate::events;
 use crate::permissions::ALL;
 use crate::revocations::{self, Outdated, Revocations};
 use crate::staff_actions::Mandate;
 use crate::staff_error::StaffError;
 use crate::users::Users;
 use crate::users::entity::CLOSED;
-use crate::{audit, events};
 use kernel::{Actor, Clock, Timestamp, UserId};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -118,8 +119,9 @@ impl Roles {
         permissions: &BTreeSet<String>,
         mandate: Mandate,
         now: Timestamp,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), StaffError> {
         let before = repo::lock_in_tx(&self.store, tx, name).await?;
+        let before = before.ok_or(StaffError::NoSuchRole)?;
         for permission in permissions {
             repo::insert_permission_in_tx(&self.store, tx, name, permission).await?;
         }
@@ -128,7 +130,8 @@ impl Roles {
         let mut more = mandate.details();
         more["before"] = json!(before);
         more["after"] = json!(before.union(permissions).collect::<BTreeSet<_>>());
-        audit::tell_in_tx(&self.store, tx, Some(mandate.actor()), event, Some(more)).await
+        let actor = Some(mandate.actor());
+        Ok(audit::tell_in_tx(&self.store, tx, actor, event, Some(more)).await?)
     }
 
     /// Lets a role permit less, at once.
@@ -144,6 +147,7 @@ impl Roles {
         let now = self.clock.now();
         let tx = self.store.begin().await?;
         let before = repo::lock_in_tx(&self.store, &tx, name).await?;
+        let before = before.ok_or(StaffError::NoSuchRole)?;
         for permission in permissions {
             repo::delete_permission_in_tx(&self.store, &tx, name, permission).await?;
         }
@@ -163,12 +167,27 @@ impl Roles {
         let now = self.clock.now();
         let tx = self.store.begin().await?;
         let permissions = repo::lock_in_tx(&self.store, &tx, name).await?;
+        let permissions = permissions.ok_or(StaffError::NoSuchRole)?;
         if !repo::delete_role_in_tx(&self.store, &tx, name).await? {
             return Err(StaffError::RoleInUse);
         }
         let change = events::RoleChange::Deleted;
         let event = events::role_changed(change, name, &permissions, actor.user_id, now);
         Ok(self.commit(tx, actor, event, None, Vec::new()).await?)
+    }
+
+    /// The roles of a user, as staff look at them.
+    pub(crate) async fn view(
+        &self,
+        actor: &Actor,
+        user_id: UserId,
+    ) -> Result<Vec<HeldRole>, StaffError> {
+        let held = self.of(user_id).await?;
+        let (actor, object) = (Some(actor.user_id), Some(user_id.0));
+        let (action, details, at) = ("user_roles_viewed", json!({}), self.clock.now());
+        let viewed = NewEntry { actor, action, object, details, at };
+        audit::append(&self.store, viewed).await?;
+        Ok(held)
     }
 
     /// The roles of a user, by name.
@@ -197,15 +216,21 @@ impl Roles {
         if role.permissions == *permissions { Ok(()) } else { Err(StaffError::Outdated) }
     }
 
-    /// Gives a user a role; nothing happens when they have it. Their next token says so.
+    /// Gives a user a role that permits this and nothing else; nothing happens when they have it.
+    /// Their next token says so.
     pub(crate) async fn grant_in_tx(
         &self,
         tx: &WriteTx,
         user_id: UserId,
         name: &str,
+        permissions: &BTreeSet<String>,
         mandate: Mandate,
         now: Timestamp,
-    ) -> Result<(), StoreError> {
+    ) -> Result<(), StaffError> {
+        let present = repo::lock_in_tx(&self.store, tx, name).await?;
+        if present.ok_or(StaffError::NoSuchRole)? != *permissions {
+            return Err(StaffError::Outdated);
+        }
         if repo::grant_in_tx(&self.store, tx, user_id, name, now).await? {
             let event = events::role_granted(user_id, name, Some(mandate.requested_by), now);
             let (actor, more) = (Some(mandate.actor()), Some(mandate.details()));

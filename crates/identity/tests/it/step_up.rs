@@ -127,7 +127,7 @@ async fn wrong_proofs_are_counted_and_change_nothing(database: TestDatabase) {
         let refused = reauthenticate(&process, &access, wrong).await;
         assert_eq!(refused.problem(), (422, "wrong_password"));
     }
-    for _ in 0..3 {
+    for _ in 0..5 {
         let wrong = another(&app_code(&process, &secret));
         let body = json!({ "password": PASSWORD, "code": wrong });
         let refused = reauthenticate(&process, &access, body).await;
@@ -135,7 +135,7 @@ async fn wrong_proofs_are_counted_and_change_nothing(database: TestDatabase) {
     }
     let right = json!({ "password": PASSWORD, "code": app_code(&process, &secret) });
     let locked_out = reauthenticate(&process, &access, right).await;
-    assert_eq!(locked_out.problem(), (422, "wrong_password"));
+    assert_eq!(locked_out.problem(), (422, "wrong_mfa_code"));
     assert_stale(&change_password(&process, &access).await);
 }
 
