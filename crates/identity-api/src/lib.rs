@@ -16,6 +16,9 @@ pub trait UserDirectory: Send + Sync {
     /// The active user who has shown that this e-mail address is theirs, whatever its case.
     async fn find_by_email(&self, email: &str) -> Result<Option<UserId>, DirectoryError>;
 
+    /// Whether this user is active, neither locked nor gone.
+    async fn is_active(&self, user: UserId) -> Result<bool, DirectoryError>;
+
     /// The display names of these users; unknown ones are left out.
     async fn display_names(
         &self,
@@ -28,17 +31,18 @@ pub trait UserDirectory: Send + Sync {
 #[error("the user directory cannot answer")]
 pub struct DirectoryError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
 
-/// Tells what a user holds. The answer comes from outside of identity, so that nobody leaves and
-/// leaves money behind.
+/// What a user holds. It is outside of identity, and ends before its owner leaves, so that nobody
+/// leaves money behind and none arrives afterwards.
 #[async_trait]
 pub trait Holdings: Send + Sync {
-    /// Whether anything of theirs has a balance.
-    async fn holds_money(&self, user: UserId) -> Result<bool, HoldingsError>;
+    /// Closes, for good, everything of theirs that could hold money; `false` if something does, or
+    /// money is on its way. Asked again, it goes on where it stopped.
+    async fn close(&self, user: UserId) -> Result<bool, HoldingsError>;
 }
 
-/// It cannot be told now what somebody holds; try again.
+/// What somebody holds cannot be closed now; try again.
 #[derive(Debug, thiserror::Error)]
-#[error("what the account holds cannot be looked up now; try again")]
+#[error("what the account holds cannot be closed now; try again")]
 pub struct HoldingsError(#[source] pub Box<dyn std::error::Error + Send + Sync>);
 
 /// Where other modules write down who did what. What it keeps cannot be changed unnoticed.

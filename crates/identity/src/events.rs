@@ -127,10 +127,15 @@ pub(crate) fn role_changed(
             RoleChange::Narrowed => "identity.role_narrowed",
             RoleChange::Deleted => "identity.role_deleted",
         },
-        aggregate_id: Uuid::new_v5(&Uuid::NAMESPACE_OID, role.as_bytes()),
+        aggregate_id: role_id(role),
         occurred_at,
         payload: json!({ "role": role, "permissions": permissions, "by": by.0 }).to_string(),
     }
+}
+
+/// What stands for a role where an id is needed.
+pub(crate) fn role_id(role: &str) -> Uuid {
+    Uuid::new_v5(&Uuid::NAMESPACE_OID, role.as_bytes())
 }
 
 /// What somebody did about a staff action.

@@ -167,6 +167,12 @@ pub const MIGRATIONS: &[SqlMigration] = &[
         sqlite: "",
         postgres: "",
     },
+    SqlMigration {
+        name: "m0017_role_names",
+        sql: include_str!("migrations/m0017_role_names.sql"),
+        sqlite: "",
+        postgres: "",
+    },
 ];
 
 /// What the module needs from others.
@@ -288,7 +294,7 @@ impl Identity {
         let Dependencies { store, data_keys, signing_keys, email, sms, clock, ids } = deps;
         let passwords = Arc::new(Passwords::try_new(&config.password_hash)?);
         let messages = Messages { email, sms };
-        roles::ensure_built_in(&store).await?;
+        roles::ensure_built_in(&store, clock.now()).await?;
         let data_keys = secrets::data_keys(&store, data_keys.as_ref(), clock.now()).await?;
         if sealing::is_needed(&store, clock.now()).await? {
             sealing::seal_plain(&store, &data_keys, clock.now()).await?;

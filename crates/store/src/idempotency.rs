@@ -91,6 +91,23 @@ pub async fn is_known(store: &Store, subject_id: Uuid, key: &str) -> Result<bool
     Ok(row.is_some())
 }
 
+/// Whether something that a caller asked for is unfinished.
+pub async fn has_unfinished(store: &Store, subject_id: Uuid) -> Result<bool, StoreError> {
+    #[derive(FromQueryResult)]
+    struct Row {
+        #[expect(dead_code, reason = "that there is a row is what counts")]
+        operation_id: Uuid,
+    }
+    let row = Row::find_by_statement(store.statement(
+        "select operation_id from idempotency_records \
+         where subject_id = $1 and completed_at is null limit 1",
+        [subject_id.into()],
+    ))
+    .one(store.read())
+    .await?;
+    Ok(row.is_some())
+}
+
 /// Claims a key for a request, in the transaction that also writes the operation's row.
 pub async fn claim_in_tx(
     store: &Store,

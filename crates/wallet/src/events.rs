@@ -35,6 +35,18 @@ pub(crate) fn wallet_created(wallet: &Wallet) -> NewEvent {
     event("wallet.created", wallet.id.0, wallet.created_at, &payload)
 }
 
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct WalletClosed {
+    wallet_id: Uuid,
+    owner_id: Uuid,
+}
+
+pub(crate) fn wallet_closed(wallet: &Wallet, now: Timestamp) -> NewEvent {
+    let payload = WalletClosed { wallet_id: wallet.id.0, owner_id: wallet.owner_id.0 };
+    event("wallet.closed", wallet.id.0, now, &payload)
+}
+
 pub(crate) fn operation_completed(operation: &Operation, now: Timestamp) -> NewEvent {
     let payload = MoneyMoved {
         operation_id: operation.id.0,

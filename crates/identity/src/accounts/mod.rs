@@ -11,7 +11,7 @@ use crate::sessions::Sessions;
 use crate::users::entity::{ACTIVE, CLOSED};
 use crate::users::repo::{self, StatusChange};
 use crate::users::{InvalidField, Users, VerifyError};
-use crate::{Error, audit, lock_out, trusted_devices};
+use crate::{Error, audit, resets, trusted_devices};
 use identity_api::{Holdings, HoldingsError};
 use kernel::{Actor, Clock};
 use secrecy::{ExposeSecret, SecretString};
@@ -27,10 +27,10 @@ pub enum AccountError {
     /// The new password is not acceptable.
     #[error("{} {}", .0.field, .0.reason)]
     Invalid(InvalidField),
-    /// There is money left.
-    #[error("the account holds money; send it elsewhere first")]
+    /// There is money left, or on its way.
+    #[error("the account holds money, or some is on its way; send it elsewhere first")]
     HoldsMoney,
-    /// What the account holds cannot be looked up now.
+    /// What the account holds cannot be closed now.
     #[error(transparent)]
     HoldingsUnknown(#[from] HoldingsError),
     /// Too many passwords are being checked.
@@ -74,7 +74,8 @@ pub(crate) struct Accounts {
 }
 
 impl Accounts {
-    /// Changes the actor's password and ends their other sessions.
+    /// Changes the actor's password and ends their other sessions, and whatever was begun with the old
+    /// one.
     pub(crate) async fn change_password(
         &self,
         actor: &Actor,
@@ -94,8 +95,8 @@ impl Accounts {
         if !repo::change_password_in_tx(&self.store, &tx, &user, &hash, now).await? {
             return Err(AccountError::WrongPassword);
         }
+        resets::forget_in_tx(&self.store, &tx, user_id).await?;
         let (except, reason) = (Some(actor.session_id), RevocationReason::PasswordChanged);
-        lock_out::forget_in_tx(&self.store, &tx, user_id).await?;
         trusted_devices::forget_all_in_tx(&self.store, &tx, user_id).await?;
         let revoked = self.sessions.revoke_all_in_tx(&tx, user_id, except, reason, now).await?;
         let event = events::password_replaced(user_id, false, now);
@@ -105,7 +106,8 @@ impl Accounts {
         Ok(())
     }
 
-    /// Closes the actor's account, for good, when nothing is left in it.
+    /// Closes the actor's account, for good, when nothing is left in it. What could hold money is
+    /// closed first, so that none arrives in between or later.
     pub(crate) async fn close(
         &self,
         actor: &Actor,
@@ -116,7 +118,7 @@ impl Accounts {
         if self.users.verify_own(user_id, password).await?.is_none() {
             return Err(AccountError::WrongPassword);
         }
-        if holdings.holds_money(user_id).await? {
+        if !holdings.close(user_id).await? {
             return Err(AccountError::HoldsMoney);
         }
         let now = self.clock.now();
@@ -127,7 +129,7 @@ impl Accounts {
             return Err(AccountError::WrongPassword);
         }
         let reason = RevocationReason::UserClosed;
-        lock_out::forget_in_tx(&self.store, &tx, user_id).await?;
+        resets::forget_in_tx(&self.store, &tx, user_id).await?;
         trusted_devices::forget_all_in_tx(&self.store, &tx, user_id).await?;
         let revoked = self.sessions.revoke_all_in_tx(&tx, user_id, None, reason, now).await?;
         let event = events::user_closed(user_id, now);

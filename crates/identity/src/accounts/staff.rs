@@ -4,11 +4,11 @@ use super::Accounts;
 use crate::audit::{self, NewEntry};
 use crate::events::{self, RevocationReason};
 use crate::lock_out::{self, Subject};
-use crate::staff_actions::Mandate;
+use crate::staff_actions::{self, Action, Mandate};
 use crate::staff_error::StaffError;
 use crate::users::entity::{ACTIVE, CLOSED, LOCKED, Model};
 use crate::users::repo::{self, StatusChange};
-use crate::{Error, User, trusted_devices};
+use crate::{Error, User, resets, trusted_devices};
 use kernel::{Actor, Timestamp, UserId};
 use serde_json::{Value, json};
 use store::{StoreError, WriteTx};
@@ -39,7 +39,7 @@ pub struct StaffView {
     pub status_changed_by: Option<UserId>,
     /// The last sign-in.
     pub last_log_in_at: Option<Timestamp>,
-    /// Until when wrong passwords keep the user out; `None` if they do not.
+    /// Until when wrong passwords or codes keep the user out; `None` if they do not.
     pub locked_out_until: Option<Timestamp>,
 }
 
@@ -79,8 +79,9 @@ impl Accounts {
         Ok(self.staff_view(row).await?)
     }
 
-    /// Keeps a user out: ends their sessions and takes no password of theirs. A locked one stays
-    /// locked, with the first reason.
+    /// Keeps a user out: ends their sessions, sign-ins and resets that are under way, and takes no
+    /// password of theirs. A locked one stays locked, with the first reason. Requests to unlock that
+    /// were made before are rejected.
     pub(crate) async fn lock(
         &self,
         actor: &Actor,
@@ -91,7 +92,13 @@ impl Accounts {
         let now = self.clock.now();
         let change = StatusChange { from: ACTIVE, to: LOCKED, reason, by: actor.user_id, at: now };
         let tx = self.store.begin().await?;
+        // Whoever asked to let the user in again did not know of this.
+        let unlock = Action::UnlockUser { user_id: id.0 };
+        let (store, since) = (&self.store, format!("locked since: {reason}"));
+        let rejected =
+            staff_actions::reject_pending_in_tx(store, &tx, &unlock, actor, &since, now).await?;
         let changed = repo::change_status_in_tx(&self.store, &tx, id, &change).await?;
+        resets::forget_in_tx(&self.store, &tx, id).await?;
         trusted_devices::forget_all_in_tx(&self.store, &tx, id).await?;
         let ended = RevocationReason::UserLocked;
         let revoked = self.sessions.revoke_all_in_tx(&tx, id, None, ended, now).await?;
@@ -107,6 +114,9 @@ impl Accounts {
             let entry =
                 entry(actor, "user_lock_repeated", Some(id), json!({ "reason": reason }), now);
             audit::append_in_tx(&self.store, &tx, entry).await?;
+        }
+        if let Some(rejected) = rejected {
+            staff_actions::tell_rejected_in_tx(store, &tx, &rejected, actor, &since, now).await?;
         }
         tx.commit().await.map_err(StoreError::from)?;
         self.sessions.forget(&revoked, now);
@@ -124,7 +134,8 @@ impl Accounts {
         self.require_other(actor, id).await
     }
 
-    /// Lets a user in again, whether staff or wrong passwords keep them out.
+    /// Lets a user in again, whether staff, wrong passwords or wrong codes keep them
+    /// out.
     pub(crate) async fn unlock_in_tx(
         &self,
         tx: &WriteTx,
@@ -136,7 +147,9 @@ impl Accounts {
         let by = mandate.requested_by;
         let change = StatusChange { from: LOCKED, to: ACTIVE, reason, by, at: now };
         let changed = repo::change_status_in_tx(&self.store, tx, id, &change).await?;
-        lock_out::forget_in_tx(&self.store, tx, id).await?;
+        for subject in [Subject::user(id), Subject::codes(id)] {
+            lock_out::forget_in_tx(&self.store, tx, subject).await?;
+        }
         let actor = Some(mandate.actor());
         let mut details = mandate.details();
         details["reason"] = json!(reason);
@@ -168,7 +181,6 @@ impl Accounts {
             CLOSED => UserStatus::Closed,
             _ => return Err(StoreError::inconsistent("users", "status", row.id)),
         };
-        let failures = lock_out::failures(&self.store, Subject::user(id)).await?;
         let now = self.clock.now();
         Ok(StaffView {
             status,
@@ -176,7 +188,7 @@ impl Accounts {
             status_changed_at: row.status_changed_at.map(Timestamp::from_micros),
             status_changed_by: row.status_changed_by.map(UserId),
             last_log_in_at: row.last_log_in_at.map(Timestamp::from_micros),
-            locked_out_until: failures.and_then(|failures| failures.locked_until(now)),
+            locked_out_until: lock_out::locked_until(&self.store, id, now).await?,
             user: row.into(),
         })
     }

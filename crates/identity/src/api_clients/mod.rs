@@ -180,7 +180,7 @@ impl ApiClients {
     }
 
     /// Gives a client another secret. Those before count for `overlap` more, so that the client can
-    /// go over without a gap.
+    /// go over without a gap. Without any, the tokens it has count no more either.
     pub(crate) async fn rotate(
         &self,
         actor: &Actor,
@@ -198,8 +198,13 @@ impl ApiClients {
         repo::insert_secret_in_tx(&self.store, &tx, id, secret.hash(), now).await?;
         let event = events::api_client_secret_rotated(id, actor.user_id, now);
         let more = json!({ "earlierSecretsEndAt": end });
-        audit::tell_in_tx(&self.store, &tx, Some(actor.user_id), event, Some(more)).await?;
-        tx.commit().await.map_err(StoreError::from)?;
+        if overlap.is_zero() {
+            // Somebody else has the earlier secret, and perhaps tokens for it.
+            self.end_tokens(tx, actor, event, more).await?;
+        } else {
+            audit::tell_in_tx(&self.store, &tx, Some(actor.user_id), event, Some(more)).await?;
+            tx.commit().await.map_err(StoreError::from)?;
+        }
         Ok((self.find(id).await?, secret.into_secret()))
     }
 
@@ -269,7 +274,8 @@ impl ApiClients {
         // Before what the client may do is read, as with users.
         let version = revocations::version(&self.store, id).await?;
         let hash = OpaqueToken::hash_of(&credentials.secret);
-        let is_right = repo::is_secret(&self.store, id, hash, now).await?;
+        let read = self.store.read();
+        let is_right = repo::is_secret(&self.store, read, id, hash.clone(), now).await?;
         let client = repo::find(&self.store, id).await?;
         let Some(client) = client else {
             // Not written down: anybody could fill the audit trail with names that nobody has.
@@ -297,7 +303,10 @@ impl ApiClients {
         let left = client.expires_at.map_or(lifetime, |end| lifetime.min(end.since(now)));
         let access_token = self.tokens.issue_for(subject, left).await?;
         let tx = self.store.begin().await?;
-        if !repo::note_token_in_tx(&self.store, &tx, id, now).await? {
+        // The client is locked, so the secret cannot end any more.
+        if !repo::note_token_in_tx(&self.store, &tx, id, now).await?
+            || !repo::is_secret(&self.store, &tx, id, hash, now).await?
+        {
             return Err(ClientTokenError::InvalidClient);
         }
         let details = json!({ "sessionId": session_id, "scopes": scope });

@@ -112,11 +112,12 @@ pub(super) async fn insert_secret_in_tx(
 /// Whether this is the digest of a secret of the client whose time is not over.
 pub(super) async fn is_secret(
     store: &Store,
+    connection: &impl ConnectionTrait,
     client: UserId,
     secret_hash: Vec<u8>,
     now: Timestamp,
 ) -> Result<bool, StoreError> {
-    let found = store.read().query_one_raw(store.statement(
+    let found = connection.query_one_raw(store.statement(
         "select 1 from api_client_secrets where secret_hash = $1 and client_id = $2 \
          and (expires_at is null or expires_at > $3)",
         [secret_hash.into(), client.0.into(), now.as_micros().into()],

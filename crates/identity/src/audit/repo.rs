@@ -142,13 +142,14 @@ pub(super) fn search_statement(
         add("object_id =", object.into(), "");
     }
     // Times never go back along the numbers, so an instant is a number.
-    let first = "(select min(sequence) from audit_events where occurred_at >=";
+    let first = "(select sequence from audit_events where occurred_at >=";
+    let end = " order by occurred_at, sequence limit 1)";
     if let Some(from) = filter.from {
-        add(&format!("sequence >= {first}"), from.as_micros().into(), ")");
+        add(&format!("sequence >= {first}"), from.as_micros().into(), end);
     }
     if let Some(to) = filter.to {
         let begin = format!("sequence < coalesce({first}");
-        add(&begin, to.as_micros().into(), &format!("), {})", i64::MAX));
+        add(&begin, to.as_micros().into(), &format!("{end}, {})", i64::MAX));
     }
     binds.push(limit.rows_to_fetch().into());
     let sql = format!(

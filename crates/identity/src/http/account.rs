@@ -100,7 +100,7 @@ async fn change_password(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Close one's account, for good. It must hold no money; contacts stay taken.
+/// Close one's account with its wallets, for good. They must hold no money; contacts stay taken.
 #[utoipa::path(
     post,
     path = "/api/v1/me/close",
@@ -110,6 +110,7 @@ async fn change_password(
     request_body = CloseAccountBody,
     responses(
         (status = 204, description = "The account is closed and all sessions are over."),
+        (status = 401, description = "`unauthenticated`, or `insufficient_user_authentication`."),
         (status = 409, description = "`account_holds_money`."),
         (status = 422, description = "`wrong_password`."),
         (status = 503, description = "`too_many_sign_ins`, or the service cannot answer now; \
@@ -122,6 +123,7 @@ async fn close_account(
     caller: Authorized<AnyUser>,
     Json(body): Json<CloseAccountBody>,
 ) -> Result<StatusCode, Problem> {
+    require_fresh(&identity, &caller.actor)?;
     identity
         .accounts()
         .close(&caller.actor, &body.password, holdings.as_ref())

@@ -95,7 +95,8 @@ impl Validate for AllowedNetworksBody {
 #[derive(Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct RotateSecretBody {
-    /// How long the secrets before it still count: up to 30 days, and a day when left out.
+    /// How long the secrets before it still count: up to 30 days, and a day when left out. With 0 the
+    /// tokens of the client end as well.
     #[schema(maximum = 2_592_000, default = 86_400)]
     overlap_seconds: Option<u64>,
 }

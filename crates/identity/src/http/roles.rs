@@ -358,11 +358,11 @@ async fn delete_role(
 )]
 async fn list_user_roles(
     State(identity): State<Identity>,
-    _caller: Authorized<ReadUsers>,
+    caller: Authorized<ReadUsers>,
     Path(id): Path<Uuid>,
 ) -> Result<Json<HeldRolesBody>, Problem> {
-    let held = identity.roles().of(UserId(id)).await.map_err(error::refused_to_staff)?;
-    Ok(Json(held.into()))
+    let held = identity.roles().view(&caller.actor, UserId(id)).await;
+    Ok(Json(held.map_err(error::refused_to_staff)?.into()))
 }
 
 /// Give a user a role. A colleague has to approve it.

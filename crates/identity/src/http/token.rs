@@ -137,9 +137,9 @@ fn decode(text: &str) -> Option<String> {
 }
 
 /// Where a request comes from, as far as it is known.
-struct From(Option<ClientAddress>);
+struct Caller(Option<ClientAddress>);
 
-impl<S: Send + Sync> FromRequestParts<S> for From {
+impl<S: Send + Sync> FromRequestParts<S> for Caller {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
@@ -166,7 +166,7 @@ impl<S: Send + Sync> FromRequestParts<S> for From {
 )]
 async fn issue_token(
     State(identity): State<Identity>,
-    From(from): From,
+    Caller(from): Caller,
     basic: Basic,
     form: Form,
 ) -> Result<([(HeaderName, HeaderValue); 2], Json<TokenBody>), Problem> {

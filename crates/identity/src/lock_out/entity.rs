@@ -4,27 +4,22 @@ use kernel::Timestamp;
 use std::time::Duration;
 
 /// So many wrong passwords, none of them later than [`LOCKED_FOR`] after the one before, lock out.
-const FAILURES_MAX: i64 = 5;
+pub(super) const FAILURES_MAX: i64 = 5;
 /// How long a lock-out lasts, and how long a wrong password is remembered.
 pub(super) const LOCKED_FOR: Duration = Duration::from_mins(30);
 
-/// The wrong passwords of one user, or of one e-mail address or phone number that nobody has.
+/// The wrong passwords or codes of one user, or the wrong passwords of one e-mail address or phone number that nobody has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Failures {
+pub(super) struct Failures {
     pub(super) count: i64,
     pub(super) last_at: Timestamp,
 }
 
 impl Failures {
-    /// Until when no password counts; `None` when it does now.
-    pub(crate) fn locked_until(self, now: Timestamp) -> Option<Timestamp> {
+    /// Until when nothing counts; `None` when it does now.
+    pub(super) fn locked_until(self, now: Timestamp) -> Option<Timestamp> {
         let until = self.last_at.plus(LOCKED_FOR);
         (self.count >= FAILURES_MAX && now < until).then_some(until)
-    }
-
-    /// Whether the last failure is the one that locked out.
-    pub(super) fn has_just_locked(self) -> bool {
-        self.count == FAILURES_MAX
     }
 }
 

@@ -1,4 +1,4 @@
-use super::entity::Failures;
+use super::entity::{FAILURES_MAX, Failures, LOCKED_FOR};
 use kernel::Timestamp;
 use store::sea_orm::{self, ConnectionTrait, FromQueryResult};
 use store::{Store, StoreError, WriteTx};
@@ -24,25 +24,24 @@ pub(super) async fn find(store: &Store, subject: Uuid) -> Result<Option<Failures
     Ok(found.one(store.read()).await?.map(Failures::from))
 }
 
-/// Adds a failure to those since `after`, in one statement: of two at once, both count.
+/// Adds a failure to those that are remembered, in one statement: of two at once, both count. `None`
+/// when they lock out already, which one more does not prolong.
 pub(super) async fn count_in_tx(
     store: &Store,
     tx: &WriteTx,
     subject: Uuid,
     now: Timestamp,
-    after: Timestamp,
-) -> Result<Failures, StoreError> {
+) -> Result<Option<Failures>, StoreError> {
+    let remembered_after = now.minus(LOCKED_FOR).as_micros();
     let counted = Row::find_by_statement(store.statement(
         "insert into log_in_failures (subject, failures, last_failed_at) values ($1, 1, $2) \
          on conflict (subject) do update set last_failed_at = $2, failures = \
          case when log_in_failures.last_failed_at > $3 then log_in_failures.failures + 1 else 1 end \
+         where log_in_failures.failures < $4 or log_in_failures.last_failed_at <= $3 \
          returning failures, last_failed_at",
-        [subject.into(), now.as_micros().into(), after.as_micros().into()],
+        [subject.into(), now.as_micros().into(), remembered_after.into(), FAILURES_MAX.into()],
     ));
-    let counted = counted.one(tx).await?;
-    let counted =
-        counted.ok_or_else(|| StoreError::inconsistent("log_in_failures", "subject", subject))?;
-    Ok(counted.into())
+    Ok(counted.one(tx).await?.map(Failures::from))
 }
 
 pub(super) async fn forget_in_tx(

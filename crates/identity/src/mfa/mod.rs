@@ -1,20 +1,23 @@
 //! The second factor: codes of an authenticator app, passkeys, and ten recovery codes for whoever lost
 //! both. An app counts once the user has shown that it works. Wrong codes are counted as wrong passwords
-//! are.
+//! are, but apart.
 
 mod passkeys;
 mod recovery;
 mod repo;
 mod totp;
 
+use crate::audit::{self, NewEntry};
+use crate::lock_out::{self, Subject};
 use crate::messages::Messages;
 use crate::passkeys::{Assertion, PasskeyError, Passkeys, Purpose as Question, Refusal, Shown};
-use crate::passwords::{HashingError, PasswordError, Passwords, Verdict};
+use crate::passwords::{HashingError, PasswordError, Passwords, Place, Verdict};
 use crate::secrets::{DataKeys, Purpose, SealError};
-use crate::users::{Users, VerifyError};
-use crate::{Error, audit, events, lock_out, roles, trusted_devices};
+use crate::users::{self, Users, VerifyError};
+use crate::{Error, events, roles, trusted_devices};
 use kernel::{Actor, Clock, Timestamp, UserId};
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::json;
 use std::sync::Arc;
 use store::{Store, StoreError, WriteTx};
 
@@ -187,6 +190,16 @@ impl Mfa {
         Ok(self.staff_need_one && roles::grants(&self.store, user_id).await?.are_of_staff())
     }
 
+    /// Whether there is one, within the transaction of a sign-in, which has locked the user's row: it is
+    /// switched on and off under that lock only.
+    pub(crate) async fn is_on_in_tx(
+        &self,
+        tx: &WriteTx,
+        user_id: UserId,
+    ) -> Result<bool, StoreError> {
+        repo::has_factor_in_tx(&self.store, tx, user_id).await
+    }
+
     /// Makes a secret for the actor's app. It replaces one that was never confirmed.
     pub(crate) async fn begin(
         &self,
@@ -206,7 +219,9 @@ impl Mfa {
         if !repo::replace_unconfirmed_in_tx(&self.store, &tx, user_id, sealed, now).await? {
             return Err(MfaError::AlreadyOn);
         }
-        lock_out::forget_in_tx(&self.store, &tx, user_id).await?;
+        let (actor, action, object) = (Some(user_id), "mfa_enrolment_begun", Some(user_id.0));
+        let begun = NewEntry { actor, action, object, details: json!({}), at: now };
+        audit::append_in_tx(&self.store, &tx, begun).await?;
         tx.commit().await.map_err(StoreError::from)?;
         Ok(Enrolment {
             secret: totp::base32(&secret).into(),
@@ -231,7 +246,9 @@ impl Mfa {
         let step = step.ok_or(MfaError::WrongCode)?;
         let (codes, hashes) = self.recovery_codes().await?;
         let tx = self.store.begin().await?;
-        if !repo::confirm_in_tx(&self.store, &tx, user_id, &factor, step, now).await? {
+        let is_active = users::repo::lock_active_in_tx(&self.store, &tx, user_id).await?;
+        if !is_active || !repo::confirm_in_tx(&self.store, &tx, user_id, &factor, step, now).await?
+        {
             return Err(MfaError::NotThere);
         }
         repo::replace_codes_in_tx(&self.store, &tx, user_id, &hashes).await?;
@@ -255,11 +272,11 @@ impl Mfa {
         let (codes, hashes) = self.recovery_codes().await?;
         let now = self.clock.now();
         let tx = self.store.begin().await?;
-        if !self.spend_in_tx(&tx, user_id, &proof, now).await? {
+        let is_active = users::repo::lock_active_in_tx(&self.store, &tx, user_id).await?;
+        if !is_active || !self.spend_in_tx(&tx, user_id, &proof, now).await? {
             return Err(MfaError::WrongCode);
         }
         repo::replace_codes_in_tx(&self.store, &tx, user_id, &hashes).await?;
-        lock_out::forget_in_tx(&self.store, &tx, user_id).await?;
         let event = events::recovery_codes_renewed(user_id, now);
         audit::tell_in_tx(&self.store, &tx, Some(user_id), event, None).await?;
         tx.commit().await.map_err(StoreError::from)?;
@@ -294,12 +311,11 @@ impl Mfa {
         let proof = self.check(user_id, answer).await?.ok_or(MfaError::WrongCode)?;
         let (is_needed, now) = (self.is_needed(user_id).await?, self.clock.now());
         let tx = self.store.begin().await?;
-        repo::lock_in_tx(&self.store, &tx, user_id).await?;
-        if !self.spend_in_tx(&tx, user_id, &proof, now).await? {
+        let is_active = users::repo::lock_active_in_tx(&self.store, &tx, user_id).await?;
+        if !is_active || !self.spend_in_tx(&tx, user_id, &proof, now).await? {
             return Err(MfaError::WrongCode);
         }
         repo::delete_app_in_tx(&self.store, &tx, user_id).await?;
-        lock_out::forget_in_tx(&self.store, &tx, user_id).await?;
         if !self.switch_off_in_tx(&tx, user_id, is_needed, now).await? {
             let event = events::authenticator_app_removed(user_id, now);
             audit::tell_in_tx(&self.store, &tx, Some(user_id), event, None).await?;
@@ -329,8 +345,8 @@ impl Mfa {
         Ok(true)
     }
 
-    /// Whether this is a code of the user's app, one of their recovery codes or one of their passkeys; a
-    /// wrong one is counted. None is right while the user is locked out.
+    /// Whether this is a code of the user's app, one of their recovery codes or one of their passkeys. It
+    /// is counted as a wrong one until it is spent. None is right while wrong ones lock the user out.
     pub(crate) async fn check(
         &self,
         user_id: UserId,
@@ -354,23 +370,28 @@ impl Mfa {
         user_id: UserId,
         code: &SecretString,
     ) -> Result<Option<Proof>, MfaError> {
-        let proof = match recovery::parse(code.expose_secret()) {
-            Some((position, code)) => self.check_recovery_code(user_id, position, &code).await?,
+        let recovery_code = match recovery::parse(code.expose_secret()) {
+            // Who finds no place is not counted.
+            Some((position, code)) => Some((self.passwords.place()?, position, code)),
+            None => None,
+        };
+        let subject = Subject::codes(user_id);
+        let Some(attempt) = lock_out::take(&self.store, subject, self.clock.now()).await? else {
+            return Ok(None);
+        };
+        let proof = match recovery_code {
+            Some((place, position, code)) => {
+                self.check_recovery_code(place, user_id, position, &code).await?
+            }
             None => self.check_totp(user_id, code).await?,
         };
-        let (subject, now) = (lock_out::Subject::user(user_id), self.clock.now());
-        let failures = lock_out::failures(&self.store, subject).await?;
-        if failures.is_some_and(|failures| failures.locked_until(now).is_some()) {
-            lock_out::note_refused(&self.store, subject, now).await?;
-            return Ok(None);
-        }
         if proof.is_none() {
-            lock_out::count(&self.store, subject, now).await?;
+            attempt.note_wrong(&self.store).await?;
         }
         Ok(proof)
     }
 
-    /// Uses a proof up; `false` if it was used meanwhile.
+    /// Uses a proof up, which forgives wrong ones; `false` if it was used meanwhile.
     pub(crate) async fn spend_in_tx(
         &self,
         tx: &WriteTx,
@@ -378,7 +399,11 @@ impl Mfa {
         proof: &Proof,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        repo::spend_in_tx(&self.store, tx, user_id, proof, now).await
+        let is_spent = repo::spend_in_tx(&self.store, tx, user_id, proof, now).await?;
+        if is_spent {
+            lock_out::forget_in_tx(&self.store, tx, Subject::codes(user_id)).await?;
+        }
+        Ok(is_spent)
     }
 
     async fn check_totp(
@@ -398,6 +423,7 @@ impl Mfa {
 
     async fn check_recovery_code(
         &self,
+        place: Place,
         user_id: UserId,
         position: i64,
         code: &SecretString,
@@ -405,7 +431,7 @@ impl Mfa {
         let Some(code_hash) = repo::code_hash(&self.store, user_id, position).await? else {
             return Ok(None);
         };
-        let verdict = self.passwords.verify(code, Some(&code_hash)).await?;
+        let verdict = self.passwords.verify_in(place, code, Some(&code_hash)).await?;
         let is_right = verdict != Verdict::Wrong;
         Ok(is_right.then_some(Proof::RecoveryCode { position, code_hash }))
     }

@@ -3,7 +3,7 @@
 use super::{Mfa, MfaError, repo};
 use crate::passkeys::{self, Passkey, PasskeyChange, Purpose, Question, Registration};
 use crate::users::entity::Model as UserRow;
-use crate::{Error, audit, events};
+use crate::{Error, audit, events, users};
 use kernel::{Actor, UserId};
 use secrecy::SecretString;
 use store::StoreError;
@@ -39,7 +39,9 @@ impl Mfa {
         };
         let now = self.clock.now();
         let tx = self.store.begin().await?;
-        repo::lock_in_tx(&self.store, &tx, user_id).await?;
+        if !users::repo::lock_active_in_tx(&self.store, &tx, user_id).await? {
+            return Err(MfaError::NoChallenge);
+        }
         let had_factor = repo::has_factor_in_tx(&self.store, &tx, user_id).await?;
         let count = passkeys::count_in_tx(&self.store, &tx, user_id).await?;
         if usize::try_from(count).is_ok_and(|count| count >= PASSKEYS_MAX) {
@@ -87,8 +89,8 @@ impl Mfa {
         let (user_id, now) = (actor.user_id, self.clock.now());
         let is_needed = self.is_needed(user_id).await?;
         let tx = self.store.begin().await?;
-        repo::lock_in_tx(&self.store, &tx, user_id).await?;
-        if !passkeys::delete_in_tx(&self.store, &tx, user_id, id).await? {
+        let is_active = users::repo::lock_active_in_tx(&self.store, &tx, user_id).await?;
+        if !is_active || !passkeys::delete_in_tx(&self.store, &tx, user_id, id).await? {
             return Err(MfaError::NoSuchPasskey);
         }
         let event = events::passkey_changed(PasskeyChange::Removed, user_id, id, now);

@@ -133,17 +133,6 @@ pub(super) async fn spend_in_tx(
     Ok(tx.execute_raw(statement).await?.rows_affected() == 1)
 }
 
-/// Makes others wait who change the factors of this user, until the transaction ends.
-pub(super) async fn lock_in_tx(
-    store: &Store,
-    tx: &WriteTx,
-    user_id: UserId,
-) -> Result<(), StoreError> {
-    let lock = "update users set status = status where id = $1";
-    tx.execute_raw(store.statement(lock, [user_id.0.into()])).await?;
-    Ok(())
-}
-
 /// Whether the user has an app that counts, or a passkey.
 pub(super) async fn has_factor_in_tx(
     store: &Store,

@@ -162,17 +162,15 @@ impl Passkeys {
             audit::append(&self.store, entry).await?;
             return Err(PasskeyError::Refused(Refusal::OtherUser));
         };
-        let checked = check(relying_party, purpose, &client_data, answer, &row);
         let owner = UserId(row.user_id);
         // A guess at the one who is asked counts against them, whosever passkey it is.
         let subject = Subject::user(purpose.user_id().unwrap_or(owner));
-        let failures = lock_out::failures(&self.store, subject).await?;
-        if failures.is_some_and(|failures| failures.locked_until(now).is_some()) {
-            lock_out::note_refused(&self.store, subject, now).await?;
+        let Some(attempt) = lock_out::take(&self.store, subject, now).await? else {
             return Err(PasskeyError::Refused(Refusal::OtherUser));
-        }
-        match checked {
+        };
+        match check(relying_party, purpose, &client_data, answer, &row) {
             Ok(signature_count) => {
+                attempt.forgive(&self.store).await?;
                 Ok(Shown { id: row.id, user_id: owner, signature_count: signature_count.into() })
             }
             Err(refusal) => {
@@ -180,7 +178,7 @@ impl Passkeys {
                 if refusal == Refusal::CounterWentBack {
                     self.tell_of_copy(owner, row.id, now).await?;
                 }
-                lock_out::count(&self.store, subject, now).await?;
+                attempt.note_wrong(&self.store).await?;
                 Err(PasskeyError::Refused(refusal))
             }
         }

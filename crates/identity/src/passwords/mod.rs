@@ -13,7 +13,7 @@ use argon2::{
 use pbkdf2::Pbkdf2Hash;
 use secrecy::{ExposeSecret, SecretString};
 use std::sync::Arc;
-use tokio::sync::{Semaphore, TryAcquireError};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
 
 /// Hashes and checks passwords.
 pub(crate) struct Passwords {
@@ -24,6 +24,11 @@ pub(crate) struct Passwords {
     places: Arc<Semaphore>,
     /// One permit for each hash being worked on.
     workers: Arc<Semaphore>,
+}
+
+/// A place among those whose passwords are hashed or wait for it.
+pub(crate) struct Place {
+    _permit: OwnedSemaphorePermit,
 }
 
 /// What comparing a password with a stored hash showed.
@@ -86,7 +91,7 @@ impl Passwords {
     /// A new hash as a PHC string: `$argon2id$v=19$m=65536,t=3,p=4$salt$hash`.
     pub(crate) async fn hash(&self, password: &SecretString) -> Result<String, PasswordError> {
         let (argon2, password) = (self.argon2.clone(), password.clone());
-        self.work(move || {
+        self.work(self.place()?, move || {
             let salt = random::<SALT_BYTES>()?;
             let hash: PasswordHash = argon2
                 .hash_password_with_salt(password.expose_secret().as_bytes(), &salt)
@@ -102,20 +107,36 @@ impl Passwords {
         password: &SecretString,
         stored: Option<&str>,
     ) -> Result<Verdict, PasswordError> {
+        self.verify_in(self.place()?, password, stored).await
+    }
+
+    /// The same for whoever has a place already.
+    pub(crate) async fn verify_in(
+        &self,
+        place: Place,
+        password: &SecretString,
+        stored: Option<&str>,
+    ) -> Result<Verdict, PasswordError> {
         let (argon2, password) = (self.argon2.clone(), password.clone());
         let stored = stored.unwrap_or(&self.nobodys_hash).to_owned();
-        self.work(move || compare(&argon2, &password, &stored)).await
+        self.work(place, move || compare(&argon2, &password, &stored)).await
+    }
+
+    /// A place, if one is free.
+    pub(crate) fn place(&self) -> Result<Place, PasswordError> {
+        match self.places.clone().try_acquire_owned() {
+            Ok(permit) => Ok(Place { _permit: permit }),
+            Err(TryAcquireError::NoPermits) => Err(PasswordError::Busy),
+            Err(TryAcquireError::Closed) => Err(HashingError::Interrupted.into()),
+        }
     }
 
     /// Does `work` on a thread that may block, when it is its turn.
     async fn work<T: Send + 'static>(
         &self,
+        place: Place,
         work: impl FnOnce() -> Result<T, HashingError> + Send + 'static,
     ) -> Result<T, PasswordError> {
-        let place = self.places.clone().try_acquire_owned().map_err(|error| match error {
-            TryAcquireError::NoPermits => PasswordError::Busy,
-            TryAcquireError::Closed => HashingError::Interrupted.into(),
-        })?;
         let worker =
             self.workers.clone().acquire_owned().await.map_err(|_| HashingError::Interrupted)?;
         // The permits go with the work: it is not cancelled when the client goes away.

@@ -65,7 +65,10 @@ async fn what_cannot_wait_is_refused() {
     let (release, gate) = std::sync::mpsc::channel::<()>();
     let busy = tokio::spawn({
         let passwords = passwords.clone();
-        async move { passwords.work(move || Ok(gate.recv())).await.is_ok() }
+        async move {
+            let place = passwords.place().unwrap();
+            passwords.work(place, move || Ok(gate.recv())).await.is_ok()
+        }
     });
     while passwords.workers.available_permits() > 0 {
         tokio::task::yield_now().await;

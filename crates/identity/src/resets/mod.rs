@@ -7,17 +7,19 @@
 mod repo;
 
 use crate::Error;
+use crate::audit::{self, NewEntry};
 use crate::events::{self, RevocationReason};
+use crate::lock_out::{self, Subject};
 use crate::messages::{Channel, Messages};
 use crate::passwords::PasswordError;
 use crate::sessions::Sessions;
 use crate::tokens::OpaqueToken;
 use crate::trusted_devices;
 use crate::users::{self, InvalidField, Users};
-use crate::{audit, lock_out};
 use kernel::{Clock, UserId};
 use repo::NewReset;
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::json;
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Store, StoreError, WriteTx};
@@ -87,7 +89,7 @@ impl Resets {
             }
             drop(place);
         };
-        tokio::spawn(work.instrument(tracing::Span::current()));
+        tokio::spawn(audit::with_origin(work).instrument(tracing::Span::current()));
         Ok(())
     }
 
@@ -110,9 +112,15 @@ impl Resets {
             created_at: now,
             expires_at: now.plus(LIFETIME),
         };
-        if !repo::replace(&self.store, reset, now.minus(INTERVAL)).await? {
+        let tx = self.store.begin().await?;
+        if !repo::replace_in_tx(&self.store, &tx, reset, now.minus(INTERVAL)).await? {
             return Ok(());
         }
+        // Whoever asked showed nothing of who they are.
+        let (actor, action, object) = (None, "password_reset_requested", Some(user.id));
+        let requested = NewEntry { actor, action, object, details: json!({}), at: now };
+        audit::append_in_tx(&self.store, &tx, requested).await?;
+        tx.commit().await.map_err(StoreError::from)?;
         let channel = match by_email {
             true => Channel::Email(user.email),
             false => Channel::Sms(user.phone_number),
@@ -126,7 +134,7 @@ impl Resets {
     }
 
     /// Sets a new password, ends all sessions and lets a user in who was locked out by wrong
-    /// passwords.
+    /// passwords. Wrong codes of a second factor stay counted.
     pub(crate) async fn complete(
         &self,
         token: &SecretString,
@@ -140,12 +148,13 @@ impl Resets {
         let hash = hash.map_err(ResetError::Invalid)?;
         let now = self.clock.now();
         let tx = self.store.begin().await?;
-        let reset = repo::take_in_tx(&self.store, &tx, &token_hash).await?
-            && users::repo::change_password_in_tx(&self.store, &tx, &user, &hash, now).await?;
+        // The user first, as everywhere: who locks rows in one order never waits in a circle.
+        let reset = users::repo::change_password_in_tx(&self.store, &tx, &user, &hash, now).await?
+            && repo::take_in_tx(&self.store, &tx, &token_hash).await?;
         if !reset {
             return Err(ResetError::InvalidToken);
         }
-        lock_out::forget_in_tx(&self.store, &tx, user_id).await?;
+        lock_out::forget_in_tx(&self.store, &tx, Subject::user(user_id)).await?;
         trusted_devices::forget_all_in_tx(&self.store, &tx, user_id).await?;
         let reason = RevocationReason::PasswordReset;
         let revoked = self.sessions.revoke_all_in_tx(&tx, user_id, None, reason, now).await?;

@@ -12,12 +12,12 @@ pub(super) struct NewReset {
 }
 
 /// Makes this the user's one reset; `false` if there is one that was made after `not_after`.
-pub(super) async fn replace(
+pub(super) async fn replace_in_tx(
     store: &Store,
+    tx: &WriteTx,
     reset: NewReset,
     not_after: Timestamp,
 ) -> Result<bool, StoreError> {
-    let tx = store.begin().await?;
     let replaced = tx
         .execute_raw(store.statement(
             "insert into password_resets (user_id, token_hash, created_at, expires_at) \
@@ -33,7 +33,6 @@ pub(super) async fn replace(
             ],
         ))
         .await?;
-    tx.commit().await?;
     Ok(replaced.rows_affected() == 1)
 }
 

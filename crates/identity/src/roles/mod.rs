@@ -9,10 +9,12 @@ pub(crate) use repo::grant_in_tx;
 pub(crate) use staff::Roles;
 pub use staff::{HeldRole, Role};
 
+use crate::audit::{self, NewEntry};
 use crate::permissions::{DESCRIPTIONS, OF_CUSTOMERS};
-use crate::{audit, events, revocations};
+use crate::{events, revocations};
 use kernel::{Timestamp, UserId};
-use std::collections::BTreeSet;
+use serde_json::json;
+use std::collections::{BTreeMap, BTreeSet};
 use store::{Store, StoreError};
 
 /// What a user holds.
@@ -42,8 +44,9 @@ fn is_for_staff(permission: &str) -> bool {
 }
 
 /// Makes the built-in roles in the tables what they are in the code. Writes nothing when they
-/// already are, and may run in several processes at once.
-pub(crate) async fn ensure_built_in(store: &Store) -> Result<(), StoreError> {
+/// already are, and may run in several processes at once. Who holds a role that permits less than
+/// before needs a new access token.
+pub(crate) async fn ensure_built_in(store: &Store, now: Timestamp) -> Result<(), StoreError> {
     let wanted: BTreeSet<(String, String)> = entity::built_in_permissions()
         .map(|(role, permission)| (role.to_owned(), permission.to_owned()))
         .collect();
@@ -67,8 +70,24 @@ pub(crate) async fn ensure_built_in(store: &Store) -> Result<(), StoreError> {
     for (role, permission) in wanted.difference(&held) {
         repo::insert_permission_in_tx(store, &tx, role, permission).await?;
     }
+    let mut narrowed: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for (role, permission) in held.difference(&wanted) {
         repo::delete_permission_in_tx(store, &tx, role, permission).await?;
+        narrowed.entry(role).or_default().insert(permission);
+    }
+    for role in narrowed.keys() {
+        // The processes that serve already read it within a second.
+        revocations::outdate_holders_in_tx(store, &tx, role, now).await?;
+    }
+    for (role, permissions) in narrowed {
+        let entry = NewEntry {
+            actor: None,
+            action: "built_in_role_narrowed",
+            object: Some(events::role_id(role)),
+            details: json!({ "role": role, "permissions": permissions }),
+            at: now,
+        };
+        audit::append_in_tx(store, &tx, entry).await?;
     }
     Ok(tx.commit().await?)
 }
@@ -100,12 +119,13 @@ pub(crate) async fn grant(
     role: &str,
     now: Timestamp,
 ) -> Result<(), GrantError> {
-    ensure_built_in(store).await?;
+    ensure_built_in(store, now).await?;
     let known = repo::names(store).await?;
     if !known.contains(role) {
         return Err(GrantError::NoSuchRole { known: known.into_iter().collect() });
     }
     let tx = store.begin().await?;
+    repo::lock_in_tx(store, &tx, role).await?;
     if repo::grant_in_tx(store, &tx, user_id, role, now).await? {
         let event = events::role_granted(user_id, role, None, now);
         audit::tell_in_tx(store, &tx, None, event, None).await?;

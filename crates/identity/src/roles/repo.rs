@@ -66,7 +66,7 @@ pub(super) async fn describe_permission_in_tx(
     Ok(())
 }
 
-/// Makes a role; `false` if there is one with this name.
+/// Makes a role; `false` if there is one with this name, in whatever case.
 pub(super) async fn insert_role_in_tx(
     store: &Store,
     tx: &WriteTx,
@@ -75,14 +75,14 @@ pub(super) async fn insert_role_in_tx(
 ) -> Result<bool, StoreError> {
     let inserted = tx
         .execute_raw(store.statement(
-            "insert into roles (name, description) values ($1, $2) on conflict (name) do nothing",
+            "insert into roles (name, description) values ($1, $2) on conflict do nothing",
             [name.into(), description.into()],
         ))
         .await?;
     Ok(inserted.rows_affected() == 1)
 }
 
-/// Removes a role with its permissions; `false` if somebody holds it.
+/// Removes a role with its permissions; `false` if somebody holds it. The role is locked.
 pub(super) async fn delete_role_in_tx(
     store: &Store,
     tx: &WriteTx,
@@ -129,8 +129,8 @@ pub(super) async fn delete_permission_in_tx(
     Ok(())
 }
 
-/// What a role permits, which nobody else changes, nor removes, until the transaction ends; `None` if there
-/// is no such role any more.
+/// What a role permits; `None` if there is no such role. Nobody else changes it, gives it or removes
+/// it until the transaction ends.
 pub(super) async fn lock_in_tx(
     store: &Store,
     tx: &WriteTx,
@@ -149,7 +149,7 @@ pub(super) async fn lock_in_tx(
     Ok(Some(rows.into_iter().map(|row| row.permission).collect()))
 }
 
-/// Gives a role to a user; `false` if they have it.
+/// Gives a role to a user; `false` if they have it. One that staff can remove is locked.
 pub(crate) async fn grant_in_tx(
     store: &Store,
     tx: &WriteTx,

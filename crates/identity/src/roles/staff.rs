@@ -4,13 +4,14 @@
 //! once, and access tokens that were made before count no more.
 
 use super::{entity, repo};
+use crate::audit::{self, NewEntry};
+use crate::events;
 use crate::permissions::ALL;
 use crate::revocations::{self, Outdated, Revocations};
 use crate::staff_actions::Mandate;
 use crate::staff_error::StaffError;
 use crate::users::Users;
 use crate::users::entity::CLOSED;
-use crate::{audit, events};
 use kernel::{Actor, Clock, Timestamp, UserId};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -172,6 +173,20 @@ impl Roles {
         Ok(self.commit(tx, actor, event, None, Vec::new()).await?)
     }
 
+    /// The roles of a user, as staff look at them.
+    pub(crate) async fn view(
+        &self,
+        actor: &Actor,
+        user_id: UserId,
+    ) -> Result<Vec<HeldRole>, StaffError> {
+        let held = self.of(user_id).await?;
+        let (actor, object) = (Some(actor.user_id), Some(user_id.0));
+        let (action, details, at) = ("user_roles_viewed", json!({}), self.clock.now());
+        let viewed = NewEntry { actor, action, object, details, at };
+        audit::append(&self.store, viewed).await?;
+        Ok(held)
+    }
+
     /// The roles of a user, by name.
     pub(crate) async fn of(&self, user_id: UserId) -> Result<Vec<HeldRole>, StaffError> {
         self.users.find(user_id).await?.ok_or(StaffError::NotFound)?;
@@ -198,16 +213,20 @@ impl Roles {
         if role.permissions == *permissions { Ok(()) } else { Err(StaffError::Outdated) }
     }
 
-    /// Gives a user a role; nothing happens when they have it. Their next token says so.
+    /// Gives a user a role that permits this and nothing else; nothing happens when they have it.
+    /// Their next token says so.
     pub(crate) async fn grant_in_tx(
         &self,
         tx: &WriteTx,
         user_id: UserId,
         name: &str,
+        permissions: &BTreeSet<String>,
         mandate: Mandate,
         now: Timestamp,
     ) -> Result<(), StaffError> {
-        self.lock_in_tx(tx, name).await?;
+        if self.lock_in_tx(tx, name).await? != *permissions {
+            return Err(StaffError::Outdated);
+        }
         if repo::grant_in_tx(&self.store, tx, user_id, name, now).await? {
             let event = events::role_granted(user_id, name, Some(mandate.requested_by), now);
             let (actor, more) = (Some(mandate.actor()), Some(mandate.details()));

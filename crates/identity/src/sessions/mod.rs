@@ -29,7 +29,7 @@ use crate::tokens::{AccessTokens, OpaqueToken, Subject, SubjectKind};
 use crate::trusted_devices::{self, NewTrustedDevice, TrustedDevices};
 use crate::users::entity::Model as UserRow;
 use crate::users::{self, Users, VerifyError};
-use crate::{Error, lock_out, roles};
+use crate::{Error, roles};
 use challenges::Challenge;
 use entity::{Model as Session, Worth};
 use kernel::{Actor, Clock, IdSource, Timestamp, UserId};
@@ -274,8 +274,11 @@ impl Sessions {
         if !users::repo::note_log_in_in_tx(&self.store, &tx, &user, now).await? {
             return Err(LogInError::InvalidCredentials);
         }
+        if matches!(evidence, Evidence::Password) && self.mfa.is_on_in_tx(&tx, user_id).await? {
+            // It was switched on this instant.
+            return Err(LogInError::InvalidCredentials);
+        }
         let trusted = self.spend_in_tx(&tx, user_id, evidence, device, now).await?;
-        lock_out::forget_in_tx(&self.store, &tx, user_id).await?;
         let device_name = device::name(&device.user_agent);
         let is_new = repo::note_device_in_tx(&self.store, &tx, user_id, &device_name, now).await?;
         // Whoever never signed in has no device that another could be told from.
@@ -437,8 +440,8 @@ impl Sessions {
         Ok(())
     }
 
-    /// Revokes the sessions of a user, but for `except`. What is returned is to be told to
-    /// [`Self::forget`] after the commit.
+    /// Revokes the sessions of a user, but for `except`, and ends sign-ins that wait for a code. What
+    /// is returned is to be told to [`Self::forget`] after the commit.
     pub(crate) async fn revoke_all_in_tx(
         &self,
         tx: &WriteTx,
@@ -447,6 +450,7 @@ impl Sessions {
         reason: RevocationReason,
         now: Timestamp,
     ) -> Result<Vec<Uuid>, StoreError> {
+        repo::delete_challenges_in_tx(&self.store, tx, user_id).await?;
         let revoked = repo::revoke_all_in_tx(&self.store, tx, user_id, except, now).await?;
         for &session_id in &revoked {
             let event = events::session_revoked(user_id, session_id, reason, now);

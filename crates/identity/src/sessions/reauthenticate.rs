@@ -3,8 +3,8 @@
 use super::entity::Model as Session;
 use super::{PASSKEY_FACTORS, PASSWORD_FACTOR, Sessions, both_factors, repo};
 use crate::audit::{self, NewEntry};
-use crate::lock_out;
 use crate::mfa::{Answer, MfaError};
+use crate::users;
 use kernel::Actor;
 use secrecy::SecretString;
 use serde_json::json;
@@ -63,15 +63,20 @@ impl Sessions {
         // Before the code is spent, because there may be nobody to sign.
         let access_token = self.access_token(&session).await?.token;
         let tx = self.store.begin().await?;
-        if let Some(proof) = &proof
-            && !self.mfa.spend_in_tx(&tx, user_id, proof, now).await?
-        {
+        if !users::repo::lock_active_in_tx(&self.store, &tx, user_id).await? {
+            return Err(MfaError::WrongPassword);
+        }
+        let is_complete = match &proof {
+            Some(proof) => self.mfa.spend_in_tx(&tx, user_id, proof, now).await?,
+            // It may have been switched on this instant.
+            None => !self.mfa.is_on_in_tx(&tx, user_id).await?,
+        };
+        if !is_complete {
             return Err(MfaError::WrongCode);
         }
         if !repo::authenticate_in_tx(&self.store, &tx, session_id, factors, now).await? {
             return Err(MfaError::WrongPassword);
         }
-        lock_out::forget_in_tx(&self.store, &tx, user_id).await?;
         let details = json!({ "sessionId": session_id, "withSecondFactor": proof.is_some() });
         let (actor, action, object) = (Some(user_id), "reauthenticated", Some(user_id.0));
         let entry = NewEntry { actor, action, object, details, at: now };

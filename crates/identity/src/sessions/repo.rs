@@ -210,6 +210,17 @@ pub(super) async fn delete_old_challenges_in_tx(
     Ok(())
 }
 
+/// Forgets all sign-ins of a user that wait for a code.
+pub(super) async fn delete_challenges_in_tx(
+    store: &Store,
+    tx: &WriteTx,
+    user_id: UserId,
+) -> Result<(), StoreError> {
+    let sql = "delete from log_in_challenges where user_id = $1";
+    tx.execute_raw(store.statement(sql, [user_id.0.into()])).await?;
+    Ok(())
+}
+
 /// The sign-in that this token completes, if its time is not over.
 pub(super) async fn find_challenge(
     store: &Store,

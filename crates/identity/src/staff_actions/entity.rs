@@ -43,6 +43,16 @@ impl Action {
             Self::GrantRole { .. } | Self::WidenRole { .. } => ROLES_WRITE,
         }
     }
+
+    /// The permissions that it gives to somebody. Nobody gives what they do not have.
+    pub(super) fn gives(&self) -> Option<&BTreeSet<String>> {
+        match self {
+            Self::UnlockUser { .. } => None,
+            Self::GrantRole { permissions, .. } | Self::WidenRole { permissions, .. } => {
+                Some(permissions)
+            }
+        }
+    }
 }
 
 /// How an action stands.

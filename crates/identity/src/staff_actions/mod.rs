@@ -76,7 +76,7 @@ impl StaffActions {
         repo::expire_in_tx(&self.store, &tx, now).await?;
         if !repo::insert_in_tx(&self.store, &tx, &asked).await? {
             drop(tx);
-            let pending = repo::find_pending(&self.store, &asked.action).await?;
+            let pending = repo::find_pending(&self.store, self.store.read(), &asked.action).await?;
             // If it was decided this instant, it is to be asked for once more.
             return Ok(Asked::Waiting(pending.ok_or(StaffError::NotPending("decided"))?));
         }
@@ -151,9 +151,7 @@ impl StaffActions {
             drop(tx);
             return self.decided_meanwhile(actor, id, state).await;
         }
-        let event = events::staff_action(events::StaffActionStep::Rejected, &asked, actor, now);
-        let more = json!({ "reason": reason });
-        audit::tell_in_tx(&self.store, &tx, Some(actor.user_id), event, Some(more)).await?;
+        tell_rejected_in_tx(&self.store, &tx, &asked, actor, reason, now).await?;
         tx.commit().await.map_err(StoreError::from)?;
         self.find(id).await
     }
@@ -186,12 +184,13 @@ impl StaffActions {
         }
     }
 
-    /// Whoever asked may have been let go since.
+    /// Whoever asked may have been let go since, or lost what they wanted to give.
     async fn check_requester(&self, asked: &StaffAction) -> Result<(), StaffError> {
         let user = self.users.find(asked.requested_by).await?;
         let grants = roles::grants(&self.store, asked.requested_by).await?;
         let is_entitled = user.is_some_and(|user| user.is_active())
-            && grants.permissions.contains(asked.action.permission().0);
+            && grants.permissions.contains(asked.action.permission().0)
+            && asked.action.gives().is_none_or(|given| given.is_subset(&grants.permissions));
         if is_entitled { Ok(()) } else { Err(StaffError::RequesterNotEntitled) }
     }
 
@@ -207,14 +206,48 @@ impl StaffActions {
                 let (id, reason) = (UserId(*user_id), asked.reason.as_str());
                 Ok(self.accounts.unlock_in_tx(tx, id, mandate, reason, now).await?)
             }
-            Action::GrantRole { user_id, role, .. } => {
-                self.roles.grant_in_tx(tx, UserId(*user_id), role, mandate, now).await
+            Action::GrantRole { user_id, role, permissions } => {
+                let id = UserId(*user_id);
+                self.roles.grant_in_tx(tx, id, role, permissions, mandate, now).await
             }
             Action::WidenRole { role, permissions } => {
                 self.roles.widen_in_tx(tx, role, permissions, mandate, now).await
             }
         }
     }
+}
+
+/// Rejects a pending action for an actor who takes away what it stands on, and returns it. To be told
+/// by [`tell_rejected_in_tx`] after the last row was changed, because telling locks the audit trail.
+pub(crate) async fn reject_pending_in_tx(
+    store: &Store,
+    tx: &WriteTx,
+    action: &Action,
+    actor: &Actor,
+    reason: &str,
+    now: Timestamp,
+) -> Result<Option<StaffAction>, StoreError> {
+    let Some(asked) = repo::find_pending(store, tx, action).await? else {
+        return Ok(None);
+    };
+    let state = ActionState::Rejected;
+    let decision = Decision { state, by: actor.user_id, at: now, reason: Some(reason) };
+    let is_rejected = repo::decide_in_tx(store, tx, asked.id, &decision).await?;
+    Ok(is_rejected.then_some(asked))
+}
+
+/// Tells that an actor rejected an action.
+pub(crate) async fn tell_rejected_in_tx(
+    store: &Store,
+    tx: &WriteTx,
+    action: &StaffAction,
+    actor: &Actor,
+    reason: &str,
+    now: Timestamp,
+) -> Result<(), StoreError> {
+    let event = events::staff_action(events::StaffActionStep::Rejected, action, actor, now);
+    let more = json!({ "reason": reason });
+    audit::tell_in_tx(store, tx, Some(actor.user_id), event, Some(more)).await
 }
 
 fn as_of(action: StaffAction, now: Timestamp) -> StaffAction {

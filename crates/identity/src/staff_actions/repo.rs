@@ -117,6 +117,7 @@ pub(super) async fn find(store: &Store, id: Uuid) -> Result<Option<StaffAction>,
 /// What is pending and asks for the same.
 pub(super) async fn find_pending(
     store: &Store,
+    connection: &impl ConnectionTrait,
     action: &Action,
 ) -> Result<Option<StaffAction>, StoreError> {
     let Columns { kind, body_hash, .. } = Columns::of(action);
@@ -125,7 +126,7 @@ pub(super) async fn find_pending(
          where kind = $1 and body_hash = $2 and state = 'pending'"
     );
     let found = Row::find_by_statement(store.statement(&sql, [kind.into(), body_hash.into()]));
-    found.one(store.read()).await?.map(StaffAction::try_from).transpose()
+    found.one(connection).await?.map(StaffAction::try_from).transpose()
 }
 
 /// Actions, newest first: those in a state, or all. What is pending but over its time counts as

@@ -35,6 +35,11 @@ impl UserDirectory for Directory {
         Ok(active(found, |user| user.email_verified_at))
     }
 
+    async fn is_active(&self, user: UserId) -> Result<bool, DirectoryError> {
+        let found = repo::find(&self.store, user).await.map_err(unavailable)?;
+        Ok(found.is_some_and(|user| user.status == entity::ACTIVE))
+    }
+
     async fn display_names(
         &self,
         users: &[UserId],

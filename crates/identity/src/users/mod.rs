@@ -192,8 +192,7 @@ impl Users {
     }
 
     /// The active user with this e-mail address or phone number and this password, unless they are
-    /// locked out. Does the same work when there is no such user. Earlier failures are forgotten by
-    /// whoever calls this, when nothing more is to be shown: a second factor may be left.
+    /// locked out. Does the same work when there is no such user.
     pub(crate) async fn verify(
         &self,
         identifier: &str,
@@ -225,17 +224,17 @@ impl Users {
     ) -> Result<Option<Model>, VerifyError> {
         let user = found.filter(Model::is_active);
         let stored = user.as_ref().map(|user| user.password_hash.as_str());
-        let verdict = self.passwords.verify(password, stored).await?;
-        let now = self.clock.now();
-        let failures = lock_out::failures(&self.store, subject).await?;
-        if failures.is_some_and(|failures| failures.locked_until(now).is_some()) {
-            lock_out::note_refused(&self.store, subject, now).await?;
-            return Ok(None);
-        }
-        let Some(user) = user.filter(|_| verdict != Verdict::Wrong) else {
-            lock_out::count(&self.store, subject, now).await?;
+        // Who finds no place is not counted.
+        let place = self.passwords.place()?;
+        let Some(attempt) = lock_out::take(&self.store, subject, self.clock.now()).await? else {
             return Ok(None);
         };
+        let verdict = self.passwords.verify_in(place, password, stored).await?;
+        let Some(user) = user.filter(|_| verdict != Verdict::Wrong) else {
+            attempt.note_wrong(&self.store).await?;
+            return Ok(None);
+        };
+        attempt.forgive(&self.store).await?;
         if verdict == Verdict::RightButOutdated {
             self.rehash(&user, password).await;
         }

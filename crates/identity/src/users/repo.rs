@@ -290,6 +290,22 @@ pub(crate) async fn verify_contact_in_tx(
     Ok(())
 }
 
+/// Locks the row of an active user as above; `false` if they are not active any more. Whoever changes
+/// several things of one user begins with it, so that none waits for another in a circle.
+pub(crate) async fn lock_active_in_tx(
+    store: &Store,
+    tx: &WriteTx,
+    id: UserId,
+) -> Result<bool, StoreError> {
+    let locked = tx
+        .execute_raw(store.statement(
+            "update users set status = status where id = $1 and status = $2",
+            [id.0.into(), ACTIVE.into()],
+        ))
+        .await?;
+    Ok(locked.rows_affected() == 1)
+}
+
 /// What takes the place of a contact.
 pub(crate) struct ChangedContact {
     contact: Contact,

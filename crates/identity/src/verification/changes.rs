@@ -7,7 +7,7 @@
 //! the code the owner gets a notice.
 
 use super::{Contact, VerificationError, Verifications, claims, code_text, entity, repo};
-use crate::audit::{self, masked};
+use crate::audit::{self, NewEntry, masked};
 use crate::contacts::{EmailAddress, PhoneNumber};
 use crate::events::{self, RevocationReason};
 use crate::messages::Channel;
@@ -15,7 +15,7 @@ use crate::passwords::PasswordError;
 use crate::secrets::Purpose;
 use crate::users::repo::ChangedContact;
 use crate::users::{self, InvalidField, VerifyError};
-use crate::{Error, lock_out, resets};
+use crate::{Error, resets};
 use kernel::Actor;
 use secrecy::SecretString;
 use serde_json::json;
@@ -147,7 +147,14 @@ impl Verifications {
             let retry_after = entity::INTERVAL;
             return Err(VerificationError::TooManyCodes { retry_after }.into());
         }
-        lock_out::forget_in_tx(&self.store, &tx, user_id).await?;
+        let requested = NewEntry {
+            actor: Some(user_id),
+            action: "contact_change_requested",
+            object: Some(user_id.0),
+            details: json!({ "contact": contact.as_str(), "new": masked(new.as_str()) }),
+            at: now,
+        };
+        audit::append_in_tx(&self.store, &tx, requested).await?;
         tx.commit().await.map_err(StoreError::from)?;
         // Of a contact that is taken nobody learns the code.
         let text = if is_taken { claims::taken_text() } else { code_text(&code) };

@@ -1,3 +1,4 @@
+use crate::mfa::enrolled;
 use crate::support::{PASSWORD, Process, clock, youssef};
 use serde_json::{Value, json};
 use std::sync::atomic::Ordering;
@@ -10,6 +11,7 @@ store::on_every_store! {
     staff_lock_and_unlock,
     staff_end_a_lock_out,
     staff_do_what_they_may_and_no_more,
+    a_lock_and_a_new_password_end_what_was_begun_before,
     a_closed_account_stays_closed,
 }
 
@@ -186,6 +188,45 @@ async fn staff_do_what_they_may_and_no_more(database: TestDatabase) {
     let found = json!({ "identifier": "nobody@example.com" });
     let found = process.post_as(&admin, "/api/v1/admin/users/search", found).await;
     assert_eq!(found.body, json!({ "items": [] }));
+}
+
+async fn a_lock_and_a_new_password_end_what_was_begun_before(database: TestDatabase) {
+    let process = Process::start(&database, &clock()).await;
+    let (_, _, codes) = enrolled(&process).await;
+    let reset_token = async || {
+        process.identity.begin_password_reset("amina@example.com").unwrap();
+        let (_, text) = process.messages.next().await;
+        text.lines().find(|line| line.len() == 43).expect("a token").to_owned()
+    };
+    let reset = async |token: &str| {
+        let body = json!({ "token": token, "newPassword": "a third demo password" });
+        process.post("/api/v1/auth/password-resets/complete", body).await
+    };
+    let first_step = async || {
+        let answer = process.log_in("amina@example.com", PASSWORD).await;
+        answer.body["mfaToken"].as_str().unwrap().to_owned()
+    };
+    let second_step = async |token: &str, code: &str| {
+        let body = json!({ "mfaToken": token, "code": code });
+        process.post("/api/v1/auth/login/mfa", body).await
+    };
+    let (in_hand, half_way) = (reset_token().await, first_step().await);
+    let admin = staff(&process, "Admin").await;
+    let user = process.identity.directory().find_by_email("amina@example.com").await.unwrap();
+    let path = format!("/api/v1/admin/users/{}", user.unwrap());
+    let body = json!({ "reason": "because" });
+    let locked = process.post_as(&admin, &format!("{path}/lock"), body.clone()).await;
+    assert_eq!(locked.status, 200);
+    approve(&process, &process.post_as(&admin, &format!("{path}/unlock"), body).await).await;
+    assert_eq!(reset(&in_hand).await.problem(), (422, "invalid_reset_token"));
+    let refused = second_step(&half_way, &codes[0]).await;
+    assert_eq!(refused.problem(), (401, "invalid_mfa_token"));
+
+    process.clock.advance(std::time::Duration::from_mins(1));
+    let access = second_step(&first_step().await, &codes[0]).await.tokens().0;
+    let in_hand = reset_token().await;
+    assert_eq!(change(&process, &access, PASSWORD, NEW).await.status, 204);
+    assert_eq!(reset(&in_hand).await.problem(), (422, "invalid_reset_token"));
 }
 
 async fn a_closed_account_stays_closed(database: TestDatabase) {

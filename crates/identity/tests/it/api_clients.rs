@@ -187,9 +187,12 @@ async fn a_rotated_secret_counts_a_while_longer(database: TestDatabase) {
     let fourth = rotate(json!({ "overlapSeconds": 2_592_000 })).await;
     process.clock.advance(Duration::from_hours(24));
     assert_eq!((status(&second).await, status(&third).await), (401, 200));
+    let stolen = token(&process, &id, &third).await;
     let fifth = rotate(json!({ "overlapSeconds": 0 })).await;
     let counts = [status(&third).await, status(&fourth).await, status(&fifth).await];
     assert_eq!(counts, [401, 401, 200]);
+    assert_eq!(search(&process, &stolen).await.status, 401, "nor do its tokens");
+    assert_eq!(search(&process, &token(&process, &id, &fifth).await).await.status, 200);
     let path = format!("{CLIENTS}/{id}/rotate-secret");
     let refused =
         process.post_as(&admin().await, &path, json!({ "overlapSeconds": 2_592_001 })).await;

@@ -17,6 +17,7 @@ store::on_every_store! {
     what_is_taken_back_counts_no_more_within_seconds,
     a_role_that_somebody_holds_stays,
     roles_are_refused_that_are_none,
+    of_two_names_that_differ_in_case_one_is_taken,
 }
 
 const ROLES: &str = "/api/v1/admin/roles";
@@ -298,4 +299,22 @@ impl Process {
         let signed_in = self.log_in(&format!("{name}@staff.example.com"), PASSWORD).await;
         (id, signed_in.tokens().0)
     }
+}
+
+async fn of_two_names_that_differ_in_case_one_is_taken(database: TestDatabase) {
+    let process = std::sync::Arc::new(process(&database).await);
+    let (_, admin) = process.staff("admin", &["Admin"]).await;
+    let making: Vec<_> = ["Teller", "teller", "TELLER"]
+        .map(|name| {
+            let (process, admin, mut role) = (process.clone(), admin.clone(), teller());
+            role["name"] = json!(name);
+            tokio::spawn(async move { process.post_as(&admin, ROLES, role).await.status })
+        })
+        .into();
+    let mut statuses = Vec::new();
+    for one in making {
+        statuses.push(one.await.unwrap());
+    }
+    statuses.sort_unstable();
+    assert_eq!(statuses, [201, 409, 409]);
 }

@@ -108,4 +108,9 @@ async fn guesses_made_at_once_do_not_slip_through(database: TestDatabase) {
         assert_eq!(guess.await.unwrap(), 401);
     }
     assert_eq!(process.log_in("amina@example.com", PASSWORD).await.status, 401);
+    assert_eq!(process.audited("credential_refused").await, 5, "no more were compared");
+    assert_eq!(process.audited("refused_while_locked_out").await, 26);
+    let lock_outs = process.events().await;
+    let lock_outs = lock_outs.iter().filter(|one| one.event_type == "identity.user_locked_out");
+    assert_eq!(lock_outs.count(), 1);
 }

@@ -11,6 +11,8 @@ store::on_every_store! {
     a_code_counts_once_and_near_its_time,
     a_recovery_code_counts_once,
     wrong_codes_lock_out_and_a_right_password_does_not_forgive_them,
+    a_new_password_does_not_forgive_wrong_codes,
+    codes_guessed_at_once_do_not_slip_through,
     a_token_of_the_first_step_is_good_for_one_sign_in,
     switching_off_needs_password_and_code,
     enrolments_are_refused_without_password_or_right_code,
@@ -54,7 +56,8 @@ async fn confirm(process: &Process, token: &str, code: &str) -> Answer {
 
 /// Amina, signed in, with an app: access token, secret, recovery codes.
 pub(crate) async fn enrolled(process: &Process) -> (String, String, Vec<String>) {
-    let (access, _) = process.signed_in_amina().await;
+    process.verified_amina().await;
+    let (access, _) = process.log_in("amina@example.com", PASSWORD).await.tokens();
     let secret = begin(process, &access).await;
     let confirmed = confirm(process, &access, &app_code(process, &secret)).await;
     assert_eq!(confirmed.status, 200, "{}", confirmed.body);
@@ -163,11 +166,66 @@ async fn wrong_codes_lock_out_and_a_right_password_does_not_forgive_them(databas
     for code in [&right, &codes[0]] {
         assert_eq!(second_step(&process, &token, code).await.status, 401);
     }
-    let locked_out = process.log_in("amina@example.com", PASSWORD).await;
-    assert_eq!(locked_out.problem(), (401, "invalid_credentials"));
+    assert_eq!(second_step(&process, &first_step(&process).await, &right).await.status, 401);
     process.clock.advance(Duration::from_mins(30));
     let token = first_step(&process).await;
     second_step(&process, &token, &app_code(&process, &secret)).await.tokens();
+}
+
+async fn a_new_password_does_not_forgive_wrong_codes(database: TestDatabase) {
+    const NEW: &str = "another demo password";
+    let process = Process::start(&database, &clock()).await;
+    let (_, secret, _) = enrolled(&process).await;
+    let wrong = another(&app_code(&process, &secret));
+    for _ in 0..5 {
+        second_step(&process, &first_step(&process).await, &wrong).await;
+    }
+    let body = json!({ "identifier": "amina@example.com" });
+    process.post("/api/v1/auth/password-resets", body).await;
+    let (_, text) = process.messages.next().await;
+    let token = text.lines().find(|line| line.len() == 43).expect("a token");
+    process.clock.advance(STEP);
+    let body = json!({ "token": token, "newPassword": NEW });
+    assert_eq!(process.post("/api/v1/auth/password-resets/complete", body).await.status, 204);
+    let token = async || {
+        let answer = process.log_in("amina@example.com", NEW).await;
+        answer.body["mfaToken"].as_str().expect("the password counts").to_owned()
+    };
+    let right = app_code(&process, &secret);
+    let refused = second_step(&process, &token().await, &right).await;
+    assert_eq!(refused.problem(), (401, "invalid_mfa_code"));
+    // Staff let her in.
+    let (_, staff) = process.staff("staff", &["Admin"]).await;
+    let user = process.identity.directory().find_by_email("amina@example.com").await.unwrap();
+    let user = user.unwrap().0;
+    let view = process.get(&format!("/api/v1/admin/users/{user}"), &staff).await.body;
+    assert_eq!(view["lockedOutUntil"], "2026-11-23T10:00:30Z");
+    let path = format!("/api/v1/admin/users/{user}/unlock");
+    let asked = process.post_as(&staff, &path, json!({ "reason": "it is her" })).await;
+    let (_, colleague) = process.staff("colleague", &["Admin"]).await;
+    let path =
+        format!("/api/v1/admin/staff-actions/{}/approve", asked.body["id"].as_str().unwrap());
+    assert_eq!(process.post_as(&colleague, &path, json!({})).await.status, 200);
+    second_step(&process, &token().await, &right).await.tokens();
+}
+
+async fn codes_guessed_at_once_do_not_slip_through(database: TestDatabase) {
+    let process = std::sync::Arc::new(Process::start(&database, &clock()).await);
+    let (_, secret, _) = enrolled(&process).await;
+    let right = app_code(&process, &secret);
+    let token = first_step(&process).await;
+    let guesses: Vec<_> = (0..30)
+        .map(|_| {
+            let (process, token, wrong) = (process.clone(), token.clone(), another(&right));
+            tokio::spawn(async move { second_step(&process, &token, &wrong).await.status })
+        })
+        .collect();
+    for guess in guesses {
+        assert_eq!(guess.await.unwrap(), 401);
+    }
+    assert_eq!(second_step(&process, &token, &right).await.status, 401);
+    assert_eq!(process.audited("credential_refused").await, 5, "no more were compared");
+    assert_eq!(process.audited("refused_while_locked_out").await, 26);
 }
 
 async fn a_token_of_the_first_step_is_good_for_one_sign_in(database: TestDatabase) {

@@ -32,7 +32,8 @@ async fn token(process: &Process) -> (String, String) {
 
 async fn a_token_sets_a_new_password_once(database: TestDatabase) {
     let process = Process::start(&database, &clock()).await;
-    let (access, refresh) = process.signed_in_amina().await;
+    process.verified_amina().await;
+    let (access, refresh) = process.log_in("amina@example.com", PASSWORD).await.tokens();
     let answer = begin(&process, " AMINA@example.com").await;
     assert_eq!((answer.status, answer.body), (202, Value::Null));
     let (to, token) = token(&process).await;

@@ -44,8 +44,12 @@ async fn the_tables_are_the_truth_at_sign_in(database: TestDatabase) {
     let held = permissions(&process, "amina@example.com").await;
     assert_eq!(held, json!(["ledger:write", "users:read", "wallet:read"]));
 
+    let (before, _) = process.log_in("amina@example.com", PASSWORD).await.tokens();
     // A start puts the built-in roles right and leaves the others alone.
     let restarted = Process::start(&database, &clock).await;
     let held = permissions(&restarted, "amina@example.com").await;
     assert_eq!(held, json!(["users:read", "wallet:read", "wallet:write"]));
+    // What it takes is taken at once, and written down.
+    assert_eq!(restarted.me(&before).await.problem(), (401, "unauthenticated"));
+    assert_eq!(restarted.audited("built_in_role_narrowed").await, 1);
 }

@@ -1,6 +1,6 @@
 //! Four eyes: what one member of staff asks for and another approves.
 
-use crate::support::{Answer, CHEAP, Process, clock};
+use crate::support::{Answer, CHEAP, PASSWORD, Process, clock};
 use identity::Config;
 use kernel::UserId;
 use serde_json::{Value, json};
@@ -15,7 +15,10 @@ store::on_every_store! {
     what_was_rejected_or_is_too_old_is_not_done,
     whoever_decides_needs_the_permission_of_the_action,
     a_request_ends_with_the_right_to_make_it,
+    a_request_gives_nothing_that_whoever_made_it_has_lost,
+    a_lock_ends_the_requests_to_unlock_that_were_made_before,
     a_role_that_changed_meanwhile_is_not_given,
+    a_role_is_given_or_deleted_but_not_both,
     of_many_approvals_at_once_one_counts,
     actions_are_listed_by_how_they_stand,
     one_person_is_enough_where_it_is_configured,
@@ -203,6 +206,88 @@ async fn a_request_ends_with_the_right_to_make_it(database: TestDatabase) {
     assert_eq!(refused.problem(), (409, "requester_not_entitled"));
     assert_eq!(roles(&process, &second, amal).await, [""; 0]);
     assert_eq!(reject(&process, &second, &action).await.status, 200);
+}
+
+async fn a_request_gives_nothing_that_whoever_made_it_has_lost(database: TestDatabase) {
+    let process = Process::start(&database, &clock()).await;
+    let (_, admin) = process.staff("admin", &["Admin"]).await;
+    let (amal, _) = process.staff("amal", &[]).await;
+    let held = ["roles:read", "roles:write", "ledger:write"];
+    let boss = json!({ "name": "Boss", "description": "x", "permissions": held });
+    let teller = json!({ "name": "Teller", "description": "x", "permissions": ["ledger:write"] });
+    for role in [boss, teller] {
+        let made = process.post_as(&admin, "/api/v1/admin/roles", role).await;
+        assert_eq!(made.status, 201, "{}", made.body);
+    }
+    let (_, other) = process.staff("other", &["Admin"]).await;
+    let (boss, _) = process.staff("boss", &[]).await;
+    let given = id(&ask_for_role(&process, &admin, boss, "Boss").await);
+    assert_eq!(approve(&process, &other, &given).await.status, 200);
+    let boss = process.log_in("boss@staff.example.com", PASSWORD).await.tokens().0;
+    let own = json!({ "permissions": ["ledger:write"], "reason": "more" });
+    let widen = "/api/v1/admin/roles/Boss/add-permissions";
+    let asked = [
+        id(&process.post_as(&boss, widen, own).await),
+        id(&ask_for_role(&process, &boss, amal, "Teller").await),
+    ];
+    let less = json!({ "permissions": ["ledger:write"] });
+    let path = "/api/v1/admin/roles/Boss/remove-permissions";
+    assert_eq!(process.post_as(&admin, path, less).await.status, 200);
+    for action in asked {
+        let refused = approve(&process, &admin, &action).await;
+        assert_eq!(refused.problem(), (409, "requester_not_entitled"));
+    }
+    assert_eq!(roles(&process, &admin, amal).await, [""; 0]);
+}
+
+async fn a_lock_ends_the_requests_to_unlock_that_were_made_before(database: TestDatabase) {
+    let process = Process::start(&database, &clock()).await;
+    let (_, first) = process.staff("one", &["Admin"]).await;
+    let (_, second) = process.staff("two", &["Admin"]).await;
+    let (amal, _) = process.staff("amal", &[]).await;
+    let lock = format!("/api/v1/admin/users/{amal}/lock");
+    // Before it was locked, and while it was locked for something else.
+    for reason in ["fraud", "more fraud"] {
+        let asked = id(&ask_to_unlock(&process, &first, amal).await);
+        let locked = process.post_as(&second, &lock, json!({ "reason": reason })).await;
+        assert_eq!(locked.body["status"], "locked");
+        let refused = approve(&process, &second, &asked).await;
+        assert_eq!(refused.problem(), (409, "action_not_pending"));
+        let seen = process.get(&format!("{ACTIONS}/{asked}"), &first).await.body;
+        assert_eq!(
+            json!([seen["state"], seen["decisionReason"]]),
+            json!(["rejected", format!("locked since: {reason}")])
+        );
+    }
+    let view = process.get(&format!("/api/v1/admin/users/{amal}"), &first).await.body;
+    assert_eq!(json!([view["status"], view["statusReason"]]), json!(["locked", "fraud"]));
+    let asked = id(&ask_to_unlock(&process, &first, amal).await);
+    assert_eq!(approve(&process, &second, &asked).await.status, 200);
+}
+
+async fn a_role_is_given_or_deleted_but_not_both(database: TestDatabase) {
+    let process = Arc::new(Process::start(&database, &clock()).await);
+    let (_, first) = process.staff("one", &["Admin"]).await;
+    let (_, second) = process.staff("two", &["Admin"]).await;
+    let (amal, _) = process.staff("amal", &[]).await;
+    for number in 0..8 {
+        let name = format!("Teller-{number}");
+        let role = json!({ "name": name, "description": "x", "permissions": ["users:read"] });
+        let made = process.post_as(&first, "/api/v1/admin/roles", role).await;
+        assert_eq!(made.status, 201, "{}", made.body);
+        let action = id(&ask_for_role(&process, &first, amal, &name).await);
+        let deleting = {
+            let (process, token) = (process.clone(), first.clone());
+            let path = format!("/api/v1/admin/roles/{name}/delete");
+            tokio::spawn(async move { process.post_as(&token, &path, json!({})).await })
+        };
+        let given = approve(&process, &second, &action).await;
+        let deleted = deleting.await.unwrap();
+        match (given.status, deleted.status) {
+            (200, _) => assert_eq!(deleted.problem(), (409, "role_in_use")),
+            _ => assert_eq!((given.status, deleted.status), (404, 204), "{}", given.body),
+        }
+    }
 }
 
 async fn a_role_that_changed_meanwhile_is_not_given(database: TestDatabase) {

@@ -19,6 +19,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use store::Store;
+use store::sea_orm::ConnectionTrait;
 use store::testing::TestDatabase;
 use tower::ServiceExt;
 use web::OpenApiRouter;
@@ -88,8 +89,8 @@ pub(crate) struct Money(pub(crate) AtomicBool);
 
 #[async_trait]
 impl Holdings for Money {
-    async fn holds_money(&self, _: UserId) -> Result<bool, HoldingsError> {
-        Ok(self.0.load(Ordering::SeqCst))
+    async fn close(&self, _: UserId) -> Result<bool, HoldingsError> {
+        Ok(!self.0.load(Ordering::SeqCst))
     }
 }
 
@@ -258,6 +259,14 @@ impl Process {
     pub(crate) async fn signed_in_amina(&self) -> (String, String) {
         self.register_amina().await;
         self.log_in("amina@example.com", PASSWORD).await.tokens()
+    }
+
+    /// How many entries of the audit trail say this.
+    pub(crate) async fn audited(&self, action: &str) -> i64 {
+        let sql = "select cast(count(*) as bigint) from audit_events where action = $1";
+        let statement = self.store.statement(sql, [action.into()]);
+        let row = self.store.read().query_one_raw(statement).await.unwrap().unwrap();
+        row.try_get_by_index(0).unwrap()
     }
 
     pub(crate) async fn events(&self) -> Vec<Event> {

@@ -16,6 +16,8 @@ const AUTHENTICATION_ROUTES: &[&str] = &[
     "/api/v1/auth/password-resets/complete",
     "/api/v1/auth/reauthenticate",
     "/api/v1/auth/register",
+    "/api/v1/me/mfa/disable",
+    "/api/v1/me/mfa/recovery-codes",
 ];
 /// Where customers move money, likewise.
 const PAYMENT_ROUTES: &[&str] = &["/api/v1/wallets/{id}/top-ups", "/api/v1/wallets/{id}/transfers"];

@@ -58,6 +58,8 @@ async fn limits_stand_on_the_routes_that_need_them() {
         ("/api/v1/auth/password-resets", "authentication"),
         ("/api/v1/auth/password-resets/complete", "authentication"),
         ("/api/v1/auth/reauthenticate", "authentication"),
+        ("/api/v1/me/mfa/disable", "authentication"),
+        ("/api/v1/me/mfa/recovery-codes", "authentication"),
         ("/api/v1/auth/register", "authentication"),
         (&format!("{nowhere}/top-ups"), "payments"),
         (&format!("{nowhere}/transfers"), "payments"),

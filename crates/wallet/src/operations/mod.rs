@@ -223,7 +223,11 @@ impl Wallets {
             return Err(Refusal::SameWallet.into());
         }
         let found = wallets::repo::find(&self.deps.store, id).await?;
-        Ok(found.filter(Wallet::is_active).ok_or(Refusal::RecipientNotFound)?)
+        let wallet = found.filter(Wallet::is_active).ok_or(Refusal::RecipientNotFound)?;
+        match self.deps.directory.is_active(wallet.owner_id).await? {
+            true => Ok(wallet),
+            false => Err(Refusal::RecipientNotFound.into()),
+        }
     }
 
     /// Whether the caller has used this key before.

@@ -1,4 +1,4 @@
-//! Opening wallets and looking into them.
+//! Opening wallets, looking into them and closing them.
 
 mod entity;
 pub(crate) mod repo;
@@ -8,10 +8,13 @@ pub use entity::Wallet;
 use crate::{Error, Refusal, WalletId, Wallets, events};
 use entity::CurrencyAccount;
 use kernel::{Currency, Page, PageLimit, UserId};
-use ledger_api::{Constraint, NewAccount, Side};
+use ledger_api::{
+    AccountStatus, Constraint, LedgerError, NewAccount, Refusal as LedgerRefusal, Side,
+    StatusChange,
+};
 use std::collections::HashMap;
 use store::sea_orm::ConnectionTrait;
-use store::{StoreError, outbox};
+use store::{StoreError, idempotency, outbox};
 use uuid::Uuid;
 
 /// What a wallet holds in one currency, as the ledger tells it.
@@ -59,6 +62,48 @@ impl Wallets {
         repo::insert_in_tx(&tx, &wallet).await?;
         tx.commit().await.map_err(store::StoreError::from)?;
         Ok(wallet)
+    }
+
+    /// Closes the wallets of somebody who leaves, for good; `false` if one holds money or something
+    /// that they asked for is unfinished. The ledger decides: it closes an account only when it is
+    /// empty, and nothing arrives on a closed one. Should money arrive on one account while others are
+    /// being closed, these stay closed; asked again, it goes on with the rest.
+    pub async fn close_wallets(&self, owner: UserId) -> Result<bool, Error> {
+        let deps = &self.deps;
+        if idempotency::has_unfinished(&deps.store, owner.0).await? {
+            return Ok(false);
+        }
+        let wallets = repo::of_owner(&deps.store, owner).await?;
+        let ids: Vec<_> = wallets
+            .iter()
+            .flat_map(|wallet| wallet.accounts.iter().map(|account| account.ledger_account_id))
+            .collect();
+        // Who has money learns it before anything is closed.
+        let accounts = deps.ledger.accounts(&ids).await?;
+        if accounts.iter().any(|account| !account.balances.is_empty()) {
+            return Ok(false);
+        }
+        for account in ids {
+            let reason = "the owner of the wallet left".to_owned();
+            let change = StatusChange { account, to: AccountStatus::Closed, reason };
+            match deps.ledger.change_status(change).await {
+                Ok(_) => {}
+                Err(LedgerError::Refused(LedgerRefusal::AccountNotEmpty { .. })) => {
+                    return Ok(false);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        let now = deps.clock.now();
+        let tx = deps.store.begin().await?;
+        for wallet in &wallets {
+            if repo::close_in_tx(&tx, wallet.id).await? {
+                let event = events::wallet_closed(wallet, now);
+                outbox::append_in_tx(&deps.store, &tx, event).await?;
+            }
+        }
+        tx.commit().await.map_err(StoreError::from)?;
+        Ok(true)
     }
 
     /// A wallet of `owner`; somebody else's is not found.

@@ -7,7 +7,7 @@ use ledger_api::AccountId;
 use std::collections::HashMap;
 use store::sea_orm::{
     ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter,
-    QueryOrder, QuerySelect,
+    QueryOrder, QuerySelect, sea_query::Expr,
 };
 use store::{Store, StoreError, WriteTx};
 use uuid::Uuid;
@@ -70,6 +70,18 @@ pub(crate) async fn insert_in_tx(tx: &WriteTx, wallet: &Wallet) -> Result<(), St
         });
     wallet_accounts::Entity::insert_many(accounts).exec_without_returning(tx).await?;
     Ok(())
+}
+
+/// Closes a wallet; `false` if it is closed.
+pub(crate) async fn close_in_tx(tx: &WriteTx, id: WalletId) -> Result<bool, StoreError> {
+    let closed = WalletStatus::Closed.word();
+    let changed = wallets::Entity::update_many()
+        .col_expr(wallets::Column::Status, Expr::value(closed))
+        .filter(wallets::Column::Id.eq(id.0))
+        .filter(wallets::Column::Status.ne(closed))
+        .exec(tx)
+        .await?;
+    Ok(changed.rows_affected == 1)
 }
 
 pub(crate) async fn find(store: &Store, id: WalletId) -> Result<Option<Wallet>, StoreError> {

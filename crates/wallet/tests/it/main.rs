@@ -15,6 +15,7 @@ mod faults;
 mod history;
 mod idempotency;
 mod late_postings;
+mod leaving;
 mod moving_money;
 mod refusals;
 mod requests;

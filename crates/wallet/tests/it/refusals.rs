@@ -42,6 +42,7 @@ async fn a_transfer_is_refused_and_nothing_moves(database: TestDatabase) {
         (json!({ "phone": without_wallet.phone }), 1, "MAD", "recipient_not_found", None),
         (json!({ "phone": inactive.phone }), 1, "MAD", "recipient_not_found", None),
         (json!({ "email": inactive.email }), 1, "MAD", "recipient_not_found", None),
+        (json!({ "walletId": inactive.wallet_id }), 1, "MAD", "recipient_not_found", None),
         (json!({ "email": "nobody@example.com" }), 1, "MAD", "recipient_not_found", None),
         (json!({ "email": "%" }), 1, "MAD", "recipient_not_found", None),
         (json!({ "walletId": nobody }), 1, "MAD", "recipient_not_found", None),

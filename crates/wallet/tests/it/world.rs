@@ -26,13 +26,13 @@ use wallet::{Config, Dependencies, Wallets};
 
 pub(crate) const PASSWORD: &str = "demo-Finitech-1";
 
-/// Nobody leaves in these tests.
-struct NoHoldings;
+/// What somebody who leaves has in the wallets of a process.
+struct InWallets(Wallets);
 
 #[async_trait]
-impl Holdings for NoHoldings {
-    async fn holds_money(&self, _: UserId) -> Result<bool, HoldingsError> {
-        Ok(false)
+impl Holdings for InWallets {
+    async fn close(&self, user: UserId) -> Result<bool, HoldingsError> {
+        self.0.close_wallets(user).await.map_err(|error| HoldingsError(Box::new(error)))
     }
 }
 
@@ -313,8 +313,8 @@ impl Process {
             ids: Arc::new(SystemIds),
         };
         let wallets = Wallets::new(dependencies, Config::default());
-        let routes =
-            wallets.router().merge(identity.router(Arc::new(NoHoldings))).split_for_parts().0;
+        let holdings = Arc::new(InWallets(wallets.clone()));
+        let routes = wallets.router().merge(identity.router(holdings)).split_for_parts().0;
         let router = web::authenticate_with(routes, identity.authenticator());
         Self { wallets, ledger: faulty, store, router }
     }
