@@ -2,7 +2,7 @@
 //! it can and is searched at its end; this one meets all that is secret.
 
 use crate::authorisation_matrix::app_code;
-use crate::support::{ADMIN, FATIMA_PHONE, World, id};
+use crate::support::{ADMIN, FATIMA_PHONE, Server, World, id};
 use hyper::Method;
 use serde_json::{Value, json};
 use std::path::Path;
@@ -22,7 +22,9 @@ const LAST_PASSWORD: &str = "the last password of Zineb's";
 
 async fn nothing_that_people_show_or_are_given_is_printed(database: TestDatabase) {
     let world = World::new(database);
-    let server = world.serve().await;
+    let mut command = world.command(&[]);
+    command.env("FINITECH__REGISTRATION__TRUST_CONTACTS", "false");
+    let server = Server::start(command).await;
     let (client, outbox) = (&server.client, world.data_dir().join("outbox"));
     let person = json!({
         "email": EMAIL, "phoneNumber": PHONE, "password": PASSWORD,

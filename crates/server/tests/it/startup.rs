@@ -111,9 +111,9 @@ async fn production_asks_for_migrations_first(database: TestDatabase) {
     let granted = finish(production(&["user", "grant", "amina@example.com", "Admin"])).await;
     assert!(granted.success, "{granted:?}");
     let body = json!({"identifier": "amina@example.com", "password": "demo-Finitech-1"});
-    let signed_in = server.client.post("/api/v1/auth/login", &body).await.expect(200);
+    let signed_in = client.post("/api/v1/auth/login", &body).await.expect(200);
     assert_eq!(signed_in["secondFactorNeeded"], true);
-    let amina = server.client.with_token(signed_in["accessToken"].as_str().unwrap());
+    let amina = client.with_token(signed_in["accessToken"].as_str().unwrap());
     amina.get("/api/v1/ledger/trial-balance").await.expect(403);
     let body = json!({"password": "demo-Finitech-1"});
     let begun = amina.post("/api/v1/me/mfa/totp", &body).await.expect(201);
@@ -121,7 +121,7 @@ async fn production_asks_for_migrations_first(database: TestDatabase) {
     let confirmed = amina.post("/api/v1/me/mfa/totp/confirm", &body).await.expect(200);
     let body = json!({"password": "demo-Finitech-1", "code": confirmed["recoveryCodes"][0]});
     let shown = amina.post("/api/v1/auth/reauthenticate", &body).await.expect(200);
-    let admin = server.client.with_token(shown["accessToken"].as_str().unwrap());
+    let admin = client.with_token(shown["accessToken"].as_str().unwrap());
     admin.get("/api/v1/ledger/trial-balance").await.expect(200);
     assert!(server.stop().await);
 }
@@ -335,7 +335,10 @@ async fn health_tells_life_and_readiness(database: TestDatabase) {
     assert_eq!(live.expect(200)["status"], "live");
     let ready = server.client.get("/health/ready").await;
     assert!(ready.headers.contains_key("x-request-id"));
-    assert_eq!(ready.expect(200), json!({"status": "ready", "rateLimits": "off"}));
+    assert_eq!(
+        ready.expect(200),
+        json!({"status": "ready", "certificate": null, "rateLimits": "off"})
+    );
     let id = [("x-request-id", "mine-1")];
     let answer = server.client.send(Method::GET, "/nowhere", &id, None).await.unwrap();
     assert_eq!(answer.headers["x-request-id"], "mine-1");

@@ -59,6 +59,8 @@ impl World {
             .env("FINITECH__DATA_DIR", self.data_dir())
             .env("FINITECH__SERVER__ADDRESS", "127.0.0.1:0")
             .env("FINITECH__LOG__LEVEL", "trace")
+            // Made quicker; how strong they are is not what these tests are about.
+            .env("FINITECH__SIGNING_KEYS__RSA_BITS", "2048")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
