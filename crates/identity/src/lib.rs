@@ -162,14 +162,14 @@ pub const MIGRATIONS: &[SqlMigration] = &[
         postgres: "",
     },
     SqlMigration {
-        name: "m0016_rotation_leases",
-        sql: include_str!("migrations/m0016_rotation_leases.sql"),
+        name: "m0015_rotation_leases",
+        sql: include_str!("migrations/m0015_rotation_leases.sql"),
         sqlite: "",
         postgres: "",
     },
     SqlMigration {
-        name: "m0017_role_names",
-        sql: include_str!("migrations/m0017_role_names.sql"),
+        name: "m0016_role_names",
+        sql: include_str!("migrations/m0016_role_names.sql"),
         sqlite: "",
         postgres: "",
     },
