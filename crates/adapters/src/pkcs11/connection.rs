@@ -92,18 +92,23 @@ impl Connection {
     }
 
     pub(super) fn sign(&self, id: &[u8], message: &[u8]) -> Result<Vec<u8>, Pkcs11Error> {
+        let mechanism = Mechanism::Sha256RsaPkcs;
         self.with_session(|open| {
-            let key = match open.handles.get(id) {
-                Some(handle) => *handle,
-                None => {
-                    let template = self.template(ObjectClass::PRIVATE_KEY, Some(id));
-                    let found = open.session.find_objects(&template)?;
-                    let handle = found.into_iter().next().ok_or(Pkcs11Error::NoKey)?;
-                    open.handles.insert(id.to_vec(), handle);
-                    handle
+            if let Some(key) = open.handles.get(id) {
+                match open.session.sign(&mechanism, *key, message) {
+                    // The key was destroyed, or the module numbers its objects anew.
+                    Err(Error::Pkcs11(
+                        RvError::ObjectHandleInvalid | RvError::KeyHandleInvalid,
+                        _,
+                    )) => drop(open.handles.remove(id)),
+                    signed => return Ok(signed?),
                 }
-            };
-            Ok(open.session.sign(&Mechanism::Sha256RsaPkcs, key, message)?)
+            }
+            let found =
+                open.session.find_objects(&self.template(ObjectClass::PRIVATE_KEY, Some(id)))?;
+            let key = found.into_iter().next().ok_or(Pkcs11Error::NoKey)?;
+            open.handles.insert(id.to_vec(), key);
+            Ok(open.session.sign(&mechanism, key, message)?)
         })
     }
 
