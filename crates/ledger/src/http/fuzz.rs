@@ -111,14 +111,8 @@ fn has_nul(value: &Value) -> bool {
     }
 }
 
-/// An object with no members but these. For one, serde also takes the list of its members in their order, of
-/// which those at the end that have a default may be left out: `needed` is how many may not.
-pub(super) fn object(value: &Value, names: &[&str], needed: usize) -> Option<Map<String, Value>> {
-    if let Value::Array(items) = value {
-        let fits = (needed..=names.len()).contains(&items.len());
-        let named = names.iter().map(|name| (*name).to_owned()).zip(items.iter().cloned());
-        return fits.then(|| named.collect());
-    }
+/// An object with no members but these.
+pub(super) fn object(value: &Value, names: &[&str]) -> Option<Map<String, Value>> {
     let members = value.as_object()?;
     members.keys().all(|name| names.contains(&name.as_str())).then(|| members.clone())
 }
@@ -187,7 +181,7 @@ pub(super) fn legs(members: &Map<String, Value>) -> Option<Vec<Leg>> {
     let legs = members.get("legs")?.as_array()?;
     let leg = |leg: &Value| {
         let names = ["accountId", "direction", "amountMinorUnits", "currencyCode"];
-        let leg = object(leg, &names, 4)?;
+        let leg = object(leg, &names)?;
         let currency: Currency = leg.get("currencyCode")?.as_str()?.parse().ok()?;
         Some(Leg {
             account_id: AccountId(uuid(leg.get("accountId")?)?),
@@ -206,7 +200,7 @@ pub(super) fn legs(members: &Map<String, Value>) -> Option<Vec<Leg>> {
 pub(super) fn transaction(value: &Value) -> Option<(Option<Uuid>, NewTransaction, bool)> {
     let names =
         ["id", "kind", "description", "reference", "effectiveAt", "metadata", "legs", "linked"];
-    let members = &object(value, &names, 7)?;
+    let members = &object(value, &names)?;
     let id = maybe(members, "id", uuid)?;
     let new = NewTransaction {
         id: TransactionId(id.unwrap_or_default()),

@@ -22,7 +22,7 @@ fn hold(value: &Value) -> Option<(Option<Uuid>, Texts, Terms)> {
         "expiresAt",
         "toleranceMinorUnits",
     ];
-    let members = &object(value, &names, 8)?;
+    let members = &object(value, &names)?;
     let kind = text(1, 64)(members.get("kind")?)?;
     let description = maybe(members, "description", text(0, 500))?;
     let reference = maybe(members, "reference", text(0, 200))?;
@@ -34,13 +34,13 @@ fn hold(value: &Value) -> Option<(Option<Uuid>, Texts, Terms)> {
 }
 
 fn capture(value: &Value) -> Option<(Option<Uuid>, Option<i64>, bool)> {
-    let members = &object(value, &["id", "amountMinorUnits", "final"], 2)?;
+    let members = &object(value, &["id", "amountMinorUnits", "final"])?;
     let minor_units = maybe(members, "amountMinorUnits", amount)?;
     Some((maybe(members, "id", uuid)?, minor_units, flag(members, "final", false)?))
 }
 
 fn void(value: &Value) -> Option<Option<String>> {
-    maybe(&object(value, &["reason"], 1)?, "reason", text(0, 500))
+    maybe(&object(value, &["reason"])?, "reason", text(0, 500))
 }
 
 fn sound_hold() -> Value {

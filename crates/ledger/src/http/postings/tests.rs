@@ -15,7 +15,7 @@ fn content(body: PostTransactionBody) -> Read {
 }
 
 fn batch(value: &Value) -> Option<(bool, Vec<Read>)> {
-    let members = &object(value, &["atomic", "transactions"], 2)?;
+    let members = &object(value, &["atomic", "transactions"])?;
     let transactions = members.get("transactions")?.as_array()?;
     let transactions: Vec<Read> = transactions.iter().map(transaction).collect::<Option<_>>()?;
     let is_last_linked = transactions.last()?.2;
@@ -24,7 +24,7 @@ fn batch(value: &Value) -> Option<(bool, Vec<Read>)> {
 }
 
 fn reversal(value: &Value) -> Option<(Option<Uuid>, Option<i64>, String)> {
-    let members = &object(value, &["id", "amountMinorUnits", "reason"], 3)?;
+    let members = &object(value, &["id", "amountMinorUnits", "reason"])?;
     let minor_units = maybe(members, "amountMinorUnits", amount)?;
     Some((maybe(members, "id", uuid)?, minor_units, text(1, 500)(members.get("reason")?)?))
 }
