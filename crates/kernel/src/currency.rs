@@ -105,6 +105,7 @@ mod tests {
 
     #[test]
     fn codes_that_hold_no_money_are_refused() {
+        // ISO 4217 has codes that are no money: XXX for none at all, XAU for gold, XTS for tests.
         for code in ["", "mad", "MA", "MADD", "ZZZ", "XXX", "XAU", "XTS", "MAD "] {
             assert!(code.parse::<Currency>().is_err(), "{code:?}");
         }

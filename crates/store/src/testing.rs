@@ -2,8 +2,8 @@
 //! SQLite and, when `FINITECH_TEST_POSTGRES_URL` names a server, on PostgreSQL: each time in a database
 //! of its own that is dropped afterwards.
 
-use crate::Target;
-use sea_orm::{ConnectionTrait, Database, DbErr};
+use crate::{Store, Target};
+use sea_orm::{ConnectionTrait, Database, DbErr, TryGetable};
 use secrecy::{ExposeSecret, SecretString};
 
 /// A database that lives as long as the test.
@@ -56,6 +56,34 @@ impl TestDatabase {
             Target::Sqlite { .. } => None,
         }
     }
+}
+
+/// Everything that a module's database keeps, as it lies in its files: what is not in there in clear is not
+/// shown to whoever gets hold of them.
+pub async fn stored_bytes(store: &Store) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    if let Some(path) = store.sqlite_path() {
+        for suffix in ["", "-wal"] {
+            let mut file = path.clone().into_os_string();
+            file.push(suffix);
+            bytes.extend(std::fs::read(file).unwrap_or_default());
+        }
+        assert!(bytes.starts_with(b"SQLite format 3"), "the files were not read");
+        return bytes;
+    }
+    store.read().execute_unprepared("checkpoint").await.expect("a superuser's connection");
+    let files = format!(
+        "select pg_read_binary_file(pg_relation_filepath(oid)) as file from pg_class \
+         where relkind in ('r', 'i', 't') and (relnamespace = '{0}'::regnamespace or oid in \
+         (select reltoastrelid from pg_class where relnamespace = '{0}'::regnamespace))",
+        store.module()
+    );
+    let rows = store.read().query_all_raw(store.statement(&files, [])).await;
+    for row in rows.expect("a superuser's connection") {
+        bytes.extend(Vec::<u8>::try_get(&row, "", "file").expect("a file's bytes"));
+    }
+    assert!(bytes.len() > 50_000, "the files were not read");
+    bytes
 }
 
 impl PostgresDatabase {

@@ -6,7 +6,7 @@ use ports::SystemClock;
 use sealing::Resealed;
 use serde_json::json;
 use store::sea_orm::{ConnectionTrait, TryGetable};
-use store::testing::TestDatabase;
+use store::testing::{TestDatabase, stored_bytes};
 use store::{Store, StoreError};
 
 store::on_every_store! {
@@ -16,37 +16,8 @@ store::on_every_store! {
     sealing_anew_goes_on_where_it_was_cut_off,
 }
 
-/// Everything that a module's database keeps, as it lies in its files.
-async fn raw(store: &Store) -> Vec<u8> {
-    let mut raw = Vec::new();
-    match store.sqlite_path() {
-        Some(path) => {
-            for suffix in ["", "-wal"] {
-                let mut file = path.clone().into_os_string();
-                file.push(suffix);
-                raw.extend(std::fs::read(file).unwrap_or_default());
-            }
-            assert!(raw.starts_with(b"SQLite format 3"));
-        }
-        None => {
-            store.read().execute_unprepared("checkpoint").await.unwrap();
-            let files = format!(
-                "select pg_read_binary_file(pg_relation_filepath(oid)) as file from pg_class \
-                 where relkind in ('r', 'i', 't') and (relnamespace = '{0}'::regnamespace or oid in \
-                 (select reltoastrelid from pg_class where relnamespace = '{0}'::regnamespace))",
-                store.module()
-            );
-            for row in store.read().query_all_raw(store.statement(&files, [])).await.unwrap() {
-                raw.extend(Vec::<u8>::try_get(&row, "", "file").unwrap());
-            }
-            assert!(raw.len() > 50_000, "the files were not read");
-        }
-    }
-    raw
-}
-
 async fn is_in(store: &Store, text: &str) -> bool {
-    raw(store).await.windows(text.len()).any(|window| window == text.as_bytes())
+    stored_bytes(store).await.windows(text.len()).any(|window| window == text.as_bytes())
 }
 
 async fn no_number_is_stored_in_clear(database: TestDatabase) {

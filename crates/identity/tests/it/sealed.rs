@@ -10,7 +10,7 @@ use serde_json::json;
 use std::collections::BTreeSet;
 use store::Store;
 use store::sea_orm::{ConnectionTrait, TryGetable};
-use store::testing::TestDatabase;
+use store::testing::{TestDatabase, stored_bytes};
 
 store::on_every_store! {
     nothing_personal_is_stored_in_clear,
@@ -32,35 +32,9 @@ const SECRETS: [&str; 7] = [
     "nobody@example.org",
 ];
 
-/// Everything that the database keeps, as it lies in its files.
-async fn raw(store: &Store) -> Vec<u8> {
-    let mut raw = Vec::new();
-    match store.sqlite_path() {
-        Some(path) => {
-            for suffix in ["", "-wal"] {
-                let mut file = path.clone().into_os_string();
-                file.push(suffix);
-                raw.extend(std::fs::read(file).unwrap_or_default());
-            }
-            assert!(raw.starts_with(b"SQLite format 3"));
-        }
-        None => {
-            store.read().execute_unprepared("checkpoint").await.unwrap();
-            let files = "select pg_read_binary_file(pg_relation_filepath(oid)) as file \
-                         from pg_class where relkind in ('r', 'i', 't') and (relnamespace = \
-                         'identity'::regnamespace or oid in (select reltoastrelid from pg_class \
-                         where relnamespace = 'identity'::regnamespace))";
-            for row in store.read().query_all_raw(store.statement(files, [])).await.unwrap() {
-                raw.extend(Vec::<u8>::try_get(&row, "", "file").unwrap());
-            }
-            assert!(raw.len() > 100_000, "the files were not read");
-        }
-    }
-    raw
-}
-
 async fn found(store: &Store) -> Vec<&'static str> {
-    let raw = raw(store).await;
+    let raw = stored_bytes(store).await;
+    assert!(store.sqlite_path().is_some() || raw.len() > 100_000, "the files were not read");
     let is_in = |secret: &str| raw.windows(secret.len()).any(|window| window == secret.as_bytes());
     SECRETS.into_iter().filter(|secret| is_in(secret)).collect()
 }
