@@ -5,7 +5,7 @@ use crate::client::{self, Outcome};
 use crate::database::Place;
 use crate::over_http::Bench;
 use crate::report::{Report, Target};
-use crate::requests::Load;
+use crate::requests::{Load, register};
 use crate::world;
 
 /// A public route that does next to nothing, so that what a token costs shows most. With rate limits a token that
@@ -41,6 +41,10 @@ pub(crate) async fn measure(args: &Args, report: &mut Report) -> anyhow::Result<
     let accounts = world::populate(&place, args.accounts).await?;
     let limits = LIMITS.map(|(name, value)| (name, value.to_owned()));
     let bench = Bench::start_with(args, &place, accounts, &limits)?;
+    for number in 0..SIGNING_IN {
+        let (status, _) = client::exchange(bench.server.address, &register(number)).await?;
+        anyhow::ensure!(status == 201, "registering answered {status}");
+    }
     let mut rounds = Rounds::default();
     for _ in 0..args.rounds {
         tokens(&bench, &mut rounds, report).await?;

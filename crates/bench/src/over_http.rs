@@ -4,7 +4,7 @@ use crate::bare::{self, Pgbench};
 use crate::client::{self, Outcome};
 use crate::database::Place;
 use crate::report::{Report, Target};
-use crate::requests::{Between, Load, Posted, log_in};
+use crate::requests::{ADMIN, Between, Load, Posted, log_in};
 use crate::server::{self, Server};
 use crate::{Args, Workload, reads, world};
 use anyhow::Context;
@@ -248,7 +248,7 @@ impl<'a> Bench<'a> {
     }
 
     pub(crate) async fn sign_in(&self) -> anyhow::Result<Arc<str>> {
-        let (status, body) = client::exchange(self.server.address, &log_in()).await?;
+        let (status, body) = client::exchange(self.server.address, &log_in(ADMIN)).await?;
         anyhow::ensure!(status == 200, "signing in answered {status}");
         let body: Value = serde_json::from_slice(&body)?;
         Ok(body["accessToken"].as_str().context("no access token")?.into())

@@ -3,7 +3,7 @@
 use crate::world::{Dice, KIND};
 use kernel::IdSource as _;
 use ports::SystemIds;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -14,7 +14,7 @@ pub(crate) enum Load {
         path: &'static str,
         token: Option<Arc<str>>,
     },
-    /// Of the demo world's administrator.
+    /// Of the person with the connection's number, who was registered before.
     LogIns,
     /// Any of these paths.
     Reads {
@@ -92,7 +92,9 @@ struct Template {
 }
 
 /// The demo world's administrator.
-const IDENTIFIER: &str = "admin@example.com";
+pub(crate) const ADMIN: &str = "admin@example.com";
+
+/// Of everybody in the demo world.
 const PASSWORD: &str = "demo-Finitech-1";
 
 const NO_ID: Uuid = Uuid::nil();
@@ -108,7 +110,7 @@ impl Requests {
                 let token = token.unwrap_or_default();
                 Template::new(format!("GET {path} HTTP/1.1\r\nhost: bench\r\n{token}\r\n"))
             }
-            Load::LogIns => Template::new(log_in()),
+            Load::LogIns => Template::new(log_in(&email(number))),
             Load::Reads { .. } => Template::new(String::new()),
             Load::Transfers { token, .. } | Load::Replays { token, .. } => {
                 Template::post("transactions", token, &transfer())
@@ -224,11 +226,31 @@ impl Template {
     }
 }
 
-/// Signs in as the demo world's administrator.
-pub(crate) fn log_in() -> String {
-    let body = json!({ "identifier": IDENTIFIER, "password": PASSWORD }).to_string();
+/// Signs in with the password that everybody has.
+pub(crate) fn log_in(identifier: &str) -> String {
+    post("/api/v1/auth/login", &json!({ "identifier": identifier, "password": PASSWORD }))
+}
+
+/// Registers the person with this number.
+pub(crate) fn register(number: usize) -> String {
+    let person = json!({
+        "email": email(number),
+        "phoneNumber": format!("+2126{number:08}"),
+        "password": PASSWORD,
+        "displayName": "Somebody",
+    });
+    post("/api/v1/auth/register", &person)
+}
+
+fn email(number: usize) -> String {
+    format!("person-{number}@example.com")
+}
+
+/// By nobody who is signed in.
+fn post(path: &str, body: &Value) -> String {
+    let body = body.to_string();
     format!(
-        "POST /api/v1/auth/login HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\n\
+        "POST {path} HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\n\
          content-length: {}\r\n\r\n{body}",
         body.len()
     )

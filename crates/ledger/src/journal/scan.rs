@@ -30,6 +30,8 @@ impl<T> ScanRow for T where
 {
 }
 
+const BEGIN: &str = "begin isolation level repeatable read read only";
+
 impl Scan {
     pub(crate) async fn begin(store: &Store) -> Result<Self, StoreError> {
         match store.sqlite_path() {
@@ -42,10 +44,21 @@ impl Scan {
                 Ok(Self::Sqlite(connection))
             }
             None => {
-                let begin = "begin isolation level repeatable read read only";
-                Ok(Self::Postgres(store.postgres_pool().begin_with(begin).await.map_err(failed)?))
+                Ok(Self::Postgres(store.postgres_pool().begin_with(BEGIN).await.map_err(failed)?))
             }
         }
+    }
+
+    /// Another one of the same state, to be read at the same time: only PostgreSQL has such, and only while
+    /// this one is there.
+    pub(crate) async fn beside(&mut self, store: &Store) -> Result<Option<Self>, StoreError> {
+        let Self::Postgres(tx) = self else { return Ok(None) };
+        let export = sqlx::query_scalar("select pg_export_snapshot()");
+        let snapshot: String = export.fetch_one(&mut **tx).await.map_err(failed)?;
+        let mut beside = store.postgres_pool().begin_with(BEGIN).await.map_err(failed)?;
+        let import = AssertSqlSafe(format!("set transaction snapshot '{snapshot}'"));
+        sqlx::raw_sql(import).execute(&mut *beside).await.map_err(failed)?;
+        Ok(Some(Self::Postgres(beside)))
     }
 
     /// Gives each row of a query that has more of them than should be kept.

@@ -4,9 +4,10 @@ use super::STEP;
 use super::repo::{self, CaptureRow, Committed, ListRow, ReversalRow};
 use crate::journal::chunk::{Chunk, TransactionRow};
 use crate::journal::scan::Scan;
+use std::iter;
 use std::panic::resume_unwind;
-use store::StoreError;
 use store::sea_orm::DbErr;
+use store::{Store, StoreError};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -44,33 +45,45 @@ impl Stretch {
 }
 
 /// All stretches of a journal, in order.
+///
+/// Where there is a second connection to the same state, every other stretch is read from it: PostgreSQL
+/// works for one while the answer to the other is decoded.
 pub(super) struct Ahead {
+    reader: Reader,
+    beside: Option<Reader>,
+    is_beside_next: bool,
+}
+
+struct Reader {
     stretches: mpsc::Receiver<Stretch>,
-    reader: JoinHandle<Result<Scan, StoreError>>,
+    task: JoinHandle<Result<Scan, StoreError>>,
 }
 
 impl Ahead {
     /// Begins to read the records up to `last`.
-    pub(super) fn read(mut scan: Scan, last: i64) -> Self {
-        let (sender, stretches) = mpsc::channel(AHEAD);
-        let reader = tokio::spawn(async move {
-            let mut first = 1;
-            while first <= last {
-                let end = first.saturating_add(STEP).saturating_sub(1).min(last);
-                let stretch = Stretch::read(&mut scan, first, end).await?;
-                if sender.send(stretch).await.is_err() {
-                    break;
-                }
-                first = end.saturating_add(1);
-            }
-            Ok(scan)
-        });
-        Self { stretches, reader }
+    ///
+    /// # Errors
+    ///
+    /// When a second connection to PostgreSQL fails.
+    pub(super) async fn read(store: &Store, mut scan: Scan, last: i64) -> Result<Self, StoreError> {
+        let starts = iter::successors(Some(1_i64), |first| first.checked_add(STEP))
+            .take_while(move |first| *first <= last);
+        let (reader, beside) = match scan.beside(store).await? {
+            Some(beside) => (
+                Reader::begin(scan, starts.clone().step_by(2), last),
+                Some(Reader::begin(beside, starts.skip(1).step_by(2), last)),
+            ),
+            None => (Reader::begin(scan, starts, last), None),
+        };
+        Ok(Self { reader, beside, is_beside_next: false })
     }
 
     /// The next stretch; none after the last one, and none when it cannot be read.
     pub(super) async fn next(&mut self) -> Option<Stretch> {
-        self.stretches.recv().await
+        let is_beside = self.is_beside_next;
+        self.is_beside_next = !is_beside;
+        let reader = self.beside.as_mut().filter(|_| is_beside).unwrap_or(&mut self.reader);
+        reader.stretches.recv().await
     }
 
     /// What was read from, for what is left to read of the same state.
@@ -79,8 +92,37 @@ impl Ahead {
     ///
     /// Why there were no more stretches, unless it was the end.
     pub(super) async fn end(self) -> Result<Scan, StoreError> {
+        if let Some(beside) = self.beside {
+            beside.end().await?;
+        }
+        self.reader.end().await
+    }
+}
+
+impl Reader {
+    /// Begins to read the stretches that start at these records.
+    fn begin(
+        mut scan: Scan,
+        starts: impl Iterator<Item = i64> + Send + 'static,
+        last: i64,
+    ) -> Self {
+        let (sender, stretches) = mpsc::channel(AHEAD);
+        let task = tokio::spawn(async move {
+            for first in starts {
+                let end = first.saturating_add(STEP).saturating_sub(1).min(last);
+                let stretch = Stretch::read(&mut scan, first, end).await?;
+                if sender.send(stretch).await.is_err() {
+                    break;
+                }
+            }
+            Ok(scan)
+        });
+        Self { stretches, task }
+    }
+
+    async fn end(self) -> Result<Scan, StoreError> {
         drop(self.stretches);
-        match self.reader.await {
+        match self.task.await {
             Ok(read) => read,
             Err(error) => match error.try_into_panic() {
                 Ok(panic) => resume_unwind(panic),

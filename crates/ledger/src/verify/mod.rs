@@ -151,20 +151,20 @@ async fn verify_all(
     let mut history = HistoryCheck::after(Tree::default(), NO_HASH, keys);
     let head = repo::head(&mut scan).await?;
     let last = head.last_sequence;
-    let mut ahead = Ahead::read(scan, last);
+    let mut ahead = Ahead::read(store, scan, last).await?;
     while let Some(stretch) = ahead.next().await {
         history.add(&fold.check(&stretch), &stretch.committed);
         progress(stretch.last, last);
     }
-    let mut scan = ahead.end().await?;
-    fold.check_marks(&mut scan).await?;
-    let found = std::mem::take(&mut fold.derived).compare(&mut scan).await?;
+    let scan = &mut ahead.end().await?;
+    fold.check_marks(scan).await?;
+    let found = std::mem::take(&mut fold.derived).compare(scan).await?;
     fold.find_all(found);
-    let found = std::mem::take(&mut fold.usages).compare(&mut scan).await?;
+    let found = std::mem::take(&mut fold.usages).compare(scan).await?;
     fold.find_all(found);
-    fold.check_strays(repo::strays(&mut scan, last, STRAYS_MAX).await?);
+    fold.check_strays(repo::strays(scan, last, STRAYS_MAX).await?);
     fold.check_balances();
-    let (found, checkpoint) = history.end(&mut scan, &head).await?;
+    let (found, checkpoint) = history.end(scan, &head).await?;
     fold.find_all(found);
     fold.report.checkpoint = checkpoint;
     Ok(fold.report)
