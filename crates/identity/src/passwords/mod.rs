@@ -13,7 +13,8 @@ use argon2::{
 use pbkdf2::Pbkdf2Hash;
 use secrecy::{ExposeSecret, SecretString};
 use std::sync::Arc;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError};
+use std::thread;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, TryAcquireError, oneshot};
 
 /// Hashes and checks passwords.
 pub(crate) struct Passwords {
@@ -64,6 +65,9 @@ pub enum HashingError {
     /// The machine gave no random bytes.
     #[error("the machine has no randomness to give")]
     Randomness,
+    /// There was no thread for it.
+    #[error("no thread could be started for a password hash")]
+    Thread(#[source] std::io::Error),
     /// The work was cut short, because the program is ending.
     #[error("password hashing was interrupted")]
     Interrupted,
@@ -72,6 +76,10 @@ pub enum HashingError {
 /// RFC 9106 section 3.1 recommends 16 bytes of salt; 32 bytes of hash are what the crate makes.
 const SALT_BYTES: usize = 16;
 const HASH_BYTES: usize = 32;
+
+/// A tenth of the processor where everybody wants it, so that people get in all the same.
+#[cfg(target_os = "linux")]
+const NICENESS: i32 = 10;
 
 impl Passwords {
     pub(crate) fn try_new(config: &PasswordHashConfig) -> Result<Self, HashingError> {
@@ -131,7 +139,7 @@ impl Passwords {
         }
     }
 
-    /// Does `work` on a thread that may block, when it is its turn.
+    /// Does `work` on a thread of its own, when it is its turn.
     async fn work<T: Send + 'static>(
         &self,
         place: Place,
@@ -139,13 +147,27 @@ impl Passwords {
     ) -> Result<T, PasswordError> {
         let worker =
             self.workers.clone().acquire_owned().await.map_err(|_| HashingError::Interrupted)?;
+        let (sender, result) = oneshot::channel();
         // The permits go with the work: it is not cancelled when the client goes away.
-        let done = tokio::task::spawn_blocking(move || {
+        let work = move || {
+            give_way();
             let result = work();
             drop((place, worker));
-            result
-        });
-        Ok(done.await.map_err(|_| HashingError::Interrupted)??)
+            // Nobody waits for it when the client went away.
+            drop(sender.send(result));
+        };
+        thread::Builder::new().name("password".into()).spawn(work).map_err(HashingError::Thread)?;
+        Ok(result.await.map_err(|_| HashingError::Interrupted)??)
+    }
+}
+
+/// Lets the program's other threads go first: a hash keeps a core busy for a tenth of a second, for which
+/// payments must not wait. A thread cannot take this back, so each hash has one of its own.
+fn give_way() {
+    // Elsewhere this is about the whole program.
+    #[cfg(target_os = "linux")]
+    if let Err(error) = rustix::process::nice(NICENESS) {
+        tracing::debug!(%error, "passwords are hashed as urgently as all else is done");
     }
 }
 
