@@ -1,51 +1,89 @@
-//! Accounts as the last groups left them, so that a busy account is not read again for each group.
+//! Accounts and pending holds as the last groups left them, so that what is busy is not read again for each
+//! group.
 
 use super::IdMap;
-use super::decide::{AccountState, Head, WorkingSet};
-use ledger_api::AccountId;
+use super::decide::{AccountState, Head, HoldState, WorkingSet};
+use ledger_api::{AccountId, HoldId, HoldStatus};
+use std::hash::Hash;
 
 /// The most accounts that are kept: a hundred thousand take some 20 MB.
 const ACCOUNTS_MAX: usize = 131_072;
 
+/// The most pending holds that are kept: with two legs they take some 5 MB.
+const HOLDS_MAX: usize = 16_384;
+
 /// Valid as long as nobody else writes: every write moves the journal's head, so whoever finds the head where
 /// he left it knows that nothing has changed since.
 #[derive(Debug, Default)]
-pub(super) struct AccountCache {
+pub(super) struct Cache {
     as_of: Option<Head>,
     accounts: IdMap<AccountId, AccountState>,
+    /// Those that still can be captured.
+    holds: IdMap<HoldId, HoldState>,
 }
 
-impl AccountCache {
+impl Cache {
     /// Forgets everything if the journal has gone on without this engine.
     pub(super) fn check(&mut self, head: Head) {
         if self.as_of != Some(head) {
             self.accounts.clear();
+            self.holds.clear();
             self.as_of = Some(head);
         }
     }
 
     /// Puts the known ones of these accounts into the set and leaves the others to be read.
-    pub(super) fn fill(&self, set: &mut WorkingSet, wanted: &[AccountId]) -> Vec<AccountId> {
-        set.accounts.reserve(wanted.len());
-        let mut unknown = Vec::new();
-        for id in wanted {
-            match self.accounts.get(id) {
-                Some(state) => drop(set.accounts.insert(*id, state.clone())),
-                None => unknown.push(*id),
-            }
-        }
-        unknown
+    pub(super) fn fill_accounts(
+        &self,
+        set: &mut WorkingSet,
+        wanted: &[AccountId],
+    ) -> Vec<AccountId> {
+        fill(&self.accounts, &mut set.accounts, wanted)
+    }
+
+    /// Puts the known ones of these holds into the set and leaves the others to be read.
+    pub(super) fn fill_holds(&self, set: &mut WorkingSet, wanted: &[HoldId]) -> Vec<HoldId> {
+        fill(&self.holds, &mut set.holds, wanted)
     }
 
     /// Keeps what a group has left behind; once it is durable, or when it has changed nothing.
     pub(super) fn keep(&mut self, set: WorkingSet) {
         self.as_of = Some(set.head);
-        if self.accounts.len().saturating_add(set.accounts.len()) > ACCOUNTS_MAX {
-            // Whoever is busy is back at once.
-            self.accounts.clear();
+        let accounts = set.accounts.into_iter().map(|(id, state)| (id, state.settled()));
+        keep(&mut self.accounts, accounts, ACCOUNTS_MAX);
+        for id in set.holds.keys() {
+            self.holds.remove(id);
         }
-        self.accounts.extend(
-            set.accounts.into_iter().take(ACCOUNTS_MAX).map(|(id, state)| (id, state.settled())),
-        );
+        let pending =
+            set.holds.into_iter().filter(|(_, state)| state.hold.status == HoldStatus::Pending);
+        keep(&mut self.holds, pending.map(|(id, state)| (id, state.settled())), HOLDS_MAX);
     }
+}
+
+fn fill<K: Copy + Eq + Hash, V: Clone>(
+    known: &IdMap<K, V>,
+    set: &mut IdMap<K, V>,
+    wanted: &[K],
+) -> Vec<K> {
+    set.reserve(wanted.len());
+    let mut unknown = Vec::new();
+    for id in wanted {
+        match known.get(id) {
+            Some(state) => drop(set.insert(*id, state.clone())),
+            None => unknown.push(*id),
+        }
+    }
+    unknown
+}
+
+fn keep<K: Eq + Hash, V>(
+    known: &mut IdMap<K, V>,
+    states: impl Iterator<Item = (K, V)>,
+    most: usize,
+) {
+    if known.len().saturating_add(states.size_hint().1.unwrap_or(most)) > most {
+        // Whoever is busy is back at once.
+        known.clear();
+    }
+    known.extend(states.take(most));
 }

@@ -92,6 +92,13 @@ pub(super) struct HoldState {
     pub(super) changed: bool,
 }
 
+impl HoldState {
+    /// The hold once what this group changed is stored.
+    pub(super) fn settled(self) -> Self {
+        Self { is_new: false, changed: false, ..self }
+    }
+}
+
 /// What a group works on, and what it leaves to be written.
 #[derive(Debug)]
 pub(super) struct WorkingSet {

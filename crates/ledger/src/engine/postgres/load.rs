@@ -1,7 +1,7 @@
 //! Reading what a group is about, a table at a time.
 
 use super::Error;
-use crate::engine::cache::AccountCache;
+use crate::engine::cache::Cache;
 use crate::engine::decide::{AccountState, HoldState, LimitedAccount, Standing, Usage, WorkingSet};
 use crate::engine::group::Group;
 use crate::engine::needs::Needs;
@@ -18,7 +18,7 @@ use uuid::Uuid;
 pub(super) async fn load(
     tx: &mut PgConnection,
     group: &Group,
-    cache: &AccountCache,
+    cache: &Cache,
     set: &mut WorkingSet,
 ) -> Result<(), Error> {
     let mut needs = Needs::of(&group.commands);
@@ -28,8 +28,9 @@ pub(super) async fn load(
     if !needs.originals.is_empty() {
         load_reversed(tx, &needs, set).await?;
     }
-    if !needs.holds.is_empty() {
-        load_holds(tx, &needs, set).await?;
+    let unknown = cache.fill_holds(set, &needs.holds);
+    if !unknown.is_empty() {
+        load_holds(tx, &unknown, set).await?;
     }
     needs.add_touched(
         needs
@@ -40,7 +41,7 @@ pub(super) async fn load(
             .map(Arc::as_ref),
         set.holds.values().map(|state| &state.hold),
     );
-    let unknown = cache.fill(set, &needs.accounts);
+    let unknown = cache.fill_accounts(set, &needs.accounts);
     if !unknown.is_empty() {
         load_states(tx, unknown, set).await?;
     }
@@ -208,10 +209,10 @@ async fn load_transactions(
 
 async fn load_holds(
     tx: &mut PgConnection,
-    needs: &Needs,
+    unknown: &[HoldId],
     set: &mut WorkingSet,
 ) -> Result<(), Error> {
-    let ids: Vec<Uuid> = needs.holds.iter().map(|id| id.0).collect();
+    let ids: Vec<Uuid> = unknown.iter().map(|id| id.0).collect();
     let sql = format!("select {HOLD_COLUMNS} where h.id = any($1)");
     let rows = sqlx::query(AssertSqlSafe(sql)).bind(ids).fetch_all(&mut *tx).await?;
     if rows.is_empty() {

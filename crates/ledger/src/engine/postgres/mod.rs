@@ -8,7 +8,7 @@ mod write;
 pub(super) use load::REVERSED_SQL;
 
 use super::Decisions;
-use super::cache::AccountCache;
+use super::cache::Cache;
 use super::decide::{Head, WorkingSet};
 use super::group::Group;
 use super::seal::Seal;
@@ -62,7 +62,7 @@ const PLANS: [(&str, &str); 5] = [
 #[derive(Clone)]
 pub(super) struct Writer {
     pool: PgPool,
-    cache: Arc<Mutex<AccountCache>>,
+    cache: Arc<Mutex<Cache>>,
     clock: Arc<dyn Clock>,
     tail: Arc<Tail>,
 }

@@ -36,32 +36,51 @@ pub(super) async fn write(
     if !set.new_transactions.is_empty() {
         write_transactions(tx, set).await?;
         write_metadata(tx, set).await?;
-        write_entries(tx, set).await?;
     }
     if !set.new_shifts.is_empty() {
         write_shifts(tx, set).await?;
     }
-    write_standings(tx, set).await?;
     write_usages(tx, set).await?;
-    write_head(tx, set, seal).await
+    if !seal.nodes.is_empty() {
+        write_nodes(tx, seal).await?;
+    }
+    write_standings(tx, set, seal).await
 }
 
-async fn write_head(tx: &mut PgConnection, set: &WorkingSet, seal: &Seal) -> Result<(), Error> {
-    if !seal.nodes.is_empty() {
-        let nodes = &seal.nodes;
-        sqlx::query(
-            "insert into tree_nodes (level, node_index, root) \
-             select * from unnest($1::bigint[], $2::bigint[], $3::bytea[])",
-        )
-        .bind(nodes.iter().map(|(node, _)| i64::from(node.level)).collect::<Vec<_>>())
-        .bind(nodes.iter().map(|(node, _)| node.index.cast_signed()).collect::<Vec<_>>())
-        .bind(nodes.iter().map(|(_, root)| root.as_slice()).collect::<Vec<_>>())
-        .execute(&mut *tx)
-        .await?;
-    }
+async fn write_nodes(tx: &mut PgConnection, seal: &Seal) -> Result<(), Error> {
+    let nodes = &seal.nodes;
+    sqlx::query(
+        "insert into tree_nodes (level, node_index, root) \
+         select * from unnest($1::bigint[], $2::bigint[], $3::bytea[])",
+    )
+    .bind(nodes.iter().map(|(node, _)| i64::from(node.level)).collect::<Vec<_>>())
+    .bind(nodes.iter().map(|(node, _)| node.index.cast_signed()).collect::<Vec<_>>())
+    .bind(nodes.iter().map(|(_, root)| root.as_slice()).collect::<Vec<_>>())
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Where the changed accounts and the journal stand after the group.
+async fn write_standings(
+    tx: &mut PgConnection,
+    set: &WorkingSet,
+    seal: &Seal,
+) -> Result<(), Error> {
+    let changed = set.changed_accounts();
+    let standings = || changed.iter().map(|one| one.standing);
     sqlx::query(
         "with grouped as \
-         (insert into journal_groups (last_sequence, recorded_at, link) values ($1, $2, $4)) \
+             (insert into journal_groups (last_sequence, recorded_at, link) values ($1, $2, $4)), \
+         stood as (update account_states s \
+             set posted_debits = n.posted_debits, posted_credits = n.posted_credits, \
+                 pending_debits = n.pending_debits, pending_credits = n.pending_credits, \
+                 last_entry = n.last_entry, entry_count = n.entry_count \
+             from unnest($5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], \
+                         $10::bigint[], $11::bigint[]) \
+                  as n(account_sequence, posted_debits, posted_credits, pending_debits, \
+                       pending_credits, last_entry, entry_count) \
+             where s.account_sequence = n.account_sequence) \
          update journal_head set last_sequence = $1, last_recorded_at = $2, tree_size = $1, \
          tree_peaks = $3, link = $4 where id = 1",
     )
@@ -69,6 +88,13 @@ async fn write_head(tx: &mut PgConnection, set: &WorkingSet, seal: &Seal) -> Res
     .bind(set.head.last_recorded_at.as_micros())
     .bind(&seal.peaks)
     .bind(seal.link.as_slice())
+    .bind(changed.iter().map(|one| one.sequence).collect::<Vec<_>>())
+    .bind(standings().map(|one| one.balances.posted_debits).collect::<Vec<_>>())
+    .bind(standings().map(|one| one.balances.posted_credits).collect::<Vec<_>>())
+    .bind(standings().map(|one| one.balances.pending_debits).collect::<Vec<_>>())
+    .bind(standings().map(|one| one.balances.pending_credits).collect::<Vec<_>>())
+    .bind(standings().map(|one| one.last_entry).collect::<Vec<_>>())
+    .bind(standings().map(|one| one.entry_count).collect::<Vec<_>>())
     .execute(tx)
     .await?;
     Ok(())
@@ -136,46 +162,44 @@ async fn write_limit_change(tx: &mut PgConnection, new: &NewLimitChange) -> Resu
 
 async fn write_holds(tx: &mut PgConnection, set: &WorkingSet) -> Result<(), Error> {
     let new: Vec<&Hold> = set.holds_to_add().collect();
-    let sequences: Vec<i64> = new.iter().map(|one| one.sequence).collect();
-    let expiries: Vec<Option<i64>> =
-        new.iter().map(|one| one.expires_at.map(Timestamp::as_micros)).collect();
+    let legs = hold_legs(set, &new);
+    let leg = |at: usize| legs.iter().map(|leg| leg[at]).collect::<Vec<_>>();
     sqlx::query(
-        "insert into holds (sequence, id, kind, description, reference, metadata, tolerance, \
-         expires_at, created_at) \
-         select * from unnest($1::bigint[], $2::uuid[], $3::text[], $4::text[], $5::text[], \
-                              $6::text[], $7::bigint[], $8::bigint[], $9::bigint[])",
+        "with made as (insert into holds (sequence, id, kind, description, reference, metadata, \
+             tolerance, expires_at, created_at) \
+             select * from unnest($1::bigint[], $2::uuid[], $3::text[], $4::text[], $5::text[], \
+                                  $6::text[], $7::bigint[], $8::bigint[], $9::bigint[])), \
+         standing as (insert into hold_states \
+             (hold_sequence, expires_at, status, captured, ended_by) \
+             select * from unnest($1::bigint[], $8::bigint[], $10::text[], $11::bigint[], \
+                                  $12::bigint[])) \
+         insert into hold_legs (hold_sequence, leg_no, account_sequence, amount) \
+         select * from unnest($13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[])",
     )
-    .bind(&sequences)
+    .bind(new.iter().map(|one| one.sequence).collect::<Vec<_>>())
     .bind(new.iter().map(|one| one.id.0).collect::<Vec<_>>())
     .bind(new.iter().map(|one| one.kind.as_str()).collect::<Vec<_>>())
     .bind(new.iter().map(|one| one.description.as_deref()).collect::<Vec<_>>())
     .bind(new.iter().map(|one| one.reference.as_deref()).collect::<Vec<_>>())
     .bind(new.iter().map(|one| encode::metadata_text(&one.metadata)).collect::<Vec<_>>())
     .bind(new.iter().map(|one| one.tolerance).collect::<Vec<_>>())
-    .bind(&expiries)
+    .bind(new.iter().map(|one| one.expires_at.map(Timestamp::as_micros)).collect::<Vec<_>>())
     .bind(new.iter().map(|one| one.created_at.as_micros()).collect::<Vec<_>>())
-    .execute(&mut *tx)
-    .await?;
-    sqlx::query(
-        "insert into hold_states (hold_sequence, status, captured, ended_by, expires_at) \
-         select * from unnest($1::bigint[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[])",
-    )
-    .bind(&sequences)
     .bind(new.iter().map(|one| encode::hold_status_word(one.status)).collect::<Vec<_>>())
     .bind(new.iter().map(|one| one.captured).collect::<Vec<_>>())
     .bind(new.iter().map(|one| one.ended_by).collect::<Vec<_>>())
-    .bind(&expiries)
-    .execute(&mut *tx)
+    .bind(leg(0))
+    .bind(leg(1))
+    .bind(leg(2))
+    .bind(leg(3))
+    .execute(tx)
     .await?;
-    write_hold_legs(tx, set, &new).await
+    Ok(())
 }
 
-async fn write_hold_legs(
-    tx: &mut PgConnection,
-    set: &WorkingSet,
-    holds: &[&Hold],
-) -> Result<(), Error> {
-    let legs: Vec<[i64; 4]> = holds
+/// Hold, place, account and amount of each leg.
+fn hold_legs(set: &WorkingSet, holds: &[&Hold]) -> Vec<[i64; 4]> {
+    holds
         .iter()
         .flat_map(|hold| {
             (0_i64..).zip(&hold.legs).map(|(leg_no, leg)| (hold.sequence, leg_no, leg))
@@ -189,19 +213,7 @@ async fn write_hold_legs(
             let account = set.accounts.get(&leg.account_id)?;
             Some([hold, leg_no, account.sequence, amount])
         })
-        .collect();
-    let column = |at: usize| legs.iter().map(|leg| leg[at]).collect::<Vec<_>>();
-    sqlx::query(
-        "insert into hold_legs (hold_sequence, leg_no, account_sequence, amount) \
-         select * from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[])",
-    )
-    .bind(column(0))
-    .bind(column(1))
-    .bind(column(2))
-    .bind(column(3))
-    .execute(tx)
-    .await?;
-    Ok(())
+        .collect()
 }
 
 async fn write_changed_holds(tx: &mut PgConnection, set: &WorkingSet) -> Result<(), Error> {
@@ -240,14 +252,22 @@ async fn write_hold_changes(tx: &mut PgConnection, new: &[NewHoldChange]) -> Res
     Ok(())
 }
 
+/// Transactions with their entries.
 async fn write_transactions(tx: &mut PgConnection, set: &WorkingSet) -> Result<(), Error> {
-    let new = &set.new_transactions;
+    let (new, entries) = (&set.new_transactions, &set.new_entries);
+    let marks = || entries.iter().filter(|one| one.is_mark);
     sqlx::query(
-        "insert into transactions \
-         (sequence, id, kind, description, reference, metadata, effective_at, recorded_at, \
-          reverses, captures) \
-         select * from unnest($1::bigint[], $2::uuid[], $3::text[], $4::text[], $5::text[], \
-                              $6::text[], $7::bigint[], $8::bigint[], $9::uuid[], $10::uuid[])",
+        "with posted as (insert into transactions \
+             (sequence, id, kind, description, reference, metadata, effective_at, recorded_at, \
+              reverses, captures) \
+             select * from unnest($1::bigint[], $2::uuid[], $3::text[], $4::text[], $5::text[], \
+                                  $6::text[], $7::bigint[], $8::bigint[], $9::uuid[], \
+                                  $10::uuid[])), \
+         marked as (insert into entry_marks (account_sequence, entry_key) \
+             select * from unnest($11::bigint[], $12::bigint[])) \
+         insert into entries (entry_key, account_sequence, amount, balance_after, previous) \
+         select * from unnest($13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[], \
+                              $17::bigint[])",
     )
     .bind(new.iter().map(|one| one.sequence).collect::<Vec<_>>())
     .bind(new.iter().map(|one| one.id.0).collect::<Vec<_>>())
@@ -259,6 +279,13 @@ async fn write_transactions(tx: &mut PgConnection, set: &WorkingSet) -> Result<(
     .bind(new.iter().map(|one| one.recorded_at.as_micros()).collect::<Vec<_>>())
     .bind(new.iter().map(|one| one.reverses.map(|original| original.0)).collect::<Vec<_>>())
     .bind(new.iter().map(|one| one.captures.map(|hold| hold.0)).collect::<Vec<_>>())
+    .bind(marks().map(|one| one.account_sequence).collect::<Vec<_>>())
+    .bind(marks().map(|one| one.entry_key).collect::<Vec<_>>())
+    .bind(entries.iter().map(|one| one.entry_key).collect::<Vec<_>>())
+    .bind(entries.iter().map(|one| one.account_sequence).collect::<Vec<_>>())
+    .bind(entries.iter().map(|one| one.amount).collect::<Vec<_>>())
+    .bind(entries.iter().map(|one| one.balance_after).collect::<Vec<_>>())
+    .bind(entries.iter().map(|one| one.previous).collect::<Vec<_>>())
     .execute(tx)
     .await?;
     Ok(())
@@ -283,34 +310,6 @@ async fn write_metadata(tx: &mut PgConnection, set: &WorkingSet) -> Result<(), E
     .bind(names)
     .bind(values)
     .bind(sequences)
-    .execute(tx)
-    .await?;
-    Ok(())
-}
-
-async fn write_entries(tx: &mut PgConnection, set: &WorkingSet) -> Result<(), Error> {
-    let new = &set.new_entries;
-    sqlx::query(
-        "insert into entries (entry_key, account_sequence, amount, balance_after, previous) \
-         select * from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[])",
-    )
-    .bind(new.iter().map(|one| one.entry_key).collect::<Vec<_>>())
-    .bind(new.iter().map(|one| one.account_sequence).collect::<Vec<_>>())
-    .bind(new.iter().map(|one| one.amount).collect::<Vec<_>>())
-    .bind(new.iter().map(|one| one.balance_after).collect::<Vec<_>>())
-    .bind(new.iter().map(|one| one.previous).collect::<Vec<_>>())
-    .execute(&mut *tx)
-    .await?;
-    let marks: Vec<_> = new.iter().filter(|one| one.is_mark).collect();
-    if marks.is_empty() {
-        return Ok(());
-    }
-    sqlx::query(
-        "insert into entry_marks (account_sequence, entry_key) \
-         select * from unnest($1::bigint[], $2::bigint[])",
-    )
-    .bind(marks.iter().map(|one| one.account_sequence).collect::<Vec<_>>())
-    .bind(marks.iter().map(|one| one.entry_key).collect::<Vec<_>>())
     .execute(tx)
     .await?;
     Ok(())
@@ -349,35 +348,6 @@ async fn write_shifts(tx: &mut PgConnection, set: &WorkingSet) -> Result<(), Err
     .bind(days.keys().map(|(account, _)| *account).collect::<Vec<_>>())
     .bind(days.keys().map(|(_, day)| *day).collect::<Vec<_>>())
     .bind(days.values().copied().collect::<Vec<_>>())
-    .execute(tx)
-    .await?;
-    Ok(())
-}
-
-async fn write_standings(tx: &mut PgConnection, set: &WorkingSet) -> Result<(), Error> {
-    let changed = set.changed_accounts();
-    if changed.is_empty() {
-        return Ok(());
-    }
-    let standings = || changed.iter().map(|one| one.standing);
-    sqlx::query(
-        "update account_states s \
-         set posted_debits = n.posted_debits, posted_credits = n.posted_credits, \
-             pending_debits = n.pending_debits, pending_credits = n.pending_credits, \
-             last_entry = n.last_entry, entry_count = n.entry_count \
-         from unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], \
-                     $6::bigint[], $7::bigint[]) \
-              as n(account_sequence, posted_debits, posted_credits, pending_debits, \
-                   pending_credits, last_entry, entry_count) \
-         where s.account_sequence = n.account_sequence",
-    )
-    .bind(changed.iter().map(|one| one.sequence).collect::<Vec<_>>())
-    .bind(standings().map(|one| one.balances.posted_debits).collect::<Vec<_>>())
-    .bind(standings().map(|one| one.balances.posted_credits).collect::<Vec<_>>())
-    .bind(standings().map(|one| one.balances.pending_debits).collect::<Vec<_>>())
-    .bind(standings().map(|one| one.balances.pending_credits).collect::<Vec<_>>())
-    .bind(standings().map(|one| one.last_entry).collect::<Vec<_>>())
-    .bind(standings().map(|one| one.entry_count).collect::<Vec<_>>())
     .execute(tx)
     .await?;
     Ok(())

@@ -1,7 +1,7 @@
 //! Reading what a group is about, row by row.
 
 use super::Error;
-use crate::engine::cache::AccountCache;
+use crate::engine::cache::Cache;
 use crate::engine::decide::{AccountState, HoldState, LimitedAccount, Standing, Usage, WorkingSet};
 use crate::engine::group::Group;
 use crate::engine::needs::Needs;
@@ -16,7 +16,7 @@ use uuid::Uuid;
 pub(super) fn load(
     tx: &Connection,
     group: &Group,
-    cache: &AccountCache,
+    cache: &Cache,
     set: &mut WorkingSet,
 ) -> Result<(), Error> {
     let mut needs = Needs::of(&group.commands);
@@ -30,9 +30,9 @@ pub(super) fn load(
         let reversed = tx.prepare_cached(REVERSED_SQL)?.query_row([id.0], |row| row.get(0))?;
         set.reversed.insert(*id, reversed);
     }
-    for id in &needs.holds {
-        if let Some(hold) = load_hold(tx, *id)? {
-            set.holds.insert(*id, HoldState { hold, is_new: false, changed: false });
+    for id in cache.fill_holds(set, &needs.holds) {
+        if let Some(hold) = load_hold(tx, id)? {
+            set.holds.insert(id, HoldState { hold, is_new: false, changed: false });
         }
     }
     needs.add_touched(
@@ -45,7 +45,7 @@ pub(super) fn load(
         set.holds.values().map(|state| &state.hold),
     );
     let mut by_id = tx.prepare_cached(STATE_SQL)?;
-    for id in cache.fill(set, &needs.accounts) {
+    for id in cache.fill_accounts(set, &needs.accounts) {
         if let Some(state) = load_state(tx, &mut by_id, id)? {
             set.accounts.insert(id, state);
         }

@@ -7,7 +7,7 @@ mod write;
 pub(super) use load::REVERSED_SQL;
 
 use super::Decisions;
-use super::cache::AccountCache;
+use super::cache::Cache;
 use super::decide::{Head, WorkingSet};
 use super::group::Group;
 use super::seal::Seal;
@@ -56,7 +56,7 @@ impl Error {
 
 pub(super) struct Writer {
     connection: Connection,
-    cache: AccountCache,
+    cache: Cache,
     clock: Arc<dyn Clock>,
     tail: Arc<Tail>,
 }
@@ -72,7 +72,7 @@ impl Writer {
         // Without it `insert or replace` would go around the triggers that keep the journal as it is.
         connection.pragma_update(None, "recursive_triggers", true)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
-        Ok(Self { connection, cache: AccountCache::default(), clock, tail })
+        Ok(Self { connection, cache: Cache::default(), clock, tail })
     }
 
     /// Decides the commands and writes what came of them; durable when this returns.
