@@ -16,6 +16,10 @@ use store::outbox::EventSource;
 use store::{Store, StoreError};
 use tokio::sync::watch;
 
+/// About how many legs are read at a time: a transaction has up to a thousand, and a few thousand such
+/// must not be in memory at once.
+const LEGS_PER_READ: u32 = 20_000;
+
 pub(crate) struct JournalEvents {
     pub(crate) journal: Journal,
     pub(crate) tail: Arc<Tail>,
@@ -28,8 +32,9 @@ impl EventSource for JournalEvents {
     }
 
     async fn after(&self, position: i64, limit: u32) -> Result<Vec<Event>, StoreError> {
-        let limit_most = usize::try_from(limit).unwrap_or(usize::MAX);
-        if let Some(newest) = self.tail.after(position, limit_most) {
+        let [records, legs] =
+            [limit, LEGS_PER_READ].map(|most| usize::try_from(most).unwrap_or(usize::MAX));
+        if let Some(newest) = self.tail.after(position, records, legs) {
             let told = |record: &Told| match record {
                 Told::Posted(transaction) => posted(transaction),
                 Told::Held(hold) => held(hold),
@@ -37,26 +42,28 @@ impl EventSource for JournalEvents {
             return Ok(newest.iter().map(told).collect());
         }
         // The kinds of records are read one after the other. What is committed in between must not
-        // make a hole: only numbers that had been given out before count.
-        let last = self.journal.last_sequence().await?;
-        if last <= position {
+        // make a hole: only numbers that had been given out before count. Each is one record.
+        let first = position.saturating_add(1);
+        let last = self.journal.last_sequence().await?.min(position.saturating_add(limit.into()));
+        if last < first {
             return Ok(Vec::new());
         }
-        let limit_rows = i64::from(limit);
+        let last = self.journal.last_with_legs(&(first..=last), LEGS_PER_READ.into()).await?;
+        let numbers = first..=last;
         let mut events = Vec::new();
-        for row in self.journal.accounts_after(position, limit_rows).await? {
+        for row in self.journal.accounts_within(&numbers).await? {
             let (sequence, opened_at) = (row.sequence, Timestamp::from_micros(row.opened_at));
             let id = row.id;
             let opened = OpenedBody::from(row.into_account()?);
             events.push(event(sequence, "ledger.account_opened", id, opened_at, &opened));
         }
-        for row in self.journal.account_changes_after(position, limit_rows).await? {
+        for row in self.journal.account_changes_within(&numbers).await? {
             let changed_at = Timestamp::from_micros(row.changed_at);
             let (sequence, id) = (row.sequence, row.id);
             let body = StatusChangedBody { id, status: row.status, reason: row.reason, changed_at };
             events.push(event(sequence, "ledger.account_status_changed", id, changed_at, &body));
         }
-        for row in self.journal.limit_changes_after(position, limit_rows).await? {
+        for row in self.journal.limit_changes_within(&numbers).await? {
             let changed_at = Timestamp::from_micros(row.changed_at);
             let (sequence, id) = (row.sequence, row.id);
             let changed = limits_from(&row.limits, sequence)?;
@@ -64,22 +71,20 @@ impl EventSource for JournalEvents {
             let body = LimitsChangedBody { id, time_zone: changed.time_zone, limits, changed_at };
             events.push(event(sequence, "ledger.account_limits_changed", id, changed_at, &body));
         }
-        for hold in self.journal.holds_after(position, limit_rows).await? {
+        for hold in self.journal.holds_within(&numbers).await? {
             events.push(held(&hold));
         }
-        for row in self.journal.hold_changes_after(position, limit_rows).await? {
+        for row in self.journal.hold_changes_within(&numbers).await? {
             let released_at = Timestamp::from_micros(row.changed_at);
             let (sequence, id) = (row.sequence, row.id);
             let event_type = format!("ledger.hold_{}", row.status);
             let body = HoldReleasedBody { id, status: row.status, reason: row.reason, released_at };
             events.push(event(sequence, &event_type, id, released_at, &body));
         }
-        for transaction in self.journal.transactions_after(position, limit_rows).await? {
+        for transaction in self.journal.transactions_within(&numbers).await? {
             events.push(posted(&transaction));
         }
-        events.retain(|event| event.position <= last);
         events.sort_by_key(|event| event.position);
-        events.truncate(limit_most);
         Ok(events)
     }
 

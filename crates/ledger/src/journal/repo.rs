@@ -8,6 +8,7 @@ use ledger_api::{
     Account, AccountId, Entry, EntryKey, Hold, HoldId, Leg, LimitsInUse, Transaction, TransactionId,
 };
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use store::sea_orm::{self, ConnectionTrait, FromQueryResult, Value};
 use store::{Store, StoreError};
 use uuid::Uuid;
@@ -163,6 +164,27 @@ impl Journal {
         Ok(head.last_sequence)
     }
 
+    /// The last of these numbers up to which there are no more than `legs` legs, and at least the first number.
+    pub(crate) async fn last_with_legs(
+        &self,
+        numbers: &RangeInclusive<i64>,
+        legs: i64,
+    ) -> Result<i64, StoreError> {
+        #[derive(FromQueryResult)]
+        struct Row {
+            entry_key: i64,
+        }
+        let keys = (EntryKey::new(*numbers.start(), 0).0, EntryKey::last_of(*numbers.end()).0);
+        let binds = [keys.0.into(), keys.1.into(), legs.into()];
+        Ok(match self.all::<Row>(ENTRY_AFTER_SQL, binds).await?.first() {
+            Some(row) => {
+                let (beyond, _) = EntryKey(row.entry_key).parts();
+                beyond.saturating_sub(1).max(*numbers.start())
+            }
+            None => *numbers.end(),
+        })
+    }
+
     pub(crate) async fn accounts(&self, ids: &[AccountId]) -> Result<Vec<Account>, StoreError> {
         let ids: BTreeSet<AccountId> = ids.iter().copied().collect();
         let ids: Vec<AccountId> = ids.into_iter().collect();
@@ -192,53 +214,49 @@ impl Journal {
         rows.into_iter().map(AccountRow::into_account).collect()
     }
 
-    /// Accounts by their place in the journal, from just after `sequence`.
-    pub(crate) async fn accounts_after(
+    /// Accounts among the journal's records of these numbers, in order.
+    pub(crate) async fn accounts_within(
         &self,
-        sequence: i64,
-        limit: i64,
+        numbers: &RangeInclusive<i64>,
     ) -> Result<Vec<AccountRow>, StoreError> {
-        let sql =
-            format!("select {ACCOUNT_COLUMNS} where a.sequence > $1 order by a.sequence limit $2");
-        self.all(&sql, [sequence.into(), limit.into()]).await
+        let sql = format!(
+            "select {ACCOUNT_COLUMNS} where a.sequence between $1 and $2 order by a.sequence"
+        );
+        self.all(&sql, bounds(numbers)).await
     }
 
-    /// Changes of accounts by their place in the journal, from just after `sequence`.
-    pub(crate) async fn account_changes_after(
+    /// Changes of accounts among the journal's records of these numbers, in order.
+    pub(crate) async fn account_changes_within(
         &self,
-        sequence: i64,
-        limit: i64,
+        numbers: &RangeInclusive<i64>,
     ) -> Result<Vec<AccountChangeRow>, StoreError> {
-        self.all(ACCOUNT_CHANGES_SQL, [sequence.into(), limit.into()]).await
+        self.all(ACCOUNT_CHANGES_SQL, bounds(numbers)).await
     }
 
-    /// Changes of limits by their place in the journal, from just after `sequence`.
-    pub(crate) async fn limit_changes_after(
+    /// Changes of limits among the journal's records of these numbers, in order.
+    pub(crate) async fn limit_changes_within(
         &self,
-        sequence: i64,
-        limit: i64,
+        numbers: &RangeInclusive<i64>,
     ) -> Result<Vec<LimitChangeRow>, StoreError> {
-        self.all(LIMIT_CHANGES_SQL, [sequence.into(), limit.into()]).await
+        self.all(LIMIT_CHANGES_SQL, bounds(numbers)).await
     }
 
-    /// Ends of holds by their place in the journal, from just after `sequence`.
-    pub(crate) async fn hold_changes_after(
+    /// Ends of holds among the journal's records of these numbers, in order.
+    pub(crate) async fn hold_changes_within(
         &self,
-        sequence: i64,
-        limit: i64,
+        numbers: &RangeInclusive<i64>,
     ) -> Result<Vec<HoldChangeRow>, StoreError> {
-        self.all(HOLD_CHANGES_SQL, [sequence.into(), limit.into()]).await
+        self.all(HOLD_CHANGES_SQL, bounds(numbers)).await
     }
 
-    /// Holds by their place in the journal, from just after `sequence`, as they were made.
-    pub(crate) async fn holds_after(
+    /// Holds among the journal's records of these numbers, in order, as they were made.
+    pub(crate) async fn holds_within(
         &self,
-        sequence: i64,
-        limit: i64,
+        numbers: &RangeInclusive<i64>,
     ) -> Result<Vec<Hold>, StoreError> {
         let sql =
-            format!("select {HOLD_COLUMNS} where h.sequence > $1 order by h.sequence limit $2");
-        let rows = self.all::<HoldRow>(&sql, [sequence.into(), limit.into()]).await?;
+            format!("select {HOLD_COLUMNS} where h.sequence between $1 and $2 order by h.sequence");
+        let rows = self.all::<HoldRow>(&sql, bounds(numbers)).await?;
         let mut holds = Vec::with_capacity(rows.len());
         for row in rows {
             let made = HoldRow { status: "pending".into(), captured: 0, ended_by: None, ..row };
@@ -263,15 +281,15 @@ impl Journal {
         Ok(self.with_legs(rows).await?.pop())
     }
 
-    /// Transactions by their place in the journal, from just after `sequence`.
-    pub(crate) async fn transactions_after(
+    /// Transactions among the journal's records of these numbers, in order.
+    pub(crate) async fn transactions_within(
         &self,
-        sequence: i64,
-        limit: i64,
+        numbers: &RangeInclusive<i64>,
     ) -> Result<Vec<Transaction>, StoreError> {
         let sql = "select sequence, id, kind, description, reference, metadata, effective_at, \
-                   recorded_at, reverses, captures from transactions where sequence > $1 order by sequence limit $2";
-        let rows = self.all(sql, [sequence.into(), limit.into()]).await?;
+                   recorded_at, reverses, captures from transactions \
+                   where sequence between $1 and $2 order by sequence";
+        let rows = self.all(sql, bounds(numbers)).await?;
         self.with_legs(rows).await
     }
 
@@ -402,30 +420,36 @@ impl Journal {
     }
 }
 
-/// A page of changes of accounts.
+/// The changes of accounts in a range of numbers.
 pub(super) const ACCOUNT_CHANGES_SQL: &str = "select c.sequence, a.id, c.status, c.reason, \
      c.changed_at from account_changes c join accounts a on a.sequence = c.account_sequence \
-     where c.sequence > $1 order by c.sequence limit $2";
+     where c.sequence between $1 and $2 order by c.sequence";
 
-/// A page of changes of limits.
+/// The changes of limits in a range of numbers.
 pub(super) const LIMIT_CHANGES_SQL: &str = "select c.sequence, a.id, c.limits, c.changed_at \
      from limit_changes c join accounts a on a.sequence = c.account_sequence \
-     where c.sequence > $1 order by c.sequence limit $2";
+     where c.sequence between $1 and $2 order by c.sequence";
 
-/// A page of ends of holds.
+/// The ends of holds in a range of numbers.
 pub(super) const HOLD_CHANGES_SQL: &str = "select c.sequence, h.id, c.status, c.reason, \
      c.changed_at from hold_changes c join holds h on h.sequence = c.hold_sequence \
-     where c.sequence > $1 order by c.sequence limit $2";
+     where c.sequence between $1 and $2 order by c.sequence";
 
 /// A transaction by its id.
 pub(super) const TRANSACTION_SQL: &str = "select sequence, id, kind, description, reference, metadata, \
      effective_at, recorded_at, reverses, captures from transactions where id = $1";
 
-/// The legs of the entries with a range of keys.
-pub(super) const LEGS_SQL: &str = "select e.entry_key, a.id as account_id, s.currency_code, e.amount \
-     from entries e join accounts a on a.sequence = e.account_sequence \
-     join account_states s on s.account_sequence = a.sequence \
-     where e.entry_key between $1 and $2 order by e.entry_key";
+/// The entry in a range of keys that comes after so many.
+pub(super) const ENTRY_AFTER_SQL: &str = "select entry_key from entries \
+     where entry_key between $1 and $2 order by entry_key limit 1 offset $3";
+
+/// The legs of the entries with a range of keys. Accounts are looked up leg by leg: joined, PostgreSQL would
+/// hash all accounts there are for a few legs, as long as it does not know how few they are.
+pub(super) const LEGS_SQL: &str = "select e.entry_key, \
+     (select a.id from accounts a where a.sequence = e.account_sequence) as account_id, \
+     (select s.currency_code from account_states s \
+      where s.account_sequence = e.account_sequence) as currency_code, e.amount \
+     from entries e where e.entry_key between $1 and $2 order by e.entry_key";
 
 /// A page of an account's entries, newest first, after the one with the key `$2`: each names the one
 /// before it, so a page costs the same wherever it is in the list.
@@ -467,6 +491,10 @@ pub(super) const HOLD_LEGS_SQL: &str = "select l.leg_no as entry_key, a.id as ac
 /// Accounts by their ids, `count` of them.
 pub(super) fn accounts_sql(count: usize) -> String {
     format!("select {ACCOUNT_COLUMNS} where a.id in ({})", binds(count))
+}
+
+fn bounds(numbers: &RangeInclusive<i64>) -> [Value; 2] {
+    [(*numbers.start()).into(), (*numbers.end()).into()]
 }
 
 /// `$1, $2, …` for a list of `count` values.

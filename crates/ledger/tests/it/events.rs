@@ -13,6 +13,7 @@ store::on_every_store! {
     holds_and_limits_are_events_in_their_places,
     a_reader_beside_a_busy_ledger_misses_nothing,
     what_is_told_from_memory_is_what_is_read_back,
+    wide_transactions_come_a_few_at_a_time,
 }
 
 async fn every_record_is_one_event_in_order(database: TestDatabase) {
@@ -249,4 +250,27 @@ async fn what_is_told_from_memory_is_what_is_read_back(database: TestDatabase) {
     assert_eq!(told.len(), 4);
     let world = world.restarted(&database).await;
     assert_eq!(world.ledger.events().after(start, 10).await.unwrap(), told);
+}
+
+/// Two thousand of them with a thousand legs each would be hundreds of megabytes.
+async fn wide_transactions_come_a_few_at_a_time(database: TestDatabase) {
+    let world = World::new(&database).await.with_customers(2, 0).await;
+    let start = world.number("select last_sequence from journal_head").await;
+    for id in 1..=25 {
+        let mut wide = transfer(id, 1, 2, 1);
+        wide.legs = wide.legs.repeat(500);
+        world.ledger.post(wide).await.unwrap();
+    }
+    let told = async |world: &World| {
+        let (mut position, mut batches) = (start, Vec::new());
+        loop {
+            let next = world.ledger.events().after(position, 2_000).await.unwrap();
+            let Some(last) = next.last() else { return batches };
+            position = last.position;
+            batches.push(next.len());
+        }
+    };
+    assert_eq!(told(&world).await, [20, 5]);
+    let world = world.restarted(&database).await;
+    assert_eq!(told(&world).await, [20, 5]);
 }
