@@ -41,6 +41,7 @@ pub(crate) async fn measure(args: &Args, report: &mut Report) -> anyhow::Result<
     let accounts = world::populate(&place, args.accounts).await?;
     let limits = LIMITS.map(|(name, value)| (name, value.to_owned()));
     let bench = Bench::start_with(args, &place, accounts, &limits)?;
+    bench.wait_for_delivery().await?;
     for number in 0..SIGNING_IN {
         let (status, _) = client::exchange(bench.server.address, &register(number)).await?;
         anyhow::ensure!(status == 201, "registering answered {status}");

@@ -71,6 +71,7 @@ pub(crate) async fn measure(args: &Args, report: &mut Report) -> anyhow::Result<
         false => None,
     };
     let bench = Bench::start(args, &place, accounts)?;
+    bench.wait_for_delivery().await?;
     let (mut rates, mut costs) = (Rates::default(), Costs::default());
     if Workload::WRITES.into_iter().any(|one| args.wants(one)) {
         for _ in 0..args.rounds {

@@ -11,6 +11,7 @@ use sqlx::postgres::{PgConnectOptions, PgSslMode};
 use sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous};
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Where a module's data lies.
@@ -33,9 +34,12 @@ pub enum Target {
 /// A write transaction of one module. Dropped without `commit`, it leaves nothing behind.
 pub type WriteTx = DatabaseTransaction;
 
-/// One module's database.
+/// One module's database. Cheap to clone: all clones share its connections.
 #[derive(Clone, Debug)]
-pub struct Store {
+pub struct Store(Arc<Opened>);
+
+#[derive(Debug)]
+struct Opened {
     module: &'static str,
     target: Target,
     read: DatabaseConnection,
@@ -78,22 +82,22 @@ impl Store {
                 (connection.clone(), connection)
             }
         };
-        Ok(Self { module, target: target.clone(), read, write })
+        Ok(Self(Arc::new(Opened { module, target: target.clone(), read, write })))
     }
 
     /// The module's name, which is also its file's or schema's.
     pub fn module(&self) -> &'static str {
-        self.module
+        self.0.module
     }
 
     /// Which database this is.
     pub fn backend(&self) -> DbBackend {
-        self.write.get_database_backend()
+        self.0.write.get_database_backend()
     }
 
     /// The path of the SQLite file; `None` on PostgreSQL.
     pub fn sqlite_path(&self) -> Option<PathBuf> {
-        self.target.sqlite_path(self.module)
+        self.0.target.sqlite_path(self.0.module)
     }
 
     /// The connection pool of a PostgreSQL store, for statements that the ORM cannot carry (arrays).
@@ -101,12 +105,12 @@ impl Store {
     /// # Panics
     /// On SQLite, where [`Self::sqlite_path`] is set instead.
     pub fn postgres_pool(&self) -> &sqlx::PgPool {
-        self.write.get_postgres_connection_pool()
+        self.0.write.get_postgres_connection_pool()
     }
 
     /// For reading outside a transaction. On SQLite these connections cannot write.
     pub fn read(&self) -> &DatabaseConnection {
-        &self.read
+        &self.0.read
     }
 
     /// Starts a write transaction. On SQLite it holds the module's one writer until it ends.
@@ -116,7 +120,7 @@ impl Store {
                 .then_some(SqliteTransactionMode::Immediate),
             ..TransactionOptions::default()
         };
-        Ok(self.write.begin_with_options(options).await?)
+        Ok(self.0.write.begin_with_options(options).await?)
     }
 
     /// Starts a read transaction that sees one state of the database from beginning to end.
@@ -126,7 +130,7 @@ impl Store {
                 .then_some(IsolationLevel::RepeatableRead),
             ..TransactionOptions::default()
         };
-        Ok(self.read.begin_with_options(options).await?)
+        Ok(self.0.read.begin_with_options(options).await?)
     }
 
     /// A statement of portable SQL with its binds in order.
@@ -136,13 +140,13 @@ impl Store {
 
     /// Whether the database answers.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        Ok(self.read.ping().await?)
+        Ok(self.0.read.ping().await?)
     }
 
     /// Closes all connections; what is in flight fails.
     pub async fn close(self) -> Result<(), StoreError> {
-        self.read.close_by_ref().await?;
-        Ok(self.write.close_by_ref().await?)
+        self.0.read.close_by_ref().await?;
+        Ok(self.0.write.close_by_ref().await?)
     }
 
     /// Rewrites a table so that nothing of what was overwritten in it or deleted from it is left in the
@@ -159,17 +163,17 @@ impl Store {
             let rewrite = format!(
                 "alter table {table} alter column {text_column} type text using {text_column} || ''"
             );
-            self.write.execute_unprepared(&rewrite).await?;
+            self.0.write.execute_unprepared(&rewrite).await?;
         } else {
-            self.write.execute_unprepared("vacuum").await?;
-            self.write.execute_unprepared("pragma wal_checkpoint(truncate)").await?;
+            self.0.write.execute_unprepared("vacuum").await?;
+            self.0.write.execute_unprepared("pragma wal_checkpoint(truncate)").await?;
         }
         Ok(())
     }
 
     /// For migrations, which manage their own transactions.
     pub(crate) fn writer(&self) -> &DatabaseConnection {
-        &self.write
+        &self.0.write
     }
 }
 

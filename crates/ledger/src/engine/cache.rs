@@ -1,9 +1,8 @@
-//! Accounts and pending holds as the last groups left them, so that what is busy is not read again for each
-//! group.
+//! What the last groups left behind, so that what is busy is not read again for each group.
 
 use super::IdMap;
 use super::decide::{AccountState, Head, HoldState, WorkingSet};
-use ledger_api::{AccountId, HoldId, HoldStatus};
+use ledger_api::{AccountId, HoldId, HoldStatus, TransactionId};
 use std::hash::Hash;
 
 /// The most accounts that are kept: a hundred thousand take some 20 MB.
@@ -20,6 +19,15 @@ pub(super) struct Cache {
     accounts: IdMap<AccountId, AccountState>,
     /// Those that still can be captured.
     holds: IdMap<HoldId, HoldState>,
+    greatest: Option<Greatest>,
+}
+
+/// The greatest ids that were ever stored, byte by byte; nil before there is one. Most ids are made in the
+/// order of time (UUIDv7), and whatever is greater need not be looked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Greatest {
+    pub(super) transaction: TransactionId,
+    pub(super) hold: HoldId,
 }
 
 impl Cache {
@@ -28,8 +36,18 @@ impl Cache {
         if self.as_of != Some(head) {
             self.accounts.clear();
             self.holds.clear();
+            self.greatest = None;
             self.as_of = Some(head);
         }
+    }
+
+    /// `None` as long as they are to be read.
+    pub(super) fn greatest(&self) -> Option<Greatest> {
+        self.greatest
+    }
+
+    pub(super) fn set_greatest(&mut self, greatest: Greatest) {
+        self.greatest = Some(greatest);
     }
 
     /// Puts the known ones of these accounts into the set and leaves the others to be read.
@@ -49,6 +67,10 @@ impl Cache {
     /// Keeps what a group has left behind; once it is durable, or when it has changed nothing.
     pub(super) fn keep(&mut self, set: WorkingSet) {
         self.as_of = Some(set.head);
+        if let Some(Greatest { transaction, hold }) = &mut self.greatest {
+            *transaction = set.existing_transactions.keys().copied().fold(*transaction, Ord::max);
+            *hold = set.holds.keys().copied().fold(*hold, Ord::max);
+        }
         let accounts = set.accounts.into_iter().map(|(id, state)| (id, state.settled()));
         keep(&mut self.accounts, accounts, ACCOUNTS_MAX);
         for id in set.holds.keys() {

@@ -1,6 +1,7 @@
 //! What a group has to know before it can be decided.
 
 use super::Command;
+use super::cache::Greatest;
 use ledger_api::{AccountId, Hold, HoldId, Transaction, TransactionId};
 
 /// The ids of everything that the commands of a group are about, each once and in order.
@@ -59,6 +60,12 @@ impl Needs {
                 }
             }
         }
+    }
+
+    /// Leaves out the transactions and holds that cannot be there.
+    pub(super) fn leave_out_new(&mut self, greatest: Greatest) {
+        self.transactions.retain(|id| *id <= greatest.transaction);
+        self.holds.retain(|id| *id <= greatest.hold);
     }
 
     /// A reversal touches the accounts of its original, and a hold's capture or release those of the hold.

@@ -1,7 +1,7 @@
 //! Reading what a group is about, a table at a time.
 
 use super::Error;
-use crate::engine::cache::Cache;
+use crate::engine::cache::{Cache, Greatest};
 use crate::engine::decide::{AccountState, HoldState, LimitedAccount, Standing, Usage, WorkingSet};
 use crate::engine::group::Group;
 use crate::engine::needs::Needs;
@@ -18,10 +18,16 @@ use uuid::Uuid;
 pub(super) async fn load(
     tx: &mut PgConnection,
     group: &Group,
-    cache: &Cache,
+    cache: &mut Cache,
     set: &mut WorkingSet,
 ) -> Result<(), Error> {
     let mut needs = Needs::of(&group.commands);
+    let greatest = match cache.greatest() {
+        Some(greatest) => greatest,
+        None => load_greatest(tx).await?,
+    };
+    cache.set_greatest(greatest);
+    needs.leave_out_new(greatest);
     if !needs.transactions.is_empty() {
         load_transactions(tx, &needs, set).await?;
     }
@@ -49,6 +55,18 @@ pub(super) async fn load(
         load_existing_accounts(tx, &needs, set).await?;
     }
     Ok(())
+}
+
+async fn load_greatest(tx: &mut PgConnection) -> Result<Greatest, Error> {
+    // There is no max() of these before PostgreSQL 18.
+    let sql = "select (select id from transactions order by id desc limit 1), \
+               (select id from holds order by id desc limit 1)";
+    let row = sqlx::query(sql).fetch_one(tx).await?;
+    let [transaction, hold] = [row.try_get::<Option<Uuid>, _>(0)?, row.try_get(1)?];
+    Ok(Greatest {
+        transaction: TransactionId(transaction.unwrap_or_default()),
+        hold: HoldId(hold.unwrap_or_default()),
+    })
 }
 
 /// How much was taken back of each original, in minor units of the first leg.

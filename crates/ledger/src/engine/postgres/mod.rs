@@ -113,7 +113,7 @@ impl Writer {
         // Groups come one after the other: nobody waits here.
         let mut cache = self.cache.lock().await;
         cache.check(head);
-        load::load(&mut tx, group, &cache, &mut set).await?;
+        load::load(&mut tx, group, &mut cache, &mut set).await?;
         let decisions = group.commands.iter().map(|command| set.decide(command)).collect();
         if set.is_changed() {
             write::write(&mut tx, &set, &Seal::of(history, &set)).await?;

@@ -1,7 +1,7 @@
 //! Reading what a group is about, row by row.
 
 use super::Error;
-use crate::engine::cache::Cache;
+use crate::engine::cache::{Cache, Greatest};
 use crate::engine::decide::{AccountState, HoldState, LimitedAccount, Standing, Usage, WorkingSet};
 use crate::engine::group::Group;
 use crate::engine::needs::Needs;
@@ -16,10 +16,16 @@ use uuid::Uuid;
 pub(super) fn load(
     tx: &Connection,
     group: &Group,
-    cache: &Cache,
+    cache: &mut Cache,
     set: &mut WorkingSet,
 ) -> Result<(), Error> {
     let mut needs = Needs::of(&group.commands);
+    let greatest = match cache.greatest() {
+        Some(greatest) => greatest,
+        None => load_greatest(tx)?,
+    };
+    cache.set_greatest(greatest);
+    needs.leave_out_new(greatest);
     let mut by_id = tx.prepare_cached(TRANSACTION_SQL)?;
     for id in &needs.transactions {
         if let Some(transaction) = load_transaction(tx, &mut by_id, *id)? {
@@ -57,6 +63,16 @@ pub(super) fn load(
         }
     }
     Ok(())
+}
+
+fn load_greatest(tx: &Connection) -> Result<Greatest, Error> {
+    let sql = "select (select max(id) from transactions), (select max(id) from holds)";
+    let ids = |row: &Row<'_>| Ok((row.get::<_, Option<Uuid>>(0)?, row.get::<_, Option<Uuid>>(1)?));
+    let (transaction, hold) = tx.prepare_cached(sql)?.query_row([], ids)?;
+    Ok(Greatest {
+        transaction: TransactionId(transaction.unwrap_or_default()),
+        hold: HoldId(hold.unwrap_or_default()),
+    })
 }
 
 /// How much was taken back of a transaction, in minor units of the first leg.

@@ -84,7 +84,7 @@ impl Writer {
         let (head, history) = read_head(&tx)?;
         let mut set = WorkingSet::new(head, self.clock.now());
         self.cache.check(set.head);
-        load::load(&tx, group, &self.cache, &mut set)?;
+        load::load(&tx, group, &mut self.cache, &mut set)?;
         let decisions = group.commands.iter().map(|command| set.decide(command)).collect();
         if set.is_changed() {
             write::write(&tx, &set, &Seal::of(history, &set))?;
