@@ -313,9 +313,22 @@ impl Client {
 
     /// Posts a form instead of JSON.
     pub(crate) async fn post_form(&self, path: &str, form: String) -> Answer {
+        self.post_form_with(path, form, &[]).await
+    }
+
+    /// The same, with headers.
+    pub(crate) async fn post_form_with(
+        &self,
+        path: &str,
+        form: String,
+        headers: &[(&str, &str)],
+    ) -> Answer {
         let media_type = "application/x-www-form-urlencoded";
-        let request =
+        let mut request =
             Request::post(format!("{}{path}", self.base)).header("content-type", media_type);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
         let fields = form.split('&').filter_map(|field| field.split_once('='));
         fields
             .filter(|(name, _)| *name == "client_secret")
