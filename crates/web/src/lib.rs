@@ -13,6 +13,8 @@ mod problem;
 mod rate_limits;
 mod request_id;
 mod security;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod validate;
 
 pub use auth::{
