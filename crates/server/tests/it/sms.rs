@@ -2,18 +2,27 @@
 
 use crate::secrets;
 use crate::support::{Answer, Client, Server, World};
+use crate::tls::Authority;
 use adapters::testing::{
     ACCOUNT_SID, API_KEY_SECRET, API_KEY_SID, AUTH_TOKEN, Fate, SENDER, TwilioStandIn,
 };
 use aws_lc_rs::hmac::{HMAC_SHA1_FOR_LEGACY_USE_ONLY, Key, sign};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject;
 use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use store::testing::TestDatabase;
+use tokio::io::copy_bidirectional;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
+use tokio_rustls::TlsAcceptor;
 
 store::on_every_store! {
     a_phone_number_is_verified_by_a_text_message,
@@ -133,6 +142,49 @@ async fn a_number_that_cannot_be_reached_is_told_apart_from_trouble() {
         assert!(printed.contains(told), "{told}: {printed}");
     }
     assert!(server.stop().await);
+}
+
+/// Serves the stand-in over TLS, with a certificate of the authority; where.
+async fn over_tls(twilio: &TwilioStandIn, authority: &Authority) -> String {
+    let issued = authority.issue(2100);
+    let key = PrivateKeyDer::from_pem_slice(issued.key.as_bytes()).unwrap();
+    let config = ServerConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![issued.der.into()], key)
+        .unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let behind = twilio.base_url().trim_start_matches("http://").to_owned();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            if let Ok(mut stream) = acceptor.accept(stream).await {
+                let mut to = TcpStream::connect(&behind).await.unwrap();
+                tokio::spawn(async move { copy_bidirectional(&mut stream, &mut to).await });
+            }
+        }
+    });
+    format!("https://{address}")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn messages_go_to_a_server_that_the_systems_authorities_vouch_for_and_to_no_other() {
+    let (twilio, authority) = (TwilioStandIn::start().await, Authority::new());
+    let base_url = over_tls(&twilio, &authority).await;
+    for (trusted, status, taken) in [(&Authority::new(), 503, 0), (&authority, 202, 1)] {
+        let world = World::new(TestDatabase::sqlite());
+        let authorities = world.data_dir().with_file_name("authorities.pem");
+        std::fs::write(&authorities, &trusted.pem).unwrap();
+        let mut command = command(&world, &twilio);
+        command.env("FINITECH__TWILIO__BASE_URL", &base_url).env("SSL_CERT_FILE", authorities);
+        let server = Server::start(command).await;
+        let salma = register(&server.client, "salma@example.com", PHONE).await;
+        salma.post(VERIFICATION, &Value::Null).await.expect(status);
+        assert_eq!(twilio.taken().len(), taken);
+        assert!(server.stop().await);
+    }
 }
 
 async fn tell(client: &Client, form: &str, signature: &str) -> Answer {
