@@ -17,9 +17,10 @@ use serde_json::{Value, json};
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use store::testing::TestDatabase;
-use tokio::io::copy_bidirectional;
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 use tokio_rustls::TlsAcceptor;
@@ -169,17 +170,67 @@ async fn over_tls(twilio: &TwilioStandIn, authority: &Authority) -> String {
     format!("https://{address}")
 }
 
+/// The program, which trusts the authority alone.
+fn command_over_tls(
+    world: &World,
+    twilio: &TwilioStandIn,
+    base_url: &str,
+    trusted: &Authority,
+) -> Command {
+    let authorities = world.data_dir().with_file_name("authorities.pem");
+    std::fs::write(&authorities, &trusted.pem).unwrap();
+    let mut command = command(world, twilio);
+    command.env("FINITECH__TWILIO__BASE_URL", base_url).env("SSL_CERT_FILE", authorities);
+    command
+}
+
+/// A proxy that leads wherever it is asked to; where it is, and how often it was asked.
+async fn proxy() -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counter = asked.clone();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let mut stream = BufReader::new(stream);
+            let mut first = String::new();
+            stream.read_line(&mut first).await.unwrap();
+            let target = first.strip_prefix("CONNECT ").unwrap().split(' ').next().unwrap();
+            let mut to = TcpStream::connect(target).await.unwrap();
+            let mut header = String::from("unread");
+            while !header.trim().is_empty() {
+                header.clear();
+                stream.read_line(&mut header).await.unwrap();
+            }
+            stream.write_all(b"HTTP/1.1 200 Connected\r\n\r\n").await.unwrap();
+            counter.fetch_add(1, Ordering::SeqCst);
+            tokio::spawn(async move { copy_bidirectional(&mut stream, &mut to).await });
+        }
+    });
+    (url, asked)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_proxy_leads_to_twilio_and_reads_nothing() {
+    let (twilio, authority) = (TwilioStandIn::start().await, Authority::new());
+    let (base_url, (proxy, asked)) = (over_tls(&twilio, &authority).await, proxy().await);
+    let world = World::new(TestDatabase::sqlite());
+    let mut command = command_over_tls(&world, &twilio, &base_url, &authority);
+    command.env("HTTPS_PROXY", proxy);
+    let server = Server::start(command).await;
+    let salma = register(&server.client, "salma@example.com", PHONE).await;
+    salma.post(VERIFICATION, &Value::Null).await.expect(202);
+    assert_eq!((twilio.taken().len(), asked.load(Ordering::SeqCst)), (1, 1));
+    assert!(server.stop().await);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_go_to_a_server_that_the_systems_authorities_vouch_for_and_to_no_other() {
     let (twilio, authority) = (TwilioStandIn::start().await, Authority::new());
     let base_url = over_tls(&twilio, &authority).await;
     for (trusted, status, taken) in [(&Authority::new(), 503, 0), (&authority, 202, 1)] {
         let world = World::new(TestDatabase::sqlite());
-        let authorities = world.data_dir().with_file_name("authorities.pem");
-        std::fs::write(&authorities, &trusted.pem).unwrap();
-        let mut command = command(&world, &twilio);
-        command.env("FINITECH__TWILIO__BASE_URL", &base_url).env("SSL_CERT_FILE", authorities);
-        let server = Server::start(command).await;
+        let server = Server::start(command_over_tls(&world, &twilio, &base_url, trusted)).await;
         let salma = register(&server.client, "salma@example.com", PHONE).await;
         salma.post(VERIFICATION, &Value::Null).await.expect(status);
         assert_eq!(twilio.taken().len(), taken);
