@@ -1,11 +1,11 @@
 //! The real program as a child process, and what the system knows about it.
 
 use crate::Args;
-use crate::database::Place;
+use crate::database::{Database, Place};
 use anyhow::Context;
+use harness::Setting;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 
 pub(crate) struct Server {
@@ -27,11 +27,8 @@ impl Server {
         let mut stdout = BufReader::new(child.stdout.take().context("no standard output")?);
         let mut ready = String::new();
         stdout.read_line(&mut ready)?;
-        let address = ready
-            .split_whitespace()
-            .find_map(|word| word.strip_prefix("http://"))
-            .context("the server did not start")?
-            .parse()?;
+        let base = harness::base_of(&ready).context("the server did not start")?;
+        let address = base.trim_start_matches("http://").parse()?;
         Ok(Self { child, address, _stdout: stdout })
     }
 
@@ -60,8 +57,7 @@ impl Server {
 
     /// SIGTERM, and the end of the process.
     pub(crate) fn stop(mut self) -> anyhow::Result<()> {
-        let pid = self.child.id().to_string();
-        Command::new("kill").args(["-TERM", &pid]).status()?;
+        harness::signal("-TERM", &[self.child.id()]).status()?;
         let status = self.child.wait()?;
         anyhow::ensure!(status.success(), "the server ended badly: {status}");
         Ok(())
@@ -90,28 +86,14 @@ pub(crate) fn verify(args: &Args, place: &Place) -> anyhow::Result<Result<(), St
 fn command(args: &Args, place: &Place) -> anyhow::Result<Command> {
     let program = match &args.server {
         Some(program) => program.clone(),
-        None => beside_this()?,
+        None => harness::program_beside_this()?,
     };
-    let mut command = Command::new(program);
-    command
-        .current_dir(place.folder())
-        .env_clear()
-        .env("FINITECH__DATA_DIR", place.data_dir())
-        .env("FINITECH__SERVER__ADDRESS", "127.0.0.1:0")
-        .env("FINITECH__LOG__LEVEL", "warn")
-        .stdin(Stdio::null());
-    if let Some(database) = place.postgres() {
-        command.env("FINITECH__CONNECTION_STRINGS__DEFAULT", database.url());
-    }
-    Ok(command)
-}
-
-fn beside_this() -> anyhow::Result<PathBuf> {
-    let program = std::env::current_exe()?.with_file_name("finitech");
-    anyhow::ensure!(
-        program.exists(),
-        "{} is not built; run: cargo build --release -p server",
-        program.display()
-    );
-    Ok(program)
+    let (data_dir, url) = (place.data_dir(), place.postgres().map(Database::url));
+    let setting = Setting {
+        folder: place.folder(),
+        data_dir: &data_dir,
+        database_url: url.as_deref(),
+        log_level: "warn",
+    };
+    Ok(harness::command(&program, setting))
 }

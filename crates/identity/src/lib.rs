@@ -23,6 +23,8 @@ mod secrets;
 mod sessions;
 mod staff_actions;
 mod staff_error;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod tokens;
 mod trusted_devices;
 mod users;

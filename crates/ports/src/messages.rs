@@ -50,6 +50,9 @@ pub enum MessageError {
     /// This installation sends no messages of this kind.
     #[error("no sender of such messages is configured")]
     NotConfigured,
+    /// Nothing arrives at this address or number; trying again does not help.
+    #[error("the message can never arrive there: {0}")]
+    Unreachable(String),
     /// No answer, or a refusal; trying again may help.
     #[error("the message was not taken: {0}")]
     Unavailable(String),

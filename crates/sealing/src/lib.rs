@@ -5,6 +5,8 @@ mod error;
 mod file;
 mod repo;
 mod reseal;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use error::{DataKeyFileError, Error, KeysError, SealError};
 pub use file::{DATA_KEYS_FILE, DataKeyFile};

@@ -6,8 +6,8 @@ use crate::health::Checked;
 use crate::holdings::WalletHoldings;
 use crate::stores::Stores;
 use crate::workers::Workers;
-use crate::{checkpoint_key, documentation, health};
-use adapters::{RedisCounter, SmtpSender};
+use crate::{checkpoint_key, documentation, health, sms_status};
+use adapters::{RedisCounter, SmtpSender, TwilioCallbacks, TwilioSender};
 use anyhow::Context;
 use axum::Router;
 use cards::Cards;
@@ -83,6 +83,7 @@ impl App {
             .merge(wallets.router())
             .merge(ledger.router())
             .merge(identity::note_origins(cards.router()))
+            .merge(sms_status::router(twilio_callbacks(config)?))
             .merge(health::router(Checked {
                 stores: stores.clone(),
                 identity: identity.clone(),
@@ -155,7 +156,7 @@ async fn start_identity(
         data_keys: Arc::new(config.data_keys_to_serve(ids.as_ref())),
         signing_keys: config.signing_key_source(ids.clone()),
         email: email_sender(config)?,
-        sms: sms_sender(config),
+        sms: sms_sender(config)?,
         clock: clock.clone(),
         ids: ids.clone(),
     };
@@ -195,10 +196,19 @@ fn email_sender(config: &Config) -> anyhow::Result<Arc<dyn EmailSender>> {
     })
 }
 
-fn sms_sender(config: &Config) -> Arc<dyn SmsSender> {
-    match config.sms_provider() {
+fn sms_sender(config: &Config) -> anyhow::Result<Arc<dyn SmsSender>> {
+    Ok(match config.sms_provider() {
         SmsProvider::Outbox => Arc::new(OutboxFolder(config.outbox_dir())),
+        SmsProvider::Twilio => Arc::new(TwilioSender::try_new(config.twilio.sender_config()?)?),
         SmsProvider::Disabled => Arc::new(DisabledMessages),
+    })
+}
+
+/// What knows Twilio's requests; `None` where it makes none.
+fn twilio_callbacks(config: &Config) -> anyhow::Result<Option<TwilioCallbacks>> {
+    match config.sms_provider() {
+        SmsProvider::Twilio => Ok(config.twilio.callback_config()?.map(TwilioCallbacks::new)),
+        SmsProvider::Outbox | SmsProvider::Disabled => Ok(None),
     }
 }
 

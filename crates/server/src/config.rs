@@ -13,6 +13,7 @@ mod registration;
 mod sessions;
 mod staff;
 mod step_up;
+mod twilio;
 
 pub(crate) use listening::Tls;
 pub(crate) use messages::{EmailProvider, SmsProvider};
@@ -37,6 +38,7 @@ use std::time::Duration;
 use step_up::StepUpSettings;
 use store::Target;
 use toml::{Table, Value};
+use twilio::Twilio;
 use web::{BrowserPolicy, HttpsPolicy, Network, RateLimits};
 
 /// Every setting, with its default.
@@ -87,6 +89,8 @@ pub(crate) struct Config {
     pub(crate) smtp: Smtp,
     /// How text messages leave.
     pub(crate) sms: SmsSettings,
+    /// Twilio, where text messages leave through it.
+    pub(crate) twilio: Twilio,
     /// What is logged, and how.
     pub(crate) log: Log,
 }
@@ -227,6 +231,9 @@ impl Config {
         refusals.extend(self.step_up.refusals());
         refusals.extend(self.sessions.refusals());
         refusals.extend(self.passkeys.refusals(self.environment));
+        if self.sms_provider() == SmsProvider::Twilio {
+            refusals.extend(self.twilio.refusals(self.environment));
+        }
         if self.environment == Environment::Production {
             if self.rate_limiting.enabled == Some(false) {
                 refusals.push(
@@ -243,13 +250,13 @@ impl Config {
                 );
             }
             let outboxes = [
-                ("email", self.email_provider() == EmailProvider::Outbox),
-                ("sms", self.sms_provider() == SmsProvider::Outbox),
+                ("email", "smtp", self.email_provider() == EmailProvider::Outbox),
+                ("sms", "twilio", self.sms_provider() == SmsProvider::Outbox),
             ];
-            for (section, _) in outboxes.into_iter().filter(|(_, is_outbox)| *is_outbox) {
+            for (section, real, _) in outboxes.into_iter().filter(|(.., is_outbox)| *is_outbox) {
                 refusals.push(format!(
-                    "{section}.provider is \"outbox\", which leaves one-time codes in a folder; use a \
-                     real provider or \"disabled\""
+                    "{section}.provider is \"outbox\", which leaves one-time codes in a folder; use \
+                     \"{real}\" or \"disabled\""
                 ));
             }
             if self.smtp.security == SmtpSecurity::None {
@@ -388,7 +395,10 @@ fn set(table: &mut Table, path: &str, value: &str) -> anyhow::Result<()> {
 }
 
 fn parse(text: &str) -> Value {
-    if let Ok(number) = text.parse() {
+    // With a plus it is a phone number.
+    if !text.starts_with('+')
+        && let Ok(number) = text.parse()
+    {
         return Value::Integer(number);
     }
     if let Ok(boolean) = text.parse() {
@@ -428,6 +438,7 @@ impl Default for Config {
             email: EmailSettings::default(),
             smtp: Smtp::default(),
             sms: SmsSettings::default(),
+            twilio: Twilio::default(),
             log: Log::default(),
         }
     }

@@ -11,6 +11,7 @@ mod documentation;
 mod health;
 mod holdings;
 mod serve;
+mod sms_status;
 mod stores;
 mod workers;
 

@@ -4,11 +4,10 @@ use crate::cluster::Cluster;
 use crate::process::{self, Server};
 use anyhow::Context;
 use clap::ValueEnum;
+use harness::{CONNECTION_STRING, Setting};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use tokio::process::Command;
-
-const CONNECTION_STRING: &str = "FINITECH__CONNECTION_STRINGS__DEFAULT";
 
 /// Which database keeps the books.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -41,7 +40,7 @@ impl Place {
     pub(crate) async fn make(store: Store, program: Option<&Path>) -> anyhow::Result<Self> {
         let program = match program {
             Some(program) => program.canonicalize().context("there is no such program")?,
-            None => beside_this()?,
+            None => harness::program_beside_this()?,
         };
         let folder = TempDir::with_prefix("finitech-trial-")?;
         // PostgreSQL, as another user, must be able to reach its part of it.
@@ -65,18 +64,15 @@ impl Place {
 
     /// The program on this data, with nothing else from the environment.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(&self.program);
-        command
-            .args(arguments)
-            .current_dir(self.folder.path())
-            .env_clear()
-            .env("FINITECH__DATA_DIR", self.data_dir())
-            .env("FINITECH__SERVER__ADDRESS", "127.0.0.1:0")
-            .env("FINITECH__LOG__LEVEL", "warn")
-            .kill_on_drop(true);
-        if let Some(cluster) = &self.cluster {
-            command.env(CONNECTION_STRING, cluster.url());
-        }
+        let (data_dir, url) = (self.data_dir(), self.cluster.as_ref().map(Cluster::url));
+        let setting = Setting {
+            folder: self.folder.path(),
+            data_dir: &data_dir,
+            database_url: url.as_deref(),
+            log_level: "warn",
+        };
+        let mut command = Command::from(harness::command(&self.program, setting));
+        command.args(arguments).kill_on_drop(true);
         command
     }
 
@@ -124,14 +120,4 @@ impl Place {
         }
         Ok(())
     }
-}
-
-fn beside_this() -> anyhow::Result<PathBuf> {
-    let program = std::env::current_exe()?.with_file_name("finitech");
-    anyhow::ensure!(
-        program.exists(),
-        "{} is not built; run: cargo build --release -p server -p trials",
-        program.display()
-    );
-    Ok(program)
 }

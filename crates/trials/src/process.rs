@@ -25,15 +25,13 @@ impl Server {
     /// Starts it and waits until it is ready.
     pub(crate) async fn start(mut command: Command, log: &Path) -> anyhow::Result<Self> {
         let file = std::fs::OpenOptions::new().create(true).append(true).open(log)?;
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(file).kill_on_drop(true);
+        command.stdout(Stdio::piped()).stderr(file).kill_on_drop(true);
         let mut child = command.spawn().context("cannot start finitech")?;
         let mut stdout = BufReader::new(child.stdout.take().context("no standard output")?).lines();
         let ready = tokio::time::timeout(START_MAX, stdout.next_line())
             .await
             .context("the server is not ready")??;
-        let base = ready.as_deref().and_then(|line| {
-            line.split_whitespace().find(|word| word.starts_with("http://")).map(str::to_owned)
-        });
+        let base = ready.as_deref().and_then(harness::base_of).map(str::to_owned);
         let base = base.with_context(|| format!("the server did not start: {:?}", end_of(log)))?;
         Ok(Self { child, base, _stdout: stdout })
     }
@@ -73,9 +71,8 @@ pub(crate) fn end_of(log: &Path) -> Vec<String> {
 
 /// Sends a signal to processes, all at once.
 pub(crate) async fn signal(name: &str, pids: &[u32]) -> anyhow::Result<()> {
-    let pids = pids.iter().map(u32::to_string);
     // Some may have ended meanwhile; whoever must know looks.
-    Command::new("kill").arg(name).args(pids).stderr(Stdio::null()).status().await?;
+    Command::from(harness::signal(name, pids)).stderr(Stdio::null()).status().await?;
     Ok(())
 }
 

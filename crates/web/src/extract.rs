@@ -34,6 +34,20 @@ impl<T: Serialize> IntoResponse for Json<T> {
     }
 }
 
+/// The bytes of a form, as they came.
+#[derive(Clone, Debug)]
+pub struct Form(pub Bytes);
+
+impl<S: Send + Sync> FromRequest<S> for Form {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request<Body>, state: &S) -> Result<Self, Problem> {
+        require_media_type(request.headers(), "application/x-www-form-urlencoded", "a form")?;
+        let bytes = Bytes::from_request(request, state).await;
+        bytes.map(Self).map_err(|rejection| body(&rejection))
+    }
+}
+
 /// One JSON text, parsed and validated.
 pub fn parse_json<T: DeserializeOwned + Validate>(bytes: &[u8]) -> Result<T, Problem> {
     let value: T = parse(bytes)?;

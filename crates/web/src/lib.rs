@@ -13,13 +13,15 @@ mod problem;
 mod rate_limits;
 mod request_id;
 mod security;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod validate;
 
 pub use auth::{
     AnyUser, AuthenticationError, Authenticator, Authorized, Right, authenticate_with,
     require_fresh,
 };
-pub use extract::{Json, Path, Query, parse_json, require_media_type};
+pub use extract::{Form, Json, Path, Query, parse_json, require_media_type};
 pub use https::{HttpsPolicy, OverTls, redirect_to_https, require_https};
 pub use idempotency::{IdempotencyKey, Replayed, fingerprint};
 pub use layers::{Limits, apply};

@@ -2,39 +2,29 @@
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderMap, Request};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use axum::http::Request;
 use cards::{Cards, Config, Dependencies, MIGRATIONS};
-use http_body_util::BodyExt;
-use identity::{DataKeyFile, Identity, NewUser, PasswordHashConfig, SigningKeyFolder};
+pub(crate) use identity::testing::PASSWORD;
+use identity::testing::{CHEAP, member_of_staff};
+use identity::{DataKeyFile, Identity};
 use kernel::{Clock, Event, IdSource, ManualClock, Timestamp, UserId};
-use ports::{DisabledMessages, RsaKeySize, SystemIds};
+use ports::SystemIds;
+use sealing::testing::write_data_keys;
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::sync::Arc;
 use store::Store;
 use store::sea_orm::{ConnectionTrait, TryGetable};
 use store::testing::TestDatabase;
-use tower::ServiceExt;
 use uuid::Uuid;
+pub(crate) use web::testing::Answer;
 
-pub(crate) const PASSWORD: &str = "demo-Finitech-1";
 /// A number that card schemes publish for tests.
 pub(crate) const NUMBER: &str = "4111111111111111";
 pub(crate) const TOKENS: &str = "/api/v1/cards/tokens";
 pub(crate) const SEARCH: &str = "/api/v1/cards/tokens/search";
 pub(crate) const DETOKENIZE: &str = "/api/v1/admin/cards/tokens/detokenize";
 pub(crate) const DELETE: &str = "/api/v1/admin/cards/tokens/delete";
-
-/// Cheap hashes: the tests are not about their strength.
-const CHEAP: PasswordHashConfig = PasswordHashConfig {
-    memory_kib: 64,
-    iterations: 1,
-    lanes: 4,
-    concurrent_max: 2,
-    waiting_max: 64,
-};
 
 pub(crate) struct World {
     pub(crate) identity: Identity,
@@ -44,14 +34,6 @@ pub(crate) struct World {
     pub(crate) clock: Arc<ManualClock>,
     router: Router,
     folder: tempfile::TempDir,
-}
-
-/// An answer: status, headers, and body as JSON.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Value,
 }
 
 /// An entry of the audit trail.
@@ -66,7 +48,7 @@ pub(crate) struct Audited {
 impl World {
     pub(crate) async fn open(database: &TestDatabase) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        write_data_keys(&folder, &[1]);
+        write_data_keys(&folder.path().join("keys"), &[1]);
         Self::open_in(database, folder).await
     }
 
@@ -83,20 +65,7 @@ impl World {
         store.migrate(MIGRATIONS).await.unwrap();
         let clock = Arc::new(ManualClock::at("2026-11-23T09:30:00Z".parse::<Timestamp>().unwrap()));
         let keys_folder = folder.path().join("keys");
-        let data_keys = || Arc::new(DataKeyFile::in_folder(&keys_folder, SystemIds.next()));
-        let deps = identity::Dependencies {
-            store: identity_store.clone(),
-            data_keys: data_keys(),
-            signing_keys: Arc::new(SigningKeyFolder::new(
-                keys_folder.clone(),
-                RsaKeySize::Bits2048,
-                Arc::new(SystemIds),
-            )),
-            email: Arc::new(DisabledMessages),
-            sms: Arc::new(DisabledMessages),
-            clock: clock.clone(),
-            ids: Arc::new(SystemIds),
-        };
+        let deps = identity::testing::dependencies(&identity_store, &keys_folder, clock.clone());
         let settings = identity::Config {
             password_hash: CHEAP,
             // Not what these tests are about.
@@ -106,7 +75,7 @@ impl World {
         let identity = Identity::init(deps, settings).await.unwrap();
         let deps = Dependencies {
             store: store.clone(),
-            data_keys: data_keys(),
+            data_keys: Arc::new(DataKeyFile::in_folder(&keys_folder, SystemIds.next())),
             audit: identity::audit_trail(&identity_store),
             clock: clock.clone(),
             ids: Arc::new(SystemIds),
@@ -123,18 +92,11 @@ impl World {
 
     /// Somebody with these roles, signed in just now: their id and their access token.
     pub(crate) async fn staff(&self, name: &str, roles: &[&str]) -> (UserId, String) {
-        let number = name.bytes().fold(0, |sum, byte| (sum * 31 + u32::from(byte)) % 10_000);
-        let email = format!("{name}@staff.example.com");
-        let new = NewUser {
-            email: email.clone(),
-            phone_number: format!("+21261234{number:04}"),
-            password: PASSWORD.into(),
-            display_name: name.to_owned(),
-        };
+        let new = member_of_staff(name);
+        let email = new.email.clone();
         let user = self.identity.register_with_roles(new, roles).await.unwrap();
         let body = json!({ "identifier": email, "password": PASSWORD });
-        let answer = self.post("", "/api/v1/auth/login", &body).await;
-        (user.id, answer.body["accessToken"].as_str().unwrap().to_owned())
+        (user.id, self.post("", "/api/v1/auth/login", &body).await.tokens().0)
     }
 
     pub(crate) async fn post(&self, token: &str, path: &str, body: &Value) -> Answer {
@@ -147,11 +109,7 @@ impl World {
             .header("authorization", format!("Bearer {token}"))
             .header("user-agent", "tests")
             .body(Body::from(body));
-        let response = self.router.clone().oneshot(request.unwrap()).await.unwrap();
-        let (parts, body) = response.into_parts();
-        let bytes = body.collect().await.unwrap().to_bytes();
-        let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-        Answer { status: parts.status.as_u16(), headers: parts.headers, body }
+        Answer::of(self.router.clone(), request.unwrap()).await
     }
 
     /// The token that a number gets.
@@ -185,7 +143,7 @@ impl World {
     }
 
     pub(crate) fn write_data_keys(&self, keys: &[u8]) {
-        write_data_keys(&self.folder, keys);
+        write_data_keys(&self.folder.path().join("keys"), keys);
     }
 
     pub(crate) fn now(&self) -> Timestamp {
@@ -197,19 +155,6 @@ impl World {
     }
 }
 
-/// Gives a folder these data keys, each one byte repeated.
-fn write_data_keys(folder: &tempfile::TempDir, keys: &[u8]) {
-    use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-    let lines: String =
-        keys.iter().map(|key| format!("{}\n", STANDARD.encode([*key; 32]))).collect();
-    let keys_folder = folder.path().join("keys");
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&keys_folder).unwrap();
-    let mut options = std::fs::OpenOptions::new();
-    let file = options.write(true).create(true).truncate(true).mode(0o600);
-    let mut file = file.open(keys_folder.join("data-keys")).unwrap();
-    std::io::Write::write_all(&mut file, lines.as_bytes()).unwrap();
-}
-
 /// Nobody leaves in these tests.
 struct NoHoldings;
 
@@ -217,24 +162,6 @@ struct NoHoldings;
 impl identity_api::Holdings for NoHoldings {
     async fn close(&self, _: UserId) -> Result<bool, identity_api::HoldingsError> {
         Ok(true)
-    }
-}
-
-impl Answer {
-    /// The status and the problem's code, after checking that it is one.
-    #[track_caller]
-    pub(crate) fn problem(&self) -> (u16, &str) {
-        assert_eq!(self.headers["content-type"], "application/problem+json", "{}", self.body);
-        assert_eq!(self.body["status"], self.status);
-        (self.status, self.body["code"].as_str().unwrap())
-    }
-
-    /// The pointers of a problem's `errors`, sorted.
-    pub(crate) fn pointers(&self) -> Vec<&str> {
-        let errors = self.body["errors"].as_array().into_iter().flatten();
-        let mut pointers: Vec<_> = errors.map(|error| error["pointer"].as_str().unwrap()).collect();
-        pointers.sort_unstable();
-        pointers
     }
 }
 

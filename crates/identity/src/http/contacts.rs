@@ -59,7 +59,8 @@ impl Validate for ChangePhoneBody {}
         (status = 202, description = "A message is on its way. If nobody else has the e-mail address, it \
             has a code that counts for 10 minutes."),
         (status = 401, description = "`unauthenticated`, or `insufficient_user_authentication`."),
-        (status = 422, description = "`validation_failed` or `wrong_password`."),
+        (status = 422, description = "`validation_failed`, `wrong_password` or \
+            `contact_unreachable`."),
         (status = 429, description = "`too_many_codes`; see `Retry-After`."),
         (status = 503, description = "`message_not_sent`, `too_many_sign_ins`, or the service cannot \
             answer now; see `Retry-After`."),
@@ -110,7 +111,8 @@ async fn confirm_new_email(
         (status = 202, description = "A message is on its way. If nobody else has the phone number, it \
             has a code that counts for 10 minutes."),
         (status = 401, description = "`unauthenticated`, or `insufficient_user_authentication`."),
-        (status = 422, description = "`validation_failed` or `wrong_password`."),
+        (status = 422, description = "`validation_failed`, `wrong_password` or \
+            `contact_unreachable`."),
         (status = 429, description = "`too_many_codes`; see `Retry-After`."),
         (status = 503, description = "`message_not_sent`, `too_many_sign_ins`, or the service cannot \
             answer now; see `Retry-After`."),

@@ -160,6 +160,10 @@ pub(super) fn not_verified(error: VerificationError) -> Problem {
             Problem::unprocessable("wrong_code", text).with("attemptsLeft", attempts_left)
         }
         VerificationError::NoCode => Problem::unprocessable("no_code", text),
+        VerificationError::Unreachable(error) => {
+            tracing::info!(%error, "a contact cannot be reached");
+            Problem::unprocessable("contact_unreachable", text)
+        }
         VerificationError::NotSent(error) => {
             tracing::warn!(%error, "a code was not sent");
             Problem::unavailable("message_not_sent", text)

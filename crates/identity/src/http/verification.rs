@@ -38,6 +38,7 @@ impl Validate for CodeBody {}
     responses(
         (status = 202, description = "The code is on its way. It counts for 10 minutes."),
         (status = 409, description = "`already_verified`."),
+        (status = 422, description = "`contact_unreachable`."),
         (status = 429, description = "`too_many_codes`; see `Retry-After`."),
         (status = 503, description = "`message_not_sent`, or the service cannot answer now; \
             see `Retry-After`."),
@@ -82,6 +83,7 @@ async fn verify_email(
     responses(
         (status = 202, description = "The code is on its way. It counts for 10 minutes."),
         (status = 409, description = "`already_verified`."),
+        (status = 422, description = "`contact_unreachable`."),
         (status = 429, description = "`too_many_codes`; see `Retry-After`."),
         (status = 503, description = "`message_not_sent`, or the service cannot answer now; \
             see `Retry-After`."),

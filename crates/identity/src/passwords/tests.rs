@@ -1,12 +1,8 @@
 use super::*;
 
-const CHEAP: PasswordHashConfig = PasswordHashConfig {
-    memory_kib: 64,
-    iterations: 1,
-    lanes: 4,
-    concurrent_max: 1,
-    waiting_max: 1,
-};
+/// One at a time, and one that waits.
+const CHEAP: PasswordHashConfig =
+    PasswordHashConfig { concurrent_max: 1, waiting_max: 1, ..crate::testing::CHEAP };
 
 fn password(text: &str) -> SecretString {
     text.into()

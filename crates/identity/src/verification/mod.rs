@@ -50,6 +50,9 @@ pub enum VerificationError {
     /// There is no code, or its time is over, or it was tried too often.
     #[error("no code counts now; ask for another one")]
     NoCode,
+    /// Messages never arrive there.
+    #[error("no message can be sent there; give another contact")]
+    Unreachable(#[source] MessageError),
     /// The message was not taken.
     #[error("the message cannot be sent now; try again later")]
     NotSent(#[source] MessageError),
@@ -154,7 +157,12 @@ impl Verifications {
             Contact::Phone => Channel::Sms(to),
         };
         let sent = self.messages.send(channel, subject, text).await;
-        sent.map_err(VerificationError::NotSent)
+        sent.map_err(|error| match error {
+            MessageError::Unreachable(_) => VerificationError::Unreachable(error),
+            MessageError::NotConfigured | MessageError::Unavailable(_) => {
+                VerificationError::NotSent(error)
+            }
+        })
     }
 
     /// Marks the contact as the user's if this is the code that was sent there.

@@ -2,16 +2,14 @@
 
 use crate::authenticator::{ORIGIN, RP_ID};
 use async_trait::async_trait;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use http_body_util::BodyExt;
+pub(crate) use identity::testing::{CHEAP, PASSWORD, signing_keys};
 use identity::{
-    Config, DataKeyFile, Dependencies, Identity, MIGRATIONS, NewUser, PasswordHashConfig,
-    RelyingParty, SigningKeyFolder, User,
+    Config, Dependencies, Identity, MIGRATIONS, NewUser, PasswordHashConfig, RelyingParty, User,
 };
 use identity_api::{Holdings, HoldingsError};
-use kernel::{Clock, Event, IdSource, ManualClock, Timestamp, UserId};
-use ports::{Email, EmailSender, MessageError, RsaKeySize, Sms, SmsSender, SystemIds};
+use kernel::{Clock, Event, ManualClock, Timestamp, UserId};
+use ports::{Email, EmailSender, MessageError, Sms, SmsSender};
+pub(crate) use sealing::testing::write_data_keys;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
@@ -21,19 +19,8 @@ use std::time::Duration;
 use store::Store;
 use store::sea_orm::ConnectionTrait;
 use store::testing::TestDatabase;
-use tower::ServiceExt;
 use web::OpenApiRouter;
-
-pub(crate) const PASSWORD: &str = "demo-Finitech-1";
-
-/// Cheap hashes: the tests are not about their strength.
-pub(crate) const CHEAP: PasswordHashConfig = PasswordHashConfig {
-    memory_kib: 64,
-    iterations: 1,
-    lanes: 4,
-    concurrent_max: 2,
-    waiting_max: 64,
-};
+pub(crate) use web::testing::Answer;
 
 pub(crate) struct Process {
     pub(crate) identity: Identity,
@@ -92,13 +79,6 @@ impl Holdings for Money {
     async fn close(&self, _: UserId) -> Result<bool, HoldingsError> {
         Ok(!self.0.load(Ordering::SeqCst))
     }
-}
-
-/// An answer: status, headers, and body as JSON (`null` when empty).
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) headers: axum::http::HeaderMap,
-    pub(crate) body: Value,
 }
 
 pub(crate) fn clock() -> Arc<ManualClock> {
@@ -169,14 +149,7 @@ impl Process {
     pub(crate) async fn send(&self, request: axum::http::Request<axum::body::Body>) -> Answer {
         let router: OpenApiRouter = self.identity.router(self.money.clone());
         let app = web::authenticate_with(router.split_for_parts().0, self.identity.authenticator());
-        let response = app.oneshot(request).await.unwrap();
-        let (parts, body) = response.into_parts();
-        let bytes = body.collect().await.unwrap().to_bytes();
-        let body = match bytes.is_empty() {
-            true => Value::Null,
-            false => serde_json::from_slice(&bytes).unwrap(),
-        };
-        Answer { status: parts.status.as_u16(), headers: parts.headers, body }
+        Answer::of(app, request).await
     }
 
     pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
@@ -233,14 +206,8 @@ impl Process {
 
     /// A member of staff, signed in: their id and access token. The name makes the contacts.
     pub(crate) async fn staff(&self, name: &str, roles: &[&str]) -> (UserId, String) {
-        let number = name.bytes().fold(0, |sum, byte| (sum * 31 + u32::from(byte)) % 10_000);
-        let email = format!("{name}@staff.example.com");
-        let new = NewUser {
-            email: email.clone(),
-            phone_number: format!("+21261234{number:04}"),
-            password: PASSWORD.into(),
-            display_name: name.to_owned(),
-        };
+        let new = identity::testing::member_of_staff(name);
+        let email = new.email.clone();
         let user = self.identity.register_with_roles(new, roles).await.unwrap();
         (user.id, self.log_in(&email, PASSWORD).await.tokens().0)
     }
@@ -274,18 +241,6 @@ impl Process {
     }
 }
 
-/// Gives a folder these data keys, each one byte repeated: processes on one database need the same.
-pub(crate) fn write_data_keys(keys_folder: &Path, keys: &[u8]) {
-    use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-    let lines: String =
-        keys.iter().map(|key| format!("{}\n", STANDARD.encode([*key; 32]))).collect();
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(keys_folder).unwrap();
-    let mut options = std::fs::OpenOptions::new();
-    let file = options.write(true).create(true).truncate(true).mode(0o600);
-    let mut file = file.open(keys_folder.join("data-keys")).unwrap();
-    std::io::Write::write_all(&mut file, lines.as_bytes()).unwrap();
-}
-
 pub(crate) fn dependencies(
     store: &Store,
     clock: &Arc<ManualClock>,
@@ -293,44 +248,9 @@ pub(crate) fn dependencies(
     keys_folder: &Path,
 ) -> Dependencies {
     Dependencies {
-        store: store.clone(),
-        data_keys: Arc::new(DataKeyFile::in_folder(keys_folder, SystemIds.next())),
-        signing_keys: Arc::new(signing_keys(keys_folder)),
         email: messages.clone(),
         sms: messages.clone(),
-        clock: clock.clone(),
-        ids: Arc::new(SystemIds),
-    }
-}
-
-/// The signing keys of a folder: small ones, because their strength is not what is tested.
-pub(crate) fn signing_keys(keys_folder: &Path) -> SigningKeyFolder {
-    SigningKeyFolder::new(keys_folder.to_owned(), RsaKeySize::Bits2048, Arc::new(SystemIds))
-}
-
-impl Answer {
-    /// The status and the problem's code, after checking that it is one.
-    #[track_caller]
-    pub(crate) fn problem(&self) -> (u16, &str) {
-        assert_eq!(self.headers["content-type"], "application/problem+json", "{}", self.body);
-        assert_eq!(self.body["status"], self.status);
-        (self.status, self.body["code"].as_str().unwrap())
-    }
-
-    /// The pointers of a problem's `errors`, sorted.
-    pub(crate) fn pointers(&self) -> Vec<&str> {
-        let errors = self.body["errors"].as_array().into_iter().flatten();
-        let mut pointers: Vec<_> = errors.map(|error| error["pointer"].as_str().unwrap()).collect();
-        pointers.sort_unstable();
-        pointers
-    }
-
-    /// The access and the refresh token of a sign-in or refresh.
-    #[track_caller]
-    pub(crate) fn tokens(&self) -> (String, String) {
-        assert_eq!(self.status, 200, "{}", self.body);
-        let text = |name: &str| self.body[name].as_str().unwrap().to_owned();
-        (text("accessToken"), text("refreshToken"))
+        ..identity::testing::dependencies(store, keys_folder, clock.clone())
     }
 }
 

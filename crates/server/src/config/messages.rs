@@ -38,6 +38,8 @@ pub(crate) struct SmsSettings {
 pub(crate) enum SmsProvider {
     /// Written into the folder `outbox` in `data_dir`; never in Production.
     Outbox,
+    /// Handed to Twilio.
+    Twilio,
     /// None are sent.
     Disabled,
 }

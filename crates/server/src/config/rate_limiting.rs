@@ -23,6 +23,8 @@ const AUTHENTICATION_ROUTES: &[&str] = &[
 const PAYMENT_ROUTES: &[&str] = &["/api/v1/wallets/{id}/top-ups", "/api/v1/wallets/{id}/transfers"];
 /// Whoever asks these asks often.
 pub(super) const PROBES: &[&str] = &["/health/live", "/health/ready"];
+/// Likewise, and Twilio, which shows by its signature who it is, tells of each message of everybody.
+const FREE_ROUTES: &[&str] = &["/health/live", "/health/ready", "/api/v1/sms/twilio/status"];
 
 /// How many requests somebody may make: a signed-in user, else a client's address.
 #[derive(Clone, Debug, Deserialize)]
@@ -63,7 +65,7 @@ impl RateLimiting {
             payments: per(self.payments_per_minute, 1),
             authentication_routes: AUTHENTICATION_ROUTES,
             payment_routes: PAYMENT_ROUTES,
-            free_routes: PROBES,
+            free_routes: FREE_ROUTES,
         })
     }
 }

@@ -162,6 +162,41 @@ fn production_reaches_databases_elsewhere_only_if_they_show_who_they_are() {
 }
 
 #[test]
+fn text_messages_leave_through_twilio_only_if_nothing_is_missing() {
+    let account = "[sms]\nprovider = \"twilio\"\n[twilio]\naccount_sid = \"AC1\"\n";
+    let complete = format!("{account}auth_token_file = \"t\"\nfrom = \"Finitech\"\n");
+    for (text, refused) in [
+        ("[sms]\nprovider = \"twilio\"".to_owned(), 3),
+        (account.to_owned(), 2),
+        (complete.clone(), 0),
+        (format!("{complete}messaging_service_sid = \"MG1\""), 1),
+        (format!("{complete}api_key_sid = \"SK1\""), 1),
+        (format!("{complete}api_key_sid = \"SK1\"\napi_key_secret_file = \"s\""), 0),
+        (format!("{complete}status_callback_url = \"http://localhost/a\""), 0),
+        (format!("{complete}base_url = \"http://localhost\""), 0),
+        (
+            format!(
+                "{account}from = \"1\"\napi_key_sid = \"SK1\"\napi_key_secret_file = \"s\"\n\
+                 status_callback_url = \"https://bank.example/a\""
+            ),
+            1,
+        ),
+        // What nobody uses may be anything.
+        ("[sms]\nprovider = \"disabled\"\n[twilio]\nbase_url = \"x\"".to_owned(), 0),
+    ] {
+        let refusals = load(&text, &[]).unwrap().refusals();
+        assert_eq!(refusals.len(), refused, "{text}: {refusals:?}");
+        let in_production = format!("environment = \"Production\"\n{text}");
+        let in_clear = text.matches("http://").count();
+        let refusals = load(&in_production, &[]).unwrap().refusals();
+        assert_eq!(refusals.len(), refused + in_clear + 1, "{text}: {refusals:?}");
+    }
+    let number = [("FINITECH__TWILIO__FROM", "+15005550006")];
+    let config = load("", &number).unwrap();
+    assert_eq!(config.twilio.from.as_deref(), Some("+15005550006"));
+}
+
+#[test]
 fn rate_limits_are_on_in_production() {
     let limits = |text| load(text, &[]).unwrap().rate_limits();
     assert!(limits("").is_none());

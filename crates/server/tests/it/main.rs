@@ -18,6 +18,7 @@ mod openapi;
 mod protection;
 mod secrets;
 mod shared_limits;
+mod sms;
 mod startup;
 mod support;
 mod tls;

@@ -1,6 +1,7 @@
 //! The binary as a child process, and a client for it.
 
 use crate::secrets;
+use harness::Setting;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::{HeaderMap, Method, Request, Response};
@@ -51,23 +52,21 @@ impl World {
     /// The program with this world's settings and nothing else from the environment. It logs all that it can,
     /// so that nothing that must not be printed goes unseen.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_finitech"));
+        let setting = Setting {
+            folder: self.folder.path(),
+            data_dir: &self.data_dir(),
+            database_url: self.database.postgres_url(),
+            log_level: "trace",
+        };
+        let program = Path::new(env!("CARGO_BIN_EXE_finitech"));
+        let mut command = Command::from(harness::command(program, setting));
         command
             .args(arguments)
-            .current_dir(self.folder.path())
-            .env_clear()
-            .env("FINITECH__DATA_DIR", self.data_dir())
-            .env("FINITECH__SERVER__ADDRESS", "127.0.0.1:0")
-            .env("FINITECH__LOG__LEVEL", "trace")
             // Made quicker; how strong they are is not what these tests are about.
             .env("FINITECH__SIGNING_KEYS__RSA_BITS", "2048")
-            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .kill_on_drop(true);
-        if let Some(url) = self.database.postgres_url() {
-            command.env("FINITECH__CONNECTION_STRINGS__DEFAULT", url);
-        }
         command
     }
 
@@ -156,8 +155,7 @@ impl Server {
             tokio::spawn(keep(stdout, true, printed.clone())),
             tokio::spawn(keep(stderr, false, printed.clone())),
         ];
-        let base = ready.split_whitespace().find(|word| word.starts_with("http")).unwrap();
-        let client = Client::new(base);
+        let client = Client::new(harness::base_of(&ready).unwrap());
         let data_dir = data_dir(&command);
         Self { child, client, ready, printed, reading, data_dir }
     }
@@ -214,8 +212,8 @@ impl Server {
     }
 
     pub(crate) async fn signal(&self, signal: &str) {
-        let pid = self.pid().to_string();
-        assert!(Command::new("kill").args([signal, &pid]).status().await.unwrap().success());
+        let mut kill = Command::from(harness::signal(signal, &[self.pid()]));
+        assert!(kill.status().await.unwrap().success());
     }
 }
 
@@ -313,9 +311,22 @@ impl Client {
 
     /// Posts a form instead of JSON.
     pub(crate) async fn post_form(&self, path: &str, form: String) -> Answer {
+        self.post_form_with(path, form, &[]).await
+    }
+
+    /// The same, with headers.
+    pub(crate) async fn post_form_with(
+        &self,
+        path: &str,
+        form: String,
+        headers: &[(&str, &str)],
+    ) -> Answer {
         let media_type = "application/x-www-form-urlencoded";
-        let request =
+        let mut request =
             Request::post(format!("{}{path}", self.base)).header("content-type", media_type);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
         let fields = form.split('&').filter_map(|field| field.split_once('='));
         fields
             .filter(|(name, _)| *name == "client_secret")

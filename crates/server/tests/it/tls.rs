@@ -21,6 +21,8 @@ use tokio_rustls::TlsConnector;
 pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     certificate: CertificateDer<'static>,
+    /// The certificate in PEM, as others keep those that they trust.
+    pub(crate) pem: String,
 }
 
 /// A certificate for 127.0.0.1.
@@ -61,7 +63,8 @@ impl Authority {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let key = KeyPair::generate().unwrap();
         let certificate = params.self_signed(&key).unwrap();
-        Self { issuer: Issuer::new(params, key), certificate: certificate.der().clone() }
+        let (der, pem) = (certificate.der().clone(), certificate.pem());
+        Self { issuer: Issuer::new(params, key), certificate: der, pem }
     }
 
     /// One that ends at the beginning of a year.

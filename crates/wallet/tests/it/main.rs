@@ -7,7 +7,6 @@
     reason = "a test fails by panicking, in helper functions too"
 )]
 
-mod answer;
 mod concurrency;
 mod crashes;
 mod events;

@@ -1,18 +1,18 @@
 //! A bank of its own for each test: identity, the ledger, and one or more processes with wallets in them.
 
-pub(crate) use crate::answer::Answer;
 use crate::faults::{FaultyGateway, FaultyLedger};
 use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
 use axum::http::Request;
-use http_body_util::BodyExt;
-use identity::{DataKeyFile, Identity, NewUser, PasswordHashConfig, SigningKeyFolder};
+use identity::testing::CHEAP;
+pub(crate) use identity::testing::PASSWORD;
+use identity::{Identity, NewUser};
 use identity_api::{Holdings, HoldingsError};
-use kernel::{IdSource, ManualClock, Timestamp, UserId};
+use kernel::{ManualClock, Timestamp, UserId};
 use ledger::{CheckpointSigner, EngineConfig, Ledger};
 use ledger_api::{AccountId, Constraint, Ledger as _, NewAccount, Side, TransactionId};
-use ports::{DisabledMessages, RsaKeySize, SystemIds};
+use ports::SystemIds;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,11 +20,9 @@ use std::time::Duration;
 use store::Store;
 use store::sea_orm::{ConnectionTrait, TryGetable};
 use store::testing::TestDatabase;
-use tower::ServiceExt;
 use uuid::Uuid;
 use wallet::{Config, Dependencies, Wallets};
-
-pub(crate) const PASSWORD: &str = "demo-Finitech-1";
+pub(crate) use web::testing::Answer;
 
 /// What somebody who leaves has in the wallets of a process.
 struct InWallets(Wallets);
@@ -35,15 +33,6 @@ impl Holdings for InWallets {
         self.0.close_wallets(user).await.map_err(|error| HoldingsError(Box::new(error)))
     }
 }
-
-/// Cheap hashes: the tests are not about their strength.
-const CHEAP: PasswordHashConfig = PasswordHashConfig {
-    memory_kib: 64,
-    iterations: 1,
-    lanes: 4,
-    concurrent_max: 2,
-    waiting_max: 64,
-};
 
 pub(crate) struct World {
     pub(crate) identity: Identity,
@@ -106,19 +95,8 @@ impl World {
         let keys_folder = tempfile::tempdir().unwrap();
         let settings = identity::Config { password_hash: CHEAP, ..identity::Config::default() };
         // Identity's clock stands still, so that tokens live through every test.
-        let deps = identity::Dependencies {
-            store: identity_store.clone(),
-            data_keys: Arc::new(DataKeyFile::in_folder(keys_folder.path(), SystemIds.next())),
-            signing_keys: Arc::new(SigningKeyFolder::new(
-                keys_folder.path().join("keys"),
-                RsaKeySize::Bits2048,
-                Arc::new(SystemIds),
-            )),
-            email: Arc::new(DisabledMessages),
-            sms: Arc::new(DisabledMessages),
-            clock: Arc::new(ManualClock::at(noon())),
-            ids: Arc::new(SystemIds),
-        };
+        let still = Arc::new(ManualClock::at(noon()));
+        let deps = identity::testing::dependencies(&identity_store, keys_folder.path(), still);
         let identity = Identity::init(deps, settings).await.unwrap();
         let clock = Arc::new(ManualClock::at(noon()));
         let engine = EngineConfig::default();
@@ -174,7 +152,7 @@ impl World {
             .header("content-type", "application/json")
             .body(body.to_string().into());
         let answer = self.process.send(request.unwrap()).await;
-        let token = answer.body["accessToken"].as_str().unwrap().to_owned();
+        let (token, _) = answer.tokens();
         Person { user_id: user.id, token, wallet_id: Uuid::nil(), phone, email }
     }
 
@@ -320,14 +298,7 @@ impl Process {
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
-        let response = self.router.clone().oneshot(request).await.unwrap();
-        let (parts, body) = response.into_parts();
-        let bytes = body.collect().await.unwrap().to_bytes();
-        let body = match bytes.is_empty() {
-            true => Value::Null,
-            false => serde_json::from_slice(&bytes).unwrap(),
-        };
-        Answer { status: parts.status.as_u16(), headers: parts.headers, body }
+        Answer::of(self.router.clone(), request).await
     }
 
     pub(crate) async fn get(&self, person: &Person, path: &str) -> Answer {

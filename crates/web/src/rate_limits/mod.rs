@@ -39,7 +39,7 @@ pub struct RateLimits {
     pub authentication_routes: &'static [&'static str],
     /// Those of `payments`, likewise.
     pub payment_routes: &'static [&'static str],
-    /// Routes without any limit, for probes.
+    /// Routes without any limit, for probes and for providers that tell us something.
     pub free_routes: &'static [&'static str],
 }
 
