@@ -54,7 +54,8 @@ struct AuditEventsQuery {
     /// Only this action.
     #[param(example = "user_locked")]
     action: Option<String>,
-    /// Only what was done to this user, API client, staff action, role or card token.
+    /// Only what was done to this user, API client, staff action, role or card token, or to this account,
+    /// hold, transaction or stream of the ledger.
     object_id: Option<Uuid>,
     /// Only from this instant on.
     #[param(value_type = Option<String>, format = DateTime)]
@@ -79,8 +80,9 @@ struct AuditEventBody {
     /// What.
     #[schema(example = "user_locked")]
     action: String,
-    /// What it was done to: the id of a user, an API client, a staff action or a card token, or one that is
-    /// made from the name of a role. Null where there is no such thing.
+    /// What it was done to: the id of a user, an API client, a staff action, a card token, or an account,
+    /// hold, transaction or stream of the ledger, or one that is made from the name of a role. Null where
+    /// there is no such thing.
     object_id: Option<Uuid>,
     /// Where the request came from; empty when there was none.
     client_address: String,

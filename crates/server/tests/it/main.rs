@@ -13,6 +13,7 @@ mod confidential;
 mod crash;
 mod hsm;
 mod https;
+mod ledger_trail;
 mod main_job;
 mod openapi;
 mod protection;
