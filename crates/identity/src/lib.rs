@@ -49,6 +49,7 @@ pub use verification::{Contact, ContactChange, ContactChangeError, VerificationE
 
 use accounts::Accounts;
 use api_clients::ApiClients;
+use audit::refusals::Refusals;
 use authenticator::TokenAuthenticator;
 use identity_api::{AuditTrail, Holdings, UserDirectory};
 use kernel::{Actor, Clock, IdSource, Page, PageLimit, Timestamp, UserId};
@@ -284,6 +285,7 @@ struct Parts {
     resets: Resets,
     verifications: Verifications,
     authenticator: Arc<TokenAuthenticator>,
+    refusals: Arc<Refusals>,
 }
 
 impl Identity {
@@ -405,6 +407,7 @@ impl Identity {
             clock: clock.clone(),
         };
         let authenticator = Arc::new(TokenAuthenticator { tokens, revocations });
+        let refusals = Arc::new(Refusals::new(store.clone(), clock.clone()));
         let parts = Parts {
             store,
             data_keys,
@@ -424,6 +427,7 @@ impl Identity {
             resets,
             verifications,
             authenticator,
+            refusals,
         };
         Ok(Self(Arc::new(parts)))
     }

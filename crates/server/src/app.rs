@@ -5,7 +5,7 @@ use crate::config::{Config, EmailProvider, Environment, PaymentGatewayProvider, 
 use crate::health::Checked;
 use crate::holdings::WalletHoldings;
 use crate::stores::Stores;
-use crate::workers::Workers;
+use crate::workers::{Modules, Workers};
 use crate::{checkpoint_key, documentation, health};
 use adapters::{RedisCounter, SmtpSender};
 use anyhow::Context;
@@ -105,13 +105,17 @@ impl App {
         if let Some(policy) = config.https_policy() {
             router = web::require_https(router, policy, ids.clone());
         }
+        let router = web::note_refusals(router, identity.authenticator(), identity.refusals());
         let router = web::trust_proxies(router, config.trusted_proxies());
         let router = web::protect_browsers(router, config.browser_policy());
         let workers = Workers::start(
             vec![identity.outbox(), ledger.events(), wallets.events(), cards.events()],
             Arc::new(LoggingEventBus),
-            ledger.clone(),
-            wallets.clone(),
+            Modules {
+                identity: identity.clone(),
+                ledger: ledger.clone(),
+                wallets: wallets.clone(),
+            },
             config.ledger.checkpoint_policy(),
             clock,
             ids.as_ref(),

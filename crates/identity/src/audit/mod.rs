@@ -5,6 +5,7 @@
 //! The head is locked after everything else, and after the outbox's where both are written.
 
 mod entity;
+pub(crate) mod refusals;
 mod repo;
 mod verify;
 
@@ -21,7 +22,7 @@ use store::outbox::{self, NewEvent};
 use store::{Store, StoreError, WriteTx};
 use uuid::Uuid;
 
-/// Where the request came from that is being answered.
+/// Where a request comes from.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Origin {
     pub(crate) client_address: String,

@@ -17,6 +17,7 @@ mod ledger_trail;
 mod main_job;
 mod openapi;
 mod protection;
+mod refusals;
 mod secrets;
 mod shared_limits;
 mod startup;
