@@ -52,7 +52,7 @@ use api_clients::ApiClients;
 use audit::refusals::Refusals;
 use authenticator::TokenAuthenticator;
 use identity_api::{AuditTrail, Holdings, UserDirectory};
-use kernel::{Actor, Clock, IdSource, Page, PageLimit, Timestamp, UserId};
+use kernel::{Actor, Clock, IdSource, Timestamp, UserId};
 use keys::Keys;
 use messages::Messages;
 use mfa::Mfa;
@@ -171,6 +171,12 @@ pub const MIGRATIONS: &[SqlMigration] = &[
     SqlMigration {
         name: "m0016_role_names",
         sql: include_str!("migrations/m0016_role_names.sql"),
+        sqlite: "",
+        postgres: "",
+    },
+    SqlMigration {
+        name: "m0017_imported_passwords",
+        sql: include_str!("migrations/m0017_imported_passwords.sql"),
         sqlite: "",
         postgres: "",
     },
@@ -525,16 +531,6 @@ impl Identity {
     /// What happened here, for delivery.
     pub fn outbox(&self) -> Arc<dyn EventSource> {
         Arc::new(Outbox(self.0.store.clone()))
-    }
-
-    /// A page of the audit trail, newest first.
-    pub(crate) async fn audit_events(
-        &self,
-        filter: &AuditFilter,
-        before: Option<i64>,
-        limit: PageLimit,
-    ) -> Result<Page<AuditEntry>, Error> {
-        Ok(audit::search(&self.0.store, filter, before, limit).await?)
     }
 
     pub(crate) async fn user(&self, id: UserId) -> Result<Option<User>, Error> {

@@ -14,6 +14,7 @@ pub(crate) use entity::masked;
 pub(crate) use verify::verify;
 pub use verify::{AuditFinding, AuditReport};
 
+use crate::{Error, Identity};
 use async_trait::async_trait;
 use identity_api::{AuditRecord, AuditTrail, AuditTrailError};
 use kernel::{Cursor, Page, PageLimit, Timestamp, UserId};
@@ -139,15 +140,17 @@ impl AuditTrail for Trail {
     }
 }
 
-/// A page of entries, newest first.
-pub(crate) async fn search(
-    store: &Store,
-    filter: &AuditFilter,
-    before: Option<i64>,
-    limit: PageLimit,
-) -> Result<Page<AuditEntry>, StoreError> {
-    let rows = repo::search(store, filter, before, limit).await?;
-    Ok(Page::from_rows(rows, limit, |entry| Cursor::from_i64(entry.sequence)))
+impl Identity {
+    /// A page of the audit trail, newest first.
+    pub(crate) async fn audit_events(
+        &self,
+        filter: &AuditFilter,
+        before: Option<i64>,
+        limit: PageLimit,
+    ) -> Result<Page<AuditEntry>, Error> {
+        let rows = repo::search(&self.0.store, filter, before, limit).await?;
+        Ok(Page::from_rows(rows, limit, |entry| Cursor::from_i64(entry.sequence)))
+    }
 }
 
 #[cfg(test)]
