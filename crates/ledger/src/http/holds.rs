@@ -185,7 +185,9 @@ async fn create_hold(
         object: Some(id),
         details: json!({ "kind": new.kind, "amounts": moved(&new.legs) }),
     };
-    writer.note_posting(query, deed).await?;
+    if !query.dry_run {
+        writer.note_of_person(deed).await?;
+    }
     let held = ledger.held(query.wrap(Command::Hold(new))).await.map_err(problem)?;
     let location = format!("/api/v1/ledger/holds/{}", held.record.id);
     let (replayed, body) = (Replayed(held.replayed), Json(HoldBody::from(held.record)));
@@ -282,7 +284,9 @@ async fn capture_hold(
             "final": body.is_final,
         }),
     };
-    writer.note_posting(query, deed).await?;
+    if !query.dry_run {
+        writer.note_of_person(deed).await?;
+    }
     let command = query.wrap(Command::Capture(NewCapture {
         id: TransactionId(id),
         hold: HoldId(hold),
@@ -319,7 +323,7 @@ async fn void_hold(
         object: Some(hold),
         details: json!({ "reason": body.reason }),
     };
-    writer.note_posting(DryRunQuery { dry_run: false }, deed).await?;
+    writer.note_of_person(deed).await?;
     let cause = ReleaseCause::Voided(body.reason);
     let release = HoldRelease { hold: HoldId(hold), cause };
     let held = ledger.release(release).await.map_err(problem_without_legs)?;

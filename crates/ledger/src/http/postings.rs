@@ -233,7 +233,9 @@ async fn post_transaction(
         object: Some(id),
         details: json!({ "kind": new.kind, "amounts": moved(&new.legs) }),
     };
-    writer.note_posting(query, deed).await?;
+    if !query.dry_run {
+        writer.note_of_person(deed).await?;
+    }
     let command = query.wrap(Command::Post(new));
     let posted = ledger.posted(command).await.map_err(problem)?;
     Ok(query.answer(posted))
@@ -275,7 +277,9 @@ async fn post_batch(
         object: None,
         details: Lot::of(chains.all.iter().flatten()).to_json(),
     };
-    writer.note_posting(query, deed).await?;
+    if !query.dry_run {
+        writer.note_of_person(deed).await?;
+    }
     let command = match body.atomic {
         true => Command::PostAll(chains.all.into_iter().flatten().collect()),
         false => Command::PostEach(chains.all),

@@ -4,7 +4,6 @@
 //! Of API clients only what is rare is written down: a durable entry for each of their postings would
 //! take longer than the posting.
 
-use super::postings::DryRunQuery;
 use super::routes::Write;
 use crate::Ledger;
 use aws_lc_rs::digest::{Context, SHA256};
@@ -67,23 +66,19 @@ impl Writer {
         self.record(deed).await.map_err(|error| Problem::store_unavailable(&error))
     }
 
-    /// Writes down what moves money or sets it aside, if a person asks for it, and not for a dry run.
-    pub(super) async fn note_posting(
-        &self,
-        query: DryRunQuery,
-        deed: impl FnOnce() -> Deed,
-    ) -> Result<(), Problem> {
-        match self.is_noted(query) {
+    /// Writes down what API clients do all the time, if it is a person who asks for it.
+    pub(super) async fn note_of_person(&self, deed: impl FnOnce() -> Deed) -> Result<(), Problem> {
+        match self.is_person() {
             true => self.note(deed()).await,
             false => Ok(()),
         }
     }
 
-    /// Whether it is written down what this one posts.
-    pub(super) fn is_noted(&self, query: DryRunQuery) -> bool {
-        self.actor.kind == ActorKind::Person && !query.dry_run
+    pub(super) fn is_person(&self) -> bool {
+        self.actor.kind == ActorKind::Person
     }
 
+    /// As [`Self::note`], for whoever does not answer a request.
     pub(super) async fn record(&self, deed: Deed) -> Result<(), AuditTrailError> {
         let Deed { action, object, mut details } = deed;
         details["sessionId"] = json!(self.actor.session_id);

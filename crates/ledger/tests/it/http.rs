@@ -4,6 +4,7 @@ use crate::world::*;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode, header};
+use axum::response::Response;
 use http_body_util::BodyExt;
 use identity_api::{AuditRecord, AuditTrail, AuditTrailError};
 use kernel::{Actor, ActorKind, UserId};
@@ -115,10 +116,14 @@ impl Client {
         Answer { status: parts.status, headers: parts.headers, body }
     }
 
+    /// An answer that may still be on its way.
+    pub(crate) async fn begin(&self, request: Request<Body>) -> Response {
+        self.router.clone().oneshot(request).await.unwrap()
+    }
+
     /// An answer as text.
     pub(crate) async fn text(&self, request: Request<Body>) -> String {
-        let response = self.router.clone().oneshot(request).await.unwrap();
-        let bytes = response.into_body().collect().await.unwrap().to_bytes();
+        let bytes = self.begin(request).await.into_body().collect().await.unwrap().to_bytes();
         String::from_utf8(bytes.to_vec()).unwrap()
     }
 

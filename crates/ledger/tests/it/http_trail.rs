@@ -3,10 +3,14 @@
 use crate::http::{ACCOUNTS, Answer, Client, STAFF, TRANSACTIONS, request, transfer_body, uuid};
 use crate::http_refusals::{changed, check};
 use crate::world::*;
+use axum::body::Body;
 use axum::http::header;
+use bytes::Bytes;
+use http_body_util::channel::Channel;
 use identity_api::AuditRecord;
 use kernel::UserId;
 use serde_json::{Value, json};
+use std::time::{Duration, Instant};
 use store::testing::TestDatabase;
 use uuid::Uuid;
 
@@ -17,6 +21,7 @@ store::on_every_store! {
     trying_is_not_written_down,
     a_large_batch_is_told_in_few_words,
     what_is_refused_later_is_written_down_too,
+    a_stream_that_is_cut_off_is_written_down_as_far_as_it_came,
 }
 
 const PROGRAM: &str = "ledger:read,ledger:write@2/program";
@@ -313,4 +318,29 @@ async fn what_is_refused_later_is_written_down_too(database: TestDatabase) {
     let invalid = client.post(TRANSACTIONS, &json!({})).await;
     assert_eq!(invalid.status, 422);
     assert_eq!(client.trail.take(), [], "it says nothing that could be done");
+}
+
+async fn a_stream_that_is_cut_off_is_written_down_as_far_as_it_came(database: TestDatabase) {
+    let world = World::new(&database).await.with_customers(3, 100).await;
+    let client = Client::new(&world);
+    let (mut sender, body) = Channel::<Bytes>::new(1);
+    let mut request = request("POST", &format!("{TRANSACTIONS}/stream"), Some(STAFF))
+        .body(Body::new(body))
+        .unwrap();
+    let media_type = "application/x-ndjson".parse().unwrap();
+    request.headers_mut().insert(header::CONTENT_TYPE, media_type);
+    let answer = client.begin(request).await;
+    let line = format!("{}\n", transfer_body(9, 1, 2, &json!(2)));
+    sender.send_data(line.into()).await.unwrap();
+    drop(answer);
+    let began = Instant::now();
+    let mut noted = Vec::new();
+    while noted.len() < 2 {
+        noted.append(&mut client.trail.take());
+        assert!(began.elapsed() < Duration::from_secs(10), "it has no end: {noted:?}");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let [begun, ended] = noted.as_slice() else { panic!("{noted:?}") };
+    assert_eq!((begun.action, ended.action), ("ledger_stream_requested", "ledger_stream_ended"));
+    assert_eq!(ended.details["transactionIds"], json!([uuid(9)]));
 }

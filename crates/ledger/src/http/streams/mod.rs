@@ -169,7 +169,7 @@ async fn stream_transactions(
     body: Body,
 ) -> Result<Response, Problem> {
     require_media_type(&headers, MEDIA_TYPE, "newline-delimited JSON")?;
-    let noted = match writer.is_noted(query) {
+    let noted = match writer.is_person() && !query.dry_run {
         true => Some(Noted::begin(writer, ledger.ids.next()).await?),
         false => None,
     };
@@ -188,20 +188,27 @@ struct Noted {
     writer: Writer,
     id: Uuid,
     lot: Lot,
+    is_ended: bool,
 }
 
 impl Noted {
     async fn begin(writer: Writer, id: Uuid) -> Result<Self, Problem> {
         let (action, details) = ("ledger_stream_requested", json!({}));
         writer.note(Deed { action, object: Some(id), details }).await?;
-        Ok(Self { writer, id, lot: Lot::default() })
+        Ok(Self { writer, id, lot: Lot::default(), is_ended: false })
     }
 
-    async fn end(self) {
+    /// Once; or twice with the same content, if the client goes away while it is written.
+    async fn end(&mut self) {
+        if self.is_ended {
+            return;
+        }
         let (action, details) = ("ledger_stream_ended", self.lot.to_json());
-        let ended = self.writer.record(Deed { action, object: Some(self.id), details }).await;
-        if let Err(error) = ended {
-            tracing::error!(%error, stream_id = %self.id, "the end of a stream is not in the trail");
+        match self.writer.record(Deed { action, object: Some(self.id), details }).await {
+            Ok(()) => self.is_ended = true,
+            Err(error) => {
+                tracing::error!(%error, stream_id = %self.id, "a stream's end is not in the trail");
+            }
         }
     }
 }
@@ -226,8 +233,8 @@ async fn stream(
             () = &mut reading => writing.await,
         }
     }
-    // It was not read to its end.
-    if let Some(noted) = noted {
+    // It may not have been read to its end.
+    if let Some(noted) = &mut noted {
         noted.end().await;
     }
 }
@@ -283,7 +290,8 @@ async fn read(
             return;
         }
     }
-    if let Some(noted) = noted.take() {
+    // Whoever is told that all is done finds it in the trail.
+    if let Some(noted) = noted {
         noted.end().await;
     }
     // Nobody listens any more: then nobody needs to know.
