@@ -81,7 +81,7 @@ impl App {
         let (api, document) = web::OpenApiRouter::new()
             .merge(identity.router(Arc::new(WalletHoldings(wallets.clone()))))
             .merge(wallets.router())
-            .merge(identity::note_origins(ledger.router(identity::audit_trail(&stores.identity))))
+            .merge(ledger.router(identity::audit_trail(&stores.identity)))
             .merge(identity::note_origins(cards.router()))
             .merge(health::router(Checked {
                 stores: stores.clone(),

@@ -16,24 +16,17 @@ pub use verify::{AuditFinding, AuditReport};
 
 use crate::{Error, Identity};
 use async_trait::async_trait;
-use identity_api::{AuditRecord, AuditTrail, AuditTrailError};
+use identity_api::{AuditRecord, AuditTrail, AuditTrailError, RequestOrigin};
 use kernel::{Cursor, Page, PageLimit, Timestamp, UserId};
 use serde_json::Value;
 use store::outbox::{self, NewEvent};
 use store::{Store, StoreError, WriteTx};
 use uuid::Uuid;
 
-/// Where a request comes from.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Origin {
-    pub(crate) client_address: String,
-    pub(crate) user_agent: String,
-}
-
 tokio::task_local! {
     /// Known while a request is being answered; what goes on after the answer takes it along
     /// ([`with_origin`]).
-    pub(crate) static ORIGIN: Origin;
+    pub(crate) static ORIGIN: RequestOrigin;
 }
 
 /// Work that goes on after the answer, and knows where the request came from.
@@ -134,8 +127,12 @@ pub(crate) struct Trail(pub(crate) Store);
 #[async_trait]
 impl AuditTrail for Trail {
     async fn record(&self, record: AuditRecord) -> Result<(), AuditTrailError> {
-        let AuditRecord { actor, action, object, details, at } = record;
-        let written = append(&self.0, NewEntry { actor, action, object, details, at }).await;
+        let AuditRecord { actor, action, object, details, at, origin } = record;
+        let append = append(&self.0, NewEntry { actor, action, object, details, at });
+        let written = match origin {
+            Some(origin) => ORIGIN.scope(origin, append).await,
+            None => append.await,
+        };
         written.map_err(|error| AuditTrailError(Box::new(error)))
     }
 }

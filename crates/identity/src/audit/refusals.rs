@@ -2,8 +2,9 @@
 //! they are counted in memory and written beside the requests: one entry for each window, caller, route and
 //! reason, and for a bounded number of these. What a crash takes with it is the count of one window.
 
-use super::{NewEntry, ORIGIN, Origin, USER_AGENT_LENGTH_MAX, append_in_tx};
+use super::{NewEntry, ORIGIN, USER_AGENT_LENGTH_MAX, append_in_tx};
 use crate::{Error, Identity};
+use identity_api::RequestOrigin;
 use kernel::{Clock, Timestamp, UserId};
 use serde_json::json;
 use std::collections::HashMap;
@@ -51,7 +52,7 @@ struct Window {
     first_at: Timestamp,
     last_at: Timestamp,
     /// Where the first came from.
-    origin: Origin,
+    origin: RequestOrigin,
 }
 
 #[derive(Default)]
@@ -66,7 +67,7 @@ impl Windows {
         let is_alike = |known: &&Key| discriminant(&known.who) == discriminant(&key.who);
         if key != others && self.0.keys().filter(is_alike).count() >= NAMED_MAX {
             // Codes are constants of the program: of these there are few.
-            return self.add(others, Window { origin: Origin::default(), ..more });
+            return self.add(others, Window { origin: RequestOrigin::default(), ..more });
         }
         self.0.insert(key, more);
     }
@@ -97,7 +98,7 @@ impl RefusalLog for Refusals {
             route: refused.route,
             code: refused.code,
         };
-        let origin = Origin {
+        let origin = RequestOrigin {
             client_address: refused.from.map(|from| from.0.to_string()).unwrap_or_default(),
             user_agent: refused.user_agent.chars().take(USER_AGENT_LENGTH_MAX).collect(),
         };
@@ -180,7 +181,7 @@ mod tests {
     const AT: Timestamp = Timestamp::EPOCH;
 
     fn window() -> Window {
-        Window { count: 1, first_at: AT, last_at: AT, origin: Origin::default() }
+        Window { count: 1, first_at: AT, last_at: AT, origin: RequestOrigin::default() }
     }
 
     fn key(who: Who, route: &str) -> Key {

@@ -6,6 +6,7 @@ use axum::extract::{Request, State};
 use axum::http::header;
 use axum::middleware::Next;
 use axum::response::Response;
+use identity_api::RequestOrigin;
 use kernel::{Permission, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -25,7 +26,7 @@ pub(super) async fn note_origin(request: Request, next: Next) -> Response {
     let user_agent = request.headers().get(header::USER_AGENT);
     let user_agent = user_agent.and_then(|value| value.to_str().ok()).unwrap_or_default();
     let address = ClientAddress::of(request.extensions());
-    let origin = crate::audit::Origin {
+    let origin = RequestOrigin {
         client_address: address.map(|address| address.0.to_string()).unwrap_or_default(),
         user_agent: user_agent.to_owned(),
     };

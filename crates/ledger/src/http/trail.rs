@@ -9,15 +9,16 @@ use crate::Ledger;
 use aws_lc_rs::digest::{Context, SHA256};
 use axum::extract::{FromRef, FromRequestParts};
 use axum::http::request::Parts;
+use axum::http::{HeaderValue, header};
 use data_encoding::HEXLOWER;
-use identity_api::{AuditRecord, AuditTrail, AuditTrailError};
+use identity_api::{AuditRecord, AuditTrail, AuditTrailError, RequestOrigin};
 use kernel::{Actor, ActorKind, Clock, Currency};
 use ledger_api::{Leg, NewTransaction, Side};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use uuid::Uuid;
-use web::{Authorized, Problem};
+use web::{Authorized, ClientAddress, Problem};
 
 /// What the routes work with.
 #[derive(Clone)]
@@ -38,6 +39,8 @@ pub(super) struct Writer {
     pub(super) actor: Actor,
     trail: Arc<dyn AuditTrail>,
     clock: Arc<dyn Clock>,
+    from: Option<ClientAddress>,
+    user_agent: Option<HeaderValue>,
 }
 
 /// What somebody asks for.
@@ -55,8 +58,13 @@ impl FromRequestParts<Books> for Writer {
     async fn from_request_parts(parts: &mut Parts, books: &Books) -> Result<Self, Problem> {
         let Authorized { actor, .. } =
             Authorized::<Write>::from_request_parts(parts, books).await?;
-        let clock = books.ledger.clock.clone();
-        Ok(Self { actor, trail: books.trail.clone(), clock })
+        Ok(Self {
+            actor,
+            trail: books.trail.clone(),
+            clock: books.ledger.clock.clone(),
+            from: ClientAddress::of(&parts.extensions),
+            user_agent: parts.headers.get(header::USER_AGENT).cloned(),
+        })
     }
 }
 
@@ -83,7 +91,16 @@ impl Writer {
         let Deed { action, object, mut details } = deed;
         details["sessionId"] = json!(self.actor.session_id);
         let (actor, at) = (Some(self.actor.user_id), self.clock.now());
-        self.trail.record(AuditRecord { actor, action, object, details, at }).await
+        let origin = Some(self.origin());
+        self.trail.record(AuditRecord { actor, action, object, details, at, origin }).await
+    }
+
+    fn origin(&self) -> RequestOrigin {
+        let user_agent = self.user_agent.as_ref().and_then(|value| value.to_str().ok());
+        RequestOrigin {
+            client_address: self.from.map(|from| from.0.to_string()).unwrap_or_default(),
+            user_agent: user_agent.unwrap_or_default().to_owned(),
+        }
     }
 }
 

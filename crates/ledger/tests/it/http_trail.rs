@@ -6,8 +6,9 @@ use crate::world::*;
 use axum::body::Body;
 use axum::http::header;
 use bytes::Bytes;
+use http_body_util::BodyExt;
 use http_body_util::channel::Channel;
-use identity_api::AuditRecord;
+use identity_api::{AuditRecord, RequestOrigin};
 use kernel::UserId;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -194,6 +195,7 @@ fn record(world: &World, user: u128, deed: &Deed) -> AuditRecord {
         object: deed.object,
         details,
         at: kernel::Clock::now(world.clock.as_ref()),
+        origin: Some(RequestOrigin::default()),
     }
 }
 
@@ -329,10 +331,13 @@ async fn a_stream_that_is_cut_off_is_written_down_as_far_as_it_came(database: Te
         .unwrap();
     let media_type = "application/x-ndjson".parse().unwrap();
     request.headers_mut().insert(header::CONTENT_TYPE, media_type);
-    let answer = client.begin(request).await;
-    let line = format!("{}\n", transfer_body(9, 1, 2, &json!(2)));
-    sender.send_data(line.into()).await.unwrap();
+    let mut answer = client.begin(request).await.into_body();
+    let line = |id| Bytes::from(format!("{}\n", transfer_body(id, 1, 2, &json!(2))));
+    sender.send_data(line(9)).await.unwrap();
+    answer.frame().await.unwrap().unwrap();
+    // Nobody takes the result of the second one.
     drop(answer);
+    sender.send_data(line(10)).await.unwrap();
     let began = Instant::now();
     let mut noted = Vec::new();
     while noted.len() < 2 {
@@ -342,5 +347,5 @@ async fn a_stream_that_is_cut_off_is_written_down_as_far_as_it_came(database: Te
     }
     let [begun, ended] = noted.as_slice() else { panic!("{noted:?}") };
     assert_eq!((begun.action, ended.action), ("ledger_stream_requested", "ledger_stream_ended"));
-    assert_eq!(ended.details["transactionIds"], json!([uuid(9)]));
+    assert_eq!(ended.details["transactionIds"], json!([uuid(9), uuid(10)]));
 }

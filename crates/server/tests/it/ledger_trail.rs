@@ -180,9 +180,9 @@ async fn whoever_changes_the_books_is_in_the_trail(database: TestDatabase) {
         assert!(request.ids.iter().all(|id| text.contains(&id.to_string())), "{text}");
         for entry in noted {
             assert_eq!(&entry["details"]["sessionId"], session, "{entry}");
+            assert_eq!(entry["clientAddress"], "127.0.0.1", "{entry}");
+            assert_eq!(entry["userAgent"], "tests", "{entry}");
         }
-        assert_eq!(noted[0]["clientAddress"], "127.0.0.1");
-        assert_eq!(noted[0]["userAgent"], "tests");
 
         let request = change.request(&admin).await;
         let before = entries(&admin, &program_id).await.len();
