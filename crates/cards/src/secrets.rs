@@ -42,7 +42,8 @@ pub(crate) async fn reseal(
     let forgotten_keys = sealing::forget_other_keys_in_tx(store, &tx, &key).await?;
     let details = json!({ "key": key, "values": values, "forgottenKeys": forgotten_keys });
     let (action, at) = ("card_data_keys_resealed", clock.now());
-    audit.record(AuditRecord { actor: None, action, object: None, details, at }).await?;
+    let record = AuditRecord { actor: None, action, object: None, details, at, origin: None };
+    audit.record(record).await?;
     tx.commit().await.map_err(StoreError::from)?;
     Ok(Resealed { key, values, forgotten_keys })
 }

@@ -48,8 +48,7 @@ pub struct HoldingsError(#[source] pub Box<dyn std::error::Error + Send + Sync>)
 /// Where other modules write down who did what. What it keeps cannot be changed unnoticed.
 #[async_trait]
 pub trait AuditTrail: Send + Sync {
-    /// Writes an entry, which is durable when this returns. Where the request that is being answered came
-    /// from is known, on routes that `identity::note_origins` wraps.
+    /// Writes an entry, which is durable when this returns.
     async fn record(&self, record: AuditRecord) -> Result<(), AuditTrailError>;
 }
 
@@ -66,6 +65,18 @@ pub struct AuditRecord {
     pub details: Value,
     /// When.
     pub at: Timestamp,
+    /// Where it was asked for. When left out, where the request that is being answered came from, on routes
+    /// that `identity::note_origins` wraps.
+    pub origin: Option<RequestOrigin>,
+}
+
+/// Where a request comes from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RequestOrigin {
+    /// The client's address; empty when it is not known.
+    pub client_address: String,
+    /// The program that sent it, in its own words.
+    pub user_agent: String,
 }
 
 /// It could not be written down; what is not written down is not to be done.

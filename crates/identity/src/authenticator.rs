@@ -34,7 +34,7 @@ impl web::Authenticator for TokenAuthenticator {
         let networks = &checked.allowed_networks;
         let is_allowed = |from| networks.iter().any(|network| network.contains(from));
         if !networks.is_empty() && !from.is_some_and(is_allowed) {
-            return Err(AuthenticationError::AddressNotAllowed);
+            return Err(AuthenticationError::AddressNotAllowed(actor.user_id));
         }
         Ok(actor.clone())
     }

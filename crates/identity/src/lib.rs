@@ -51,9 +51,10 @@ pub use verification::{Contact, ContactChange, ContactChangeError, VerificationE
 
 use accounts::Accounts;
 use api_clients::ApiClients;
+use audit::refusals::Refusals;
 use authenticator::TokenAuthenticator;
 use identity_api::{AuditTrail, Holdings, UserDirectory};
-use kernel::{Actor, Clock, IdSource, Page, PageLimit, Timestamp, UserId};
+use kernel::{Actor, Clock, IdSource, Timestamp, UserId};
 use keys::Keys;
 use messages::Messages;
 use mfa::Mfa;
@@ -175,6 +176,12 @@ pub const MIGRATIONS: &[SqlMigration] = &[
         sqlite: "",
         postgres: "",
     },
+    SqlMigration {
+        name: "m0017_imported_passwords",
+        sql: include_str!("migrations/m0017_imported_passwords.sql"),
+        sqlite: "",
+        postgres: "",
+    },
 ];
 
 /// What the module needs from others.
@@ -286,6 +293,7 @@ struct Parts {
     resets: Resets,
     verifications: Verifications,
     authenticator: Arc<TokenAuthenticator>,
+    refusals: Arc<Refusals>,
 }
 
 impl Identity {
@@ -407,6 +415,7 @@ impl Identity {
             clock: clock.clone(),
         };
         let authenticator = Arc::new(TokenAuthenticator { tokens, revocations });
+        let refusals = Arc::new(Refusals::new(store.clone(), clock.clone()));
         let parts = Parts {
             store,
             data_keys,
@@ -426,6 +435,7 @@ impl Identity {
             resets,
             verifications,
             authenticator,
+            refusals,
         };
         Ok(Self(Arc::new(parts)))
     }
@@ -523,16 +533,6 @@ impl Identity {
     /// What happened here, for delivery.
     pub fn outbox(&self) -> Arc<dyn EventSource> {
         Arc::new(Outbox(self.0.store.clone()))
-    }
-
-    /// A page of the audit trail, newest first.
-    pub(crate) async fn audit_events(
-        &self,
-        filter: &AuditFilter,
-        before: Option<i64>,
-        limit: PageLimit,
-    ) -> Result<Page<AuditEntry>, Error> {
-        Ok(audit::search(&self.0.store, filter, before, limit).await?)
     }
 
     pub(crate) async fn user(&self, id: UserId) -> Result<Option<User>, Error> {

@@ -16,6 +16,7 @@ pub use verify::{Finding, Report, Verification};
 use async_trait::async_trait;
 use engine::{Command, Engine, Outcome};
 use history::prover::Prover;
+use identity_api::AuditTrail;
 use journal::repo::Journal;
 use kernel::{Clock, IdSource, Page, PageLimit, Timestamp};
 use ledger_api::{
@@ -104,9 +105,9 @@ impl Ledger {
         Ok(Self { journal, engine, prover, clock, ids })
     }
 
-    /// The ledger's routes.
-    pub fn router(&self) -> OpenApiRouter {
-        http::router(self.clone())
+    /// The ledger's routes. What people change through them is written down in `trail` beforehand.
+    pub fn router(&self, trail: Arc<dyn AuditTrail>) -> OpenApiRouter {
+        http::router(self.clone(), trail)
     }
 
     /// Carries out a command about an account.

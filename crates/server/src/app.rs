@@ -5,7 +5,7 @@ use crate::config::{Config, EmailProvider, Environment, PaymentGatewayProvider, 
 use crate::health::Checked;
 use crate::holdings::WalletHoldings;
 use crate::stores::Stores;
-use crate::workers::Workers;
+use crate::workers::{Modules, Workers};
 use crate::{checkpoint_key, documentation, health, sms_status};
 use adapters::{RedisCounter, SmtpSender, TwilioCallbacks, TwilioSender};
 use anyhow::Context;
@@ -81,7 +81,7 @@ impl App {
         let (api, document) = web::OpenApiRouter::new()
             .merge(identity.router(Arc::new(WalletHoldings(wallets.clone()))))
             .merge(wallets.router())
-            .merge(ledger.router())
+            .merge(ledger.router(identity::audit_trail(&stores.identity)))
             .merge(identity::note_origins(cards.router()))
             .merge(sms_status::router(twilio_callbacks(config)?))
             .merge(health::router(Checked {
@@ -106,13 +106,17 @@ impl App {
         if let Some(policy) = config.https_policy() {
             router = web::require_https(router, policy, ids.clone());
         }
+        let router = web::note_refusals(router, identity.authenticator(), identity.refusals());
         let router = web::trust_proxies(router, config.trusted_proxies());
         let router = web::protect_browsers(router, config.browser_policy());
         let workers = Workers::start(
             vec![identity.outbox(), ledger.events(), wallets.events(), cards.events()],
             Arc::new(LoggingEventBus),
-            ledger.clone(),
-            wallets.clone(),
+            Modules {
+                identity: identity.clone(),
+                ledger: ledger.clone(),
+                wallets: wallets.clone(),
+            },
             config.ledger.checkpoint_policy(),
             clock,
             ids.as_ref(),

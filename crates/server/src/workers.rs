@@ -1,6 +1,7 @@
 //! What runs beside the requests: delivering events, signing checkpoints, releasing holds over time,
-//! finishing what dead processes left.
+//! finishing what dead processes left, writing down what was refused.
 
+use identity::Identity;
 use kernel::{Clock, IdSource};
 use ledger::{CheckpointPolicy, Ledger};
 use ports::EventBus;
@@ -18,6 +19,7 @@ const SWEEP_EVERY: Duration = Duration::from_secs(5);
 const SWEEP_OPERATIONS_MAX: u32 = 100;
 const EXPIRE_EVERY: Duration = Duration::from_secs(5);
 const EXPIRE_HOLDS_MAX: u32 = 1_000;
+const WRITE_REFUSALS_EVERY: Duration = Duration::from_secs(5);
 const LOOK_FOR_CHECKPOINT_EVERY: Duration = Duration::from_secs(5);
 /// How long a process keeps the right to deliver a stream without renewing it.
 const DELIVERY_LEASE: Duration = Duration::from_secs(30);
@@ -32,6 +34,13 @@ const EVENTS_PER_DELIVERY: u32 = 2_000;
 /// The cursor's name of the one consumer there is.
 const BUS: &str = "event_bus";
 
+/// Whose work it is, beside delivering events.
+pub(crate) struct Modules {
+    pub(crate) identity: Identity,
+    pub(crate) ledger: Ledger,
+    pub(crate) wallets: Wallets,
+}
+
 /// The running workers.
 pub(crate) struct Workers {
     stop: watch::Sender<bool>,
@@ -42,12 +51,12 @@ impl Workers {
     pub(crate) fn start(
         sources: Vec<Arc<dyn EventSource>>,
         bus: Arc<dyn EventBus>,
-        ledger: Ledger,
-        wallets: Wallets,
+        modules: Modules,
         checkpoints: CheckpointPolicy,
         clock: Arc<dyn Clock>,
         ids: &dyn IdSource,
     ) -> Self {
+        let Modules { identity, ledger, wallets } = modules;
         let (stop, stopped) = watch::channel(false);
         let mut tasks = JoinSet::new();
         for source in sources {
@@ -57,7 +66,8 @@ impl Workers {
         }
         tasks.spawn(sign(ledger.clone(), checkpoints, stopped.clone()));
         tasks.spawn(expire(ledger, stopped.clone()));
-        tasks.spawn(sweep(wallets, stopped));
+        tasks.spawn(sweep(wallets, stopped.clone()));
+        tasks.spawn(write_refusals(identity, stopped));
         Self { stop, tasks }
     }
 
@@ -195,6 +205,18 @@ async fn sweep(wallets: Wallets, mut stopped: watch::Receiver<bool>) {
             Err(error) => tracing::warn!(%error, "abandoned wallet operations were not finished"),
         }
         pause(SWEEP_EVERY, &mut stopped).await;
+    }
+}
+
+async fn write_refusals(identity: Identity, mut stopped: watch::Receiver<bool>) {
+    while !*stopped.borrow() {
+        pause(WRITE_REFUSALS_EVERY, &mut stopped).await;
+        if let Err(error) = identity.write_refusals().await {
+            tracing::warn!(%error, "refused requests are not in the audit trail yet");
+        }
+    }
+    if let Err(error) = identity.write_all_refusals().await {
+        tracing::error!(%error, "the last refused requests are not in the audit trail");
     }
 }
 

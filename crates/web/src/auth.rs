@@ -6,7 +6,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::{Extension, Router};
-use kernel::{Actor, ActorKind, Permission, Timestamp};
+use kernel::{Actor, ActorKind, Permission, Timestamp, UserId};
 use std::marker::PhantomData;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -30,8 +30,8 @@ pub enum AuthenticationError {
     Invalid,
     /// Too old, or what the actor may do has changed since: refresh it.
     Expired,
-    /// It counts, but not from this address.
-    AddressNotAllowed,
+    /// It counts, but not from this address; whose it is.
+    AddressNotAllowed(UserId),
     /// It could not be checked now.
     Unavailable,
 }
@@ -101,7 +101,7 @@ fn refusal(error: AuthenticationError) -> Problem {
         AuthenticationError::Expired => {
             unauthenticated("the access token has expired; use the refresh token", invalid)
         }
-        AuthenticationError::AddressNotAllowed => Problem::new(
+        AuthenticationError::AddressNotAllowed(_) => Problem::new(
             StatusCode::FORBIDDEN,
             "address_not_allowed",
             "this API client may not call from this address",
@@ -130,6 +130,9 @@ fn lacks(permission: Permission) -> Problem {
     }
 }
 
+/// The code of RFC 9470.
+pub(crate) const NOT_FRESH: &str = "insufficient_user_authentication";
+
 /// Refuses an actor who did not show lately who they are (RFC 9470): 401
 /// `insufficient_user_authentication`, with how fresh an authentication has to be.
 pub fn require_fresh(actor: &Actor, max_age: Duration, now: Timestamp) -> Result<(), Problem> {
@@ -138,14 +141,13 @@ pub fn require_fresh(actor: &Actor, max_age: Duration, now: Timestamp) -> Result
     }
     let detail = "show again who you are at POST /api/v1/auth/reauthenticate, and repeat the request \
                   with the access token that you get";
-    let code = "insufficient_user_authentication";
     let seconds = max_age.as_secs();
     let challenge = format!(
-        "Bearer error=\"{code}\", error_description=\"A more recent authentication is required\", \
+        "Bearer error=\"{NOT_FRESH}\", error_description=\"A more recent authentication is required\", \
          max_age=\"{seconds}\""
     );
     let problem =
-        Problem::new(StatusCode::UNAUTHORIZED, code, detail).with("maxAgeSeconds", seconds);
+        Problem::new(StatusCode::UNAUTHORIZED, NOT_FRESH, detail).with("maxAgeSeconds", seconds);
     Err(match HeaderValue::try_from(challenge) {
         Ok(challenge) => problem.header(header::WWW_AUTHENTICATE, challenge),
         Err(_) => problem,

@@ -11,6 +11,7 @@ pub mod openapi;
 mod page;
 mod problem;
 mod rate_limits;
+mod refusals;
 mod request_id;
 mod security;
 #[cfg(feature = "testing")]
@@ -32,6 +33,7 @@ pub use rate_limits::{
     Count, Counted, CountingPlace, Quota, RateLimits, RequestCounts, SharedCounter,
     SharedCounterError, limit_rates,
 };
+pub use refusals::{RefusalLog, RefusedAccess, note_refusals};
 pub use request_id::RequestId;
 pub use security::{BrowserPolicy, protect_browsers};
 pub use validate::{FieldErrors, Validate, is_amount};

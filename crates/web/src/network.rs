@@ -69,6 +69,16 @@ impl ClientAddress {
     pub fn of(extensions: &Extensions) -> Option<Self> {
         extensions.get().copied()
     }
+
+    /// What one customer has: the address, or of IPv6 the network of 64 bits.
+    pub fn network(self) -> IpAddr {
+        match self.0 {
+            IpAddr::V4(_) => self.0,
+            IpAddr::V6(address) => {
+                Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into()
+            }
+        }
+    }
 }
 
 /// Finds out the client's address on these routes. `X-Forwarded-For` is read from the right, as far as

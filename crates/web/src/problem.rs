@@ -29,6 +29,10 @@ pub struct FieldError {
     pub detail: String,
 }
 
+/// The code of a problem, for middleware that the answer passes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Code(pub(crate) &'static str);
+
 /// The body of every answer with a status of 400 or above (RFC 9457).
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -172,6 +176,7 @@ impl IntoResponse for Problem {
             members: &self.members,
         };
         let mut response = (self.status, axum::Json(body)).into_response();
+        response.extensions_mut().insert(Code(self.code));
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         for (name, value) in self.headers {

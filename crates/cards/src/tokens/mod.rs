@@ -144,7 +144,8 @@ impl Cards {
             details["reason"] = reason.into();
         }
         let (action, object) = (deed.action(), Some(stored.id));
-        deps.audit.record(AuditRecord { actor: Some(by), action, object, details, at }).await?;
+        let actor = Some(by);
+        deps.audit.record(AuditRecord { actor, action, object, details, at, origin: None }).await?;
         Ok(tx.commit().await.map_err(StoreError::from)?)
     }
 

@@ -21,8 +21,9 @@ pub struct AuditEntry {
     pub actor: Option<UserId>,
     /// What: `user_locked`.
     pub action: String,
-    /// What it was done to: the id of a user, an API client, a staff action or a card token, or one that
-    /// is made from the name of a role. `None` where there is no such thing.
+    /// What it was done to: the id of a user, an API client, a staff action, a card token, or an account,
+    /// hold, transaction or stream of the ledger, or one that is made from the name of a role. `None` where
+    /// there is no such thing.
     pub object: Option<Uuid>,
     /// Where the request came from; empty when there was none.
     pub client_address: String,

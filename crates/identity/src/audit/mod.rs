@@ -5,6 +5,7 @@
 //! The head is locked after everything else, and after the outbox's where both are written.
 
 mod entity;
+pub(crate) mod refusals;
 mod repo;
 mod verify;
 
@@ -13,25 +14,19 @@ pub(crate) use entity::masked;
 pub(crate) use verify::verify;
 pub use verify::{AuditFinding, AuditReport};
 
+use crate::{Error, Identity};
 use async_trait::async_trait;
-use identity_api::{AuditRecord, AuditTrail, AuditTrailError};
+use identity_api::{AuditRecord, AuditTrail, AuditTrailError, RequestOrigin};
 use kernel::{Cursor, Page, PageLimit, Timestamp, UserId};
 use serde_json::Value;
 use store::outbox::{self, NewEvent};
 use store::{Store, StoreError, WriteTx};
 use uuid::Uuid;
 
-/// Where the request came from that is being answered.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Origin {
-    pub(crate) client_address: String,
-    pub(crate) user_agent: String,
-}
-
 tokio::task_local! {
     /// Known while a request is being answered; what goes on after the answer takes it along
     /// ([`with_origin`]).
-    pub(crate) static ORIGIN: Origin;
+    pub(crate) static ORIGIN: RequestOrigin;
 }
 
 /// Work that goes on after the answer, and knows where the request came from.
@@ -132,21 +127,27 @@ pub(crate) struct Trail(pub(crate) Store);
 #[async_trait]
 impl AuditTrail for Trail {
     async fn record(&self, record: AuditRecord) -> Result<(), AuditTrailError> {
-        let AuditRecord { actor, action, object, details, at } = record;
-        let written = append(&self.0, NewEntry { actor, action, object, details, at }).await;
+        let AuditRecord { actor, action, object, details, at, origin } = record;
+        let append = append(&self.0, NewEntry { actor, action, object, details, at });
+        let written = match origin {
+            Some(origin) => ORIGIN.scope(origin, append).await,
+            None => append.await,
+        };
         written.map_err(|error| AuditTrailError(Box::new(error)))
     }
 }
 
-/// A page of entries, newest first.
-pub(crate) async fn search(
-    store: &Store,
-    filter: &AuditFilter,
-    before: Option<i64>,
-    limit: PageLimit,
-) -> Result<Page<AuditEntry>, StoreError> {
-    let rows = repo::search(store, filter, before, limit).await?;
-    Ok(Page::from_rows(rows, limit, |entry| Cursor::from_i64(entry.sequence)))
+impl Identity {
+    /// A page of the audit trail, newest first.
+    pub(crate) async fn audit_events(
+        &self,
+        filter: &AuditFilter,
+        before: Option<i64>,
+        limit: PageLimit,
+    ) -> Result<Page<AuditEntry>, Error> {
+        let rows = repo::search(&self.0.store, filter, before, limit).await?;
+        Ok(Page::from_rows(rows, limit, |entry| Cursor::from_i64(entry.sequence)))
+    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use axum::extract::{Request, State};
 use axum::http::header;
 use axum::middleware::Next;
 use axum::response::Response;
+use identity_api::RequestOrigin;
 use kernel::{Permission, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -25,7 +26,7 @@ pub(super) async fn note_origin(request: Request, next: Next) -> Response {
     let user_agent = request.headers().get(header::USER_AGENT);
     let user_agent = user_agent.and_then(|value| value.to_str().ok()).unwrap_or_default();
     let address = ClientAddress::of(request.extensions());
-    let origin = crate::audit::Origin {
+    let origin = RequestOrigin {
         client_address: address.map(|address| address.0.to_string()).unwrap_or_default(),
         user_agent: user_agent.to_owned(),
     };
@@ -54,7 +55,8 @@ struct AuditEventsQuery {
     /// Only this action.
     #[param(example = "user_locked")]
     action: Option<String>,
-    /// Only what was done to this user, API client, staff action, role or card token.
+    /// Only what was done to this user, API client, staff action, role or card token, or to this account,
+    /// hold, transaction or stream of the ledger.
     object_id: Option<Uuid>,
     /// Only from this instant on.
     #[param(value_type = Option<String>, format = DateTime)]
@@ -79,8 +81,9 @@ struct AuditEventBody {
     /// What.
     #[schema(example = "user_locked")]
     action: String,
-    /// What it was done to: the id of a user, an API client, a staff action or a card token, or one that is
-    /// made from the name of a role. Null where there is no such thing.
+    /// What it was done to: the id of a user, an API client, a staff action, a card token, or an account,
+    /// hold, transaction or stream of the ledger, or one that is made from the name of a role. Null where
+    /// there is no such thing.
     object_id: Option<Uuid>,
     /// Where the request came from; empty when there was none.
     client_address: String,

@@ -431,7 +431,7 @@ impl Mfa {
         let Some(code_hash) = repo::code_hash(&self.store, user_id, position).await? else {
             return Ok(None);
         };
-        let verdict = self.passwords.verify_in(place, code, Some(&code_hash)).await?;
+        let verdict = self.passwords.verify_in(place, code, Some(&code_hash), false).await?;
         let is_right = verdict != Verdict::Wrong;
         Ok(is_right.then_some(Proof::RecoveryCode { position, code_hash }))
     }

@@ -4,6 +4,7 @@
 
 mod pbkdf2;
 pub(crate) mod policy;
+mod rest;
 
 use crate::PasswordHashConfig;
 use argon2::password_hash::phc::{Output, PasswordHash, Salt};
@@ -115,19 +116,21 @@ impl Passwords {
         password: &SecretString,
         stored: Option<&str>,
     ) -> Result<Verdict, PasswordError> {
-        self.verify_in(self.place()?, password, stored).await
+        self.verify_in(self.place()?, password, stored, false).await
     }
 
-    /// The same for whoever has a place already.
+    /// The same for whoever has a place already. While there is a hash that came from elsewhere, whoever's
+    /// it is, `has_imported` is true, and being wrong takes the work of both kinds.
     pub(crate) async fn verify_in(
         &self,
         place: Place,
         password: &SecretString,
         stored: Option<&str>,
+        has_imported: bool,
     ) -> Result<Verdict, PasswordError> {
         let (argon2, password) = (self.argon2.clone(), password.clone());
         let stored = stored.unwrap_or(&self.nobodys_hash).to_owned();
-        self.work(place, move || compare(&argon2, &password, &stored)).await
+        self.work(place, move || compare_evenly(&argon2, &password, &stored, has_imported)).await
     }
 
     /// A place, if one is free.
@@ -169,6 +172,20 @@ fn give_way() {
     if let Err(error) = rustix::process::nice(NICENESS) {
         tracing::debug!(%error, "passwords are hashed as urgently as all else is done");
     }
+}
+
+/// Compares so that being wrong takes the same work whatever the hash is.
+fn compare_evenly(
+    argon2: &Argon2<'_>,
+    password: &SecretString,
+    stored: &str,
+    has_imported: bool,
+) -> Result<Verdict, HashingError> {
+    let verdict = compare(argon2, password, stored)?;
+    if verdict == Verdict::Wrong {
+        rest::do_the_rest(argon2, password, stored, has_imported);
+    }
+    Ok(verdict)
 }
 
 fn compare(

@@ -12,6 +12,8 @@ const PREFIX: &str = "$pbkdf2-sha256$";
 /// 16 bytes of hash are what nobody guesses; more than 64 nobody makes.
 const HASH_BYTES: std::ops::RangeInclusive<usize> = 16..=64;
 
+const SHA256_BYTES: usize = 32;
+
 /// A hash as `$pbkdf2-sha256$i=600000,l=32$salt$hash` (the PHC format) or
 /// `$pbkdf2-sha256$v=1$i=600000$salt$hash`, salt and hash in either base64, padded or not.
 pub(super) struct Pbkdf2Hash {
@@ -38,6 +40,12 @@ impl Pbkdf2Hash {
         let iterations = params.split(',').find_map(|one| one.strip_prefix("i="))?;
         let hash = decode(hash).filter(|hash| HASH_BYTES.contains(&hash.len()))?;
         Some(Self { iterations: iterations.parse().ok()?, salt: decode(salt)?, hash })
+    }
+
+    /// How often SHA-256 is keyed for it, in units of what a hash of 32 bytes takes.
+    pub(super) fn rounds(&self) -> u32 {
+        let blocks = self.hash.len().div_ceil(SHA256_BYTES);
+        self.iterations.get().saturating_mul(u32::try_from(blocks).unwrap_or(u32::MAX))
     }
 
     /// Compares in constant time.

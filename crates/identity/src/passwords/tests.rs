@@ -102,3 +102,45 @@ async fn hashes_from_elsewhere_are_outdated() {
     let broken = passwords.verify(&password("x"), Some("$pbkdf2-sha256$x")).await;
     assert!(matches!(broken, Err(PasswordError::Hashing(HashingError::Unreadable))));
 }
+
+/// How long this thread was on a processor, in nanoseconds: what else the machine does hardly counts.
+#[cfg(target_os = "linux")]
+fn worked() -> u64 {
+    let text = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    text.split(' ').next().unwrap().parse().unwrap()
+}
+
+/// Measured, with the costs that are set by default. The least of several turns is the one that was
+/// disturbed least; other tests on the same memory still count.
+#[cfg(target_os = "linux")]
+#[test]
+fn being_refused_takes_the_same_work_whatever_the_hash_is() {
+    let passwords = |config| Passwords::try_new(&config).unwrap();
+    let today = passwords(PasswordHashConfig::default());
+    let before = PasswordHashConfig { memory_kib: 19_456, iterations: 2, lanes: 1, ..CHEAP };
+    let imported = |rounds: u32| {
+        format!("$pbkdf2-sha256$i={rounds}$AAECAwQFBgcICQoLDA0ODw$v1URzFrw0fnFmLelrowoVapIYISI")
+    };
+    let kinds = [
+        today.nobodys_hash.clone(),
+        passwords(before).nobodys_hash,
+        imported(600_000),
+        imported(29_000),
+    ];
+    let wrong = password("demo-Finitech-2");
+    let least = |stored: &str, has_imported| {
+        let turn = || {
+            let began = worked();
+            let verdict = compare_evenly(&today.argon2, &wrong, stored, has_imported).unwrap();
+            assert_eq!(verdict, Verdict::Wrong);
+            worked() - began
+        };
+        (0..5).map(|_| turn()).min().unwrap()
+    };
+    let all = kinds.each_ref().map(|stored| least(stored, true));
+    let (shortest, longest) = (all.iter().min().unwrap(), all.iter().max().unwrap());
+    // Left alone they differ by a factor of 4 and more.
+    assert!(longest * 2 <= shortest * 3, "{all:?}");
+    let without @ [of_today, of_before] = [&kinds[0], &kinds[1]].map(|one| least(one, false));
+    assert!(of_today.max(of_before) * 2 <= of_today.min(of_before) * 3, "{without:?}");
+}

@@ -224,12 +224,13 @@ impl Users {
     ) -> Result<Option<Model>, VerifyError> {
         let user = found.filter(Model::is_active);
         let stored = user.as_ref().map(|user| user.password_hash.as_str());
+        let has_imported = repo::has_imported_passwords(&self.store).await?;
         // Who finds no place is not counted.
         let place = self.passwords.place()?;
         let Some(attempt) = lock_out::take(&self.store, subject, self.clock.now()).await? else {
             return Ok(None);
         };
-        let verdict = self.passwords.verify_in(place, password, stored).await?;
+        let verdict = self.passwords.verify_in(place, password, stored, has_imported).await?;
         let Some(user) = user.filter(|_| verdict != Verdict::Wrong) else {
             attempt.note_wrong(&self.store).await?;
             return Ok(None);

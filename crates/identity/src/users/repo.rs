@@ -27,6 +27,15 @@ pub(super) async fn any(store: &Store) -> Result<bool, StoreError> {
     Ok(Entity::find().one(store.read()).await?.is_some())
 }
 
+/// Whether there is a password hash that another system made.
+pub(super) async fn has_imported_passwords(store: &Store) -> Result<bool, StoreError> {
+    Ok(store.read().query_one_raw(store.statement(IMPORTED_PASSWORDS, [])).await?.is_some())
+}
+
+/// The condition is that of an index.
+const IMPORTED_PASSWORDS: &str =
+    "select 1 from users where substr(password_hash, 1, 15) = '$pbkdf2-sha256$' limit 1";
+
 pub(super) async fn find_by_email(
     store: &Store,
     email_index: Vec<u8>,
@@ -353,4 +362,33 @@ pub(crate) async fn change_contact_in_tx(
     let binds =
         [new.sealed.into(), new.index.into(), now.as_micros().into(), id.0.into(), ACTIVE.into()];
     Ok(tx.execute_raw(store.statement(sql, binds)).await?.rows_affected() == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use store::sea_orm::TryGetable;
+    use store::testing::TestDatabase;
+
+    store::on_every_store! { imported_passwords_are_looked_for_in_an_index }
+
+    async fn imported_passwords_are_looked_for_in_an_index(database: TestDatabase) {
+        let store = Store::open("identity", database.target()).await.unwrap();
+        store.migrate(crate::MIGRATIONS).await.unwrap();
+        let tx = store.begin().await.unwrap();
+        let (explain, column) = match store.sqlite_path() {
+            Some(_) => ("explain query plan", "detail"),
+            None => {
+                // A small table is read whole, whatever the indexes.
+                tx.execute_unprepared("set local enable_seqscan = off").await.unwrap();
+                ("explain", "QUERY PLAN")
+            }
+        };
+        let plan = store.statement(&format!("{explain} {IMPORTED_PASSWORDS}"), []);
+        let rows = tx.query_all_raw(plan).await.unwrap();
+        let plan = rows.iter().map(|row| String::try_get(row, "", column).unwrap());
+        let plan = plan.collect::<Vec<_>>().join("\n");
+        assert!(plan.contains("users_with_imported_passwords"), "{plan}");
+        assert!(!has_imported_passwords(&store).await.unwrap());
+    }
 }

@@ -17,6 +17,7 @@ mod lock_out;
 mod mfa;
 mod passkeys;
 mod processes;
+mod refusals;
 mod registering;
 mod resets;
 mod roles;

@@ -1,8 +1,8 @@
-use crate::support::{CHEAP, PASSWORD, Process, clock};
+use crate::support::{CHEAP, PASSWORD, Process, clock, youssef};
 use identity::{Config, PasswordHashConfig};
 use kernel::Timestamp;
 use serde_json::json;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use store::sea_orm::ConnectionTrait;
 use store::testing::TestDatabase;
 
@@ -12,6 +12,7 @@ store::on_every_store! {
     users_who_are_not_active_cannot_sign_in_or_refresh,
     outdated_hashes_are_renewed_at_sign_in,
     hashes_of_users_from_elsewhere_are_renewed_at_sign_in,
+    while_there_are_users_from_elsewhere_all_refusals_take_their_work,
     a_storm_of_sign_ins_is_turned_away,
     a_refresh_token_is_exchanged_once,
     a_reused_refresh_token_ends_the_session,
@@ -137,6 +138,40 @@ async fn hashes_of_users_from_elsewhere_are_renewed_at_sign_in(database: TestDat
     process.log_in("amina@example.com", PASSWORD).await.tokens();
     assert!(hash().await.starts_with("$argon2id$v=19$m=64,t=1,p=4$"));
     process.log_in("amina@example.com", PASSWORD).await.tokens();
+}
+
+/// With cheap hashes of ours, the work of those from elsewhere is nearly all of a refusal.
+async fn while_there_are_users_from_elsewhere_all_refusals_take_their_work(database: TestDatabase) {
+    let process = Process::start(&database, &clock()).await;
+    process.register_amina().await;
+    process.identity.register(youssef()).await.unwrap();
+    let of_demo_password = "$pbkdf2-sha256$i=600000,l=32$AAECAwQFBgcICQoLDA0ODw\
+                            $v1URzFrw0fnFmLelrowoVapIYISI/uWkGfwsxKWt9aA";
+    let import = format!(
+        "update users set password_hash = '{of_demo_password}' \
+         where id = (select id from users order by id desc limit 1)"
+    );
+    execute(&process, &import).await;
+    // The least of several turns is the one that was disturbed least.
+    let refusal = async |identifier: &str| {
+        let mut least = Duration::MAX;
+        for _ in 0..4 {
+            let began = Instant::now();
+            let answer = process.log_in(identifier, "demo-Finitech-2").await;
+            least = least.min(began.elapsed());
+            assert_eq!(answer.status, 401);
+        }
+        least
+    };
+    let [amina, youssef] = ["amina@example.com", "youssef@example.com"];
+    let took = [refusal(amina).await, refusal(youssef).await, refusal("who@example.com").await];
+    let (shortest, longest) = (took.iter().min().unwrap(), took.iter().max().unwrap());
+    assert!(*longest < *shortest * 3, "{took:?}");
+    for identifier in [amina, youssef] {
+        process.log_in(identifier, PASSWORD).await.tokens();
+    }
+    let afterwards = refusal("nobody@example.com").await;
+    assert!(afterwards * 2 < *shortest, "nobody has such a hash any more: {afterwards:?} {took:?}");
 }
 
 async fn a_storm_of_sign_ins_is_turned_away(database: TestDatabase) {

@@ -148,7 +148,9 @@ impl Process {
 
     pub(crate) async fn send(&self, request: axum::http::Request<axum::body::Body>) -> Answer {
         let router: OpenApiRouter = self.identity.router(self.money.clone());
-        let app = web::authenticate_with(router.split_for_parts().0, self.identity.authenticator());
+        let authenticator = self.identity.authenticator();
+        let app = web::authenticate_with(router.split_for_parts().0, authenticator.clone());
+        let app = web::note_refusals(app, authenticator, self.identity.refusals());
         Answer::of(app, request).await
     }
 

@@ -3,6 +3,7 @@
 use super::bodies::EntryBody;
 use super::problems::problem;
 use super::routes::Read;
+use super::trail::Books;
 use crate::Ledger;
 use crate::journal::balances::Statement;
 use axum::extract::State;
@@ -16,7 +17,7 @@ use web::{
     Authorized, FieldError, Json, ListBody, OpenApiRouter, PageQuery, Path, Problem, Query, routes,
 };
 
-pub(super) fn router() -> OpenApiRouter<Ledger> {
+pub(super) fn router() -> OpenApiRouter<Books> {
     OpenApiRouter::new()
         .routes(routes!(get_balance))
         .routes(routes!(get_statement))

@@ -8,6 +8,7 @@ use ledger_api::{
     REFERENCE_CHARS_MAX, Side, Transaction, TransactionId,
 };
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -283,6 +284,15 @@ pub(crate) struct TrialBalanceLineBody {
 }
 
 impl OpenAccountBody {
+    /// What the audit trail tells of it; its name may be somebody's.
+    pub(super) fn for_trail(&self) -> Value {
+        json!({
+            "currencyCode": self.currency_code,
+            "normalSide": self.normal_side,
+            "constraint": self.constraint,
+        })
+    }
+
     /// `made` is the id to use when the caller chose none.
     pub(super) fn into_new(self, made: Uuid) -> NewAccount {
         NewAccount {

@@ -8,7 +8,8 @@ use super::bodies::{
 };
 use super::postings::{DryRunQuery, chosen_id};
 use super::problems::{problem, problem_without_legs};
-use super::routes::{Read, Write, location_header};
+use super::routes::{Read, location_header};
+use super::trail::{Books, Deed, Writer, moved};
 use crate::Ledger;
 use crate::engine::Command;
 use crate::journal::search::HoldFilter;
@@ -21,6 +22,7 @@ use ledger_api::{
     ReleaseCause, TransactionId,
 };
 use serde::Deserialize;
+use serde_json::json;
 use std::collections::BTreeMap;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -29,7 +31,7 @@ use web::{
     Problem, Query, Replayed, Validate, routes,
 };
 
-pub(super) fn router() -> OpenApiRouter<Ledger> {
+pub(super) fn router() -> OpenApiRouter<Books> {
     OpenApiRouter::new()
         .routes(routes!(create_hold))
         .routes(routes!(get_hold))
@@ -162,13 +164,13 @@ impl Validate for VoidBody {
 )]
 async fn create_hold(
     State(ledger): State<Ledger>,
-    Authorized { actor, .. }: Authorized<Write>,
+    writer: Writer,
     Query(query): Query<DryRunQuery>,
     key: Option<IdempotencyKey>,
     Json(body): Json<CreateHoldBody>,
 ) -> Result<Response, Problem> {
-    let id = chosen_id(body.id, &actor, key.as_ref(), "")?;
-    let command = query.wrap(Command::Hold(NewHold {
+    let id = chosen_id(body.id, &writer.actor, key.as_ref(), "")?;
+    let new = NewHold {
         id: HoldId(id),
         kind: body.kind,
         description: body.description,
@@ -177,8 +179,16 @@ async fn create_hold(
         legs: body.legs.into_iter().map(Into::into).collect(),
         expires_at: body.expires_at,
         tolerance: body.tolerance_minor_units.unwrap_or(0),
-    }));
-    let held = ledger.held(command).await.map_err(problem)?;
+    };
+    let deed = || Deed {
+        action: "ledger_hold_requested",
+        object: Some(id),
+        details: json!({ "kind": new.kind, "amounts": moved(&new.legs) }),
+    };
+    if !query.dry_run {
+        writer.note_of_person(deed).await?;
+    }
+    let held = ledger.held(query.wrap(Command::Hold(new))).await.map_err(problem)?;
     let location = format!("/api/v1/ledger/holds/{}", held.record.id);
     let (replayed, body) = (Replayed(held.replayed), Json(HoldBody::from(held.record)));
     if query.dry_run {
@@ -258,13 +268,25 @@ async fn list_holds(
 )]
 async fn capture_hold(
     State(ledger): State<Ledger>,
-    Authorized { actor, .. }: Authorized<Write>,
+    writer: Writer,
     Path(hold): Path<Uuid>,
     Query(query): Query<DryRunQuery>,
     key: Option<IdempotencyKey>,
     Json(body): Json<CaptureBody>,
 ) -> Result<Response, Problem> {
-    let id = chosen_id(body.id, &actor, key.as_ref(), "")?;
+    let id = chosen_id(body.id, &writer.actor, key.as_ref(), "")?;
+    let deed = || Deed {
+        action: "ledger_capture_requested",
+        object: Some(hold),
+        details: json!({
+            "transactionId": id,
+            "amountMinorUnits": body.amount_minor_units,
+            "final": body.is_final,
+        }),
+    };
+    if !query.dry_run {
+        writer.note_of_person(deed).await?;
+    }
     let command = query.wrap(Command::Capture(NewCapture {
         id: TransactionId(id),
         hold: HoldId(hold),
@@ -292,10 +314,16 @@ async fn capture_hold(
 )]
 async fn void_hold(
     State(ledger): State<Ledger>,
-    _: Authorized<Write>,
+    writer: Writer,
     Path(hold): Path<Uuid>,
     Json(body): Json<VoidBody>,
 ) -> Result<Json<HoldBody>, Problem> {
+    let deed = || Deed {
+        action: "ledger_void_requested",
+        object: Some(hold),
+        details: json!({ "reason": body.reason }),
+    };
+    writer.note_of_person(deed).await?;
     let cause = ReleaseCause::Voided(body.reason);
     let release = HoldRelease { hold: HoldId(hold), cause };
     let held = ledger.release(release).await.map_err(problem_without_legs)?;

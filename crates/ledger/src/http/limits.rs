@@ -1,7 +1,8 @@
 //! Limits on what goes through an account.
 
 use super::problems::problem;
-use super::routes::{Read, Write};
+use super::routes::Read;
+use super::trail::{Books, Deed, Writer};
 use crate::Ledger;
 use axum::extract::State;
 use kernel::{TimeZone, Timestamp};
@@ -10,11 +11,12 @@ use ledger_api::{
     Limits, LimitsInUse, Period,
 };
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::ToSchema;
 use uuid::Uuid;
 use web::{Authorized, FieldErrors, Json, OpenApiRouter, Path, Problem, Validate, routes};
 
-pub(super) fn router() -> OpenApiRouter<Ledger> {
+pub(super) fn router() -> OpenApiRouter<Books> {
     OpenApiRouter::new().routes(routes!(get_limits, set_limits))
 }
 
@@ -146,10 +148,13 @@ async fn get_limits(
 )]
 async fn set_limits(
     State(ledger): State<Ledger>,
-    _: Authorized<Write>,
+    writer: Writer,
     Path(id): Path<Uuid>,
     Json(body): Json<SetLimitsBody>,
 ) -> Result<Json<LimitsBody>, Problem> {
+    let details = json!({ "timeZone": body.time_zone, "limits": body.limits });
+    let action = "ledger_limits_requested";
+    writer.note(Deed { action, object: Some(id), details }).await?;
     let limits = Limits {
         time_zone: body.time_zone,
         limits: body.limits.into_iter().map(Into::into).collect(),

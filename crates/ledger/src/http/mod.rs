@@ -14,5 +14,6 @@ mod routes;
 mod search;
 mod statuses;
 mod streams;
+mod trail;
 
 pub(crate) use routes::router;

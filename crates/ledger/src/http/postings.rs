@@ -5,7 +5,8 @@ mod tests;
 
 use super::bodies::{PostTransactionBody, TransactionBody};
 use super::problems::{code, problem, problem_without_legs};
-use super::routes::{Write, location_header};
+use super::routes::location_header;
+use super::trail::{Books, Deed, Lot, Writer, moved};
 use crate::Ledger;
 use crate::engine::Command;
 use axum::extract::{DefaultBodyLimit, Request, State};
@@ -18,11 +19,12 @@ use ledger_api::{
     Transaction, TransactionId,
 };
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 use web::{
-    Authorized, FieldError, FieldErrors, IdempotencyKey, Json, OpenApiRouter, Path, Problem, Query,
-    Replayed, Validate, routes,
+    FieldError, FieldErrors, IdempotencyKey, Json, OpenApiRouter, Path, Problem, Query, Replayed,
+    Validate, routes,
 };
 
 /// The most transactions of one batch.
@@ -31,7 +33,7 @@ const BATCH_MAX: usize = 10_000;
 /// The largest body of a batch, in bytes: room for [`BATCH_MAX`] transactions with a few legs each.
 const BATCH_BYTES_MAX: usize = 16_777_216;
 
-pub(super) fn router(ledger: &Ledger) -> OpenApiRouter<Ledger> {
+pub(super) fn router(ledger: &Ledger) -> OpenApiRouter<Books> {
     OpenApiRouter::new()
         .routes(routes!(post_batch))
         .layer(DefaultBodyLimit::max(BATCH_BYTES_MAX))
@@ -215,7 +217,7 @@ impl From<Result<Recorded<Transaction>, Refusal>> for BatchItemBody {
 )]
 async fn post_transaction(
     State(ledger): State<Ledger>,
-    Authorized { actor, .. }: Authorized<Write>,
+    writer: Writer,
     Query(query): Query<DryRunQuery>,
     key: Option<IdempotencyKey>,
     Json(body): Json<PostTransactionBody>,
@@ -224,8 +226,17 @@ async fn post_transaction(
         let fault = FieldError { pointer: "/linked".into(), detail: "is for batches".into() };
         return Err(Problem::validation(vec![fault]));
     }
-    let id = chosen_id(body.id(), &actor, key.as_ref(), "")?;
-    let command = query.wrap(Command::Post(body.into_new(id)));
+    let id = chosen_id(body.id(), &writer.actor, key.as_ref(), "")?;
+    let new = body.into_new(id);
+    let deed = || Deed {
+        action: "ledger_posting_requested",
+        object: Some(id),
+        details: json!({ "kind": new.kind, "amounts": moved(&new.legs) }),
+    };
+    if !query.dry_run {
+        writer.note_of_person(deed).await?;
+    }
+    let command = query.wrap(Command::Post(new));
     let posted = ledger.posted(command).await.map_err(problem)?;
     Ok(query.answer(posted))
 }
@@ -251,15 +262,23 @@ async fn post_transaction(
 )]
 async fn post_batch(
     State(ledger): State<Ledger>,
-    Authorized { actor, .. }: Authorized<Write>,
+    writer: Writer,
     Query(query): Query<DryRunQuery>,
     key: Option<IdempotencyKey>,
     Json(body): Json<BatchBody>,
 ) -> Result<Json<BatchResultBody>, Problem> {
     let mut chains = Chains::default();
     for (index, one) in body.transactions.into_iter().enumerate() {
-        let id = chosen_id(one.id(), &actor, key.as_ref(), &format!("\n{index}"))?;
+        let id = chosen_id(one.id(), &writer.actor, key.as_ref(), &format!("\n{index}"))?;
         chains.add(one, id);
+    }
+    let deed = || Deed {
+        action: "ledger_batch_requested",
+        object: None,
+        details: Lot::of(chains.all.iter().flatten()).to_json(),
+    };
+    if !query.dry_run {
+        writer.note_of_person(deed).await?;
     }
     let command = match body.atomic {
         true => Command::PostAll(chains.all.into_iter().flatten().collect()),
@@ -312,13 +331,20 @@ impl Chains {
 )]
 async fn reverse_transaction(
     State(ledger): State<Ledger>,
-    Authorized { actor, .. }: Authorized<Write>,
+    writer: Writer,
     Path(original): Path<Uuid>,
     Query(query): Query<DryRunQuery>,
     key: Option<IdempotencyKey>,
     Json(body): Json<ReverseBody>,
 ) -> Result<Response, Problem> {
-    let id = chosen_id(body.id, &actor, key.as_ref(), "")?;
+    let id = chosen_id(body.id, &writer.actor, key.as_ref(), "")?;
+    if !query.dry_run {
+        let details = json!({
+            "reversalId": id, "amountMinorUnits": body.amount_minor_units, "reason": body.reason,
+        });
+        let action = "ledger_reversal_requested";
+        writer.note(Deed { action, object: Some(original), details }).await?;
+    }
     let command = query.wrap(Command::Reverse(NewReversal {
         id: TransactionId(id),
         original: TransactionId(original),

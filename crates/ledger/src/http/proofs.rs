@@ -3,6 +3,7 @@
 use super::problems::problem;
 use super::proof_bodies::{CheckpointBody, ConsistencyBody, ProofBody, VerifierKeyBody};
 use super::routes::Read;
+use super::trail::Books;
 use crate::Ledger;
 use crate::history::repo::{self, CheckpointRow};
 use crate::history::{prover::Inclusion, record};
@@ -16,7 +17,7 @@ use utoipa::IntoParams;
 use uuid::Uuid;
 use web::{Authorized, Json, ListBody, OpenApiRouter, PageQuery, Path, Problem, Query, routes};
 
-pub(super) fn router() -> OpenApiRouter<Ledger> {
+pub(super) fn router() -> OpenApiRouter<Books> {
     OpenApiRouter::new()
         .routes(routes!(prove_transaction))
         .routes(routes!(list_checkpoints))

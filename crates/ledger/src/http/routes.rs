@@ -2,13 +2,16 @@ use super::bodies::{
     AccountBody, OpenAccountBody, TransactionBody, TrialBalanceBody, TrialBalanceLineBody,
 };
 use super::problems::problem;
+use super::trail::{Books, Deed, Writer};
 use super::{balances, holds, limits, postings, proofs, search, statuses, streams};
 use crate::{Ledger, permissions};
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use identity_api::AuditTrail;
 use kernel::Permission;
 use ledger_api::{AccountId, Ledger as _, TransactionId};
+use std::sync::Arc;
 use uuid::Uuid;
 use web::{Authorized, Json, OpenApiRouter, Path, Problem, Replayed, Right, routes};
 
@@ -22,7 +25,7 @@ impl Right for Write {
     const PERMISSION: Option<Permission> = Some(permissions::WRITE);
 }
 
-pub(crate) fn router(ledger: Ledger) -> OpenApiRouter {
+pub(crate) fn router(ledger: Ledger, trail: Arc<dyn AuditTrail>) -> OpenApiRouter {
     OpenApiRouter::new()
         .routes(routes!(open_account))
         .routes(routes!(get_account))
@@ -36,7 +39,7 @@ pub(crate) fn router(ledger: Ledger) -> OpenApiRouter {
         .merge(search::router())
         .merge(statuses::router())
         .merge(streams::router())
-        .with_state(ledger)
+        .with_state(Books { ledger, trail })
 }
 
 /// Open an account
@@ -54,10 +57,13 @@ pub(crate) fn router(ledger: Ledger) -> OpenApiRouter {
 )]
 async fn open_account(
     State(ledger): State<Ledger>,
-    _: Authorized<Write>,
+    writer: Writer,
     Json(body): Json<OpenAccountBody>,
 ) -> Result<Response, Problem> {
+    let details = body.for_trail();
     let new = body.into_new(ledger.ids.next());
+    let (action, object) = ("ledger_account_requested", Some(new.id.0));
+    writer.note(Deed { action, object, details }).await?;
     let opened = ledger.open_account(new).await.map_err(problem)?;
     let status = if opened.replayed { StatusCode::OK } else { StatusCode::CREATED };
     let location = format!("/api/v1/ledger/accounts/{}", opened.record.id);

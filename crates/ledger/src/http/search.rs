@@ -3,6 +3,7 @@
 use super::balances::require_order;
 use super::bodies::TransactionBody;
 use super::routes::Read;
+use super::trail::Books;
 use crate::Ledger;
 use crate::journal::search::TransactionFilter;
 use axum::extract::State;
@@ -17,7 +18,7 @@ use web::{
     is_amount, routes,
 };
 
-pub(super) fn router() -> OpenApiRouter<Ledger> {
+pub(super) fn router() -> OpenApiRouter<Books> {
     OpenApiRouter::new().routes(routes!(find_transactions))
 }
 

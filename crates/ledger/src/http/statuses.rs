@@ -2,16 +2,17 @@
 
 use super::bodies::AccountBody;
 use super::problems::problem;
-use super::routes::Write;
+use super::trail::{Books, Deed, Writer};
 use crate::Ledger;
 use axum::extract::State;
 use ledger_api::{AccountId, AccountStatus, DESCRIPTION_CHARS_MAX, Ledger as _, StatusChange};
 use serde::Deserialize;
+use serde_json::json;
 use utoipa::ToSchema;
 use uuid::Uuid;
-use web::{Authorized, FieldErrors, Json, OpenApiRouter, Path, Problem, Validate, routes};
+use web::{FieldErrors, Json, OpenApiRouter, Path, Problem, Validate, routes};
 
-pub(super) fn router() -> OpenApiRouter<Ledger> {
+pub(super) fn router() -> OpenApiRouter<Books> {
     OpenApiRouter::new()
         .routes(routes!(freeze_account))
         .routes(routes!(unfreeze_account))
@@ -50,11 +51,11 @@ impl Validate for ReasonBody {
 )]
 async fn freeze_account(
     State(ledger): State<Ledger>,
-    _: Authorized<Write>,
+    writer: Writer,
     Path(id): Path<Uuid>,
     Json(body): Json<ReasonBody>,
 ) -> Result<Json<AccountBody>, Problem> {
-    change(&ledger, id, AccountStatus::Frozen, body).await
+    change(&ledger, &writer, id, AccountStatus::Frozen, body).await
 }
 
 /// Unfreeze an account
@@ -74,11 +75,11 @@ async fn freeze_account(
 )]
 async fn unfreeze_account(
     State(ledger): State<Ledger>,
-    _: Authorized<Write>,
+    writer: Writer,
     Path(id): Path<Uuid>,
     Json(body): Json<ReasonBody>,
 ) -> Result<Json<AccountBody>, Problem> {
-    change(&ledger, id, AccountStatus::Open, body).await
+    change(&ledger, &writer, id, AccountStatus::Open, body).await
 }
 
 /// Close an account
@@ -98,19 +99,27 @@ async fn unfreeze_account(
 )]
 async fn close_account(
     State(ledger): State<Ledger>,
-    _: Authorized<Write>,
+    writer: Writer,
     Path(id): Path<Uuid>,
     Json(body): Json<ReasonBody>,
 ) -> Result<Json<AccountBody>, Problem> {
-    change(&ledger, id, AccountStatus::Closed, body).await
+    change(&ledger, &writer, id, AccountStatus::Closed, body).await
 }
 
 async fn change(
     ledger: &Ledger,
+    writer: &Writer,
     id: Uuid,
     to: AccountStatus,
     body: ReasonBody,
 ) -> Result<Json<AccountBody>, Problem> {
+    let action = match to {
+        AccountStatus::Frozen => "ledger_freeze_requested",
+        AccountStatus::Open => "ledger_unfreeze_requested",
+        AccountStatus::Closed => "ledger_close_requested",
+    };
+    let details = json!({ "reason": body.reason });
+    writer.note(Deed { action, object: Some(id), details }).await?;
     let change = StatusChange { account: AccountId(id), to, reason: body.reason };
     let changed = ledger.change_status(change).await.map_err(problem)?;
     Ok(Json(changed.record.into()))

@@ -4,12 +4,15 @@ use crate::world::*;
 use axum::Router;
 use axum::body::Body;
 use axum::http::{HeaderMap, Request, StatusCode, header};
+use axum::response::Response;
 use http_body_util::BodyExt;
+use identity_api::{AuditRecord, AuditTrail, AuditTrailError};
 use kernel::{Actor, ActorKind, UserId};
 use ports::SystemIds;
 use serde_json::{Value, json};
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 use store::testing::TestDatabase;
 use tower::ServiceExt;
@@ -26,7 +29,7 @@ store::on_every_store! {
     every_documented_member_is_as_it_is_sent,
 }
 
-/// A token is the list of its permissions; whose it is follows a colon at the end.
+/// A token is the list of its permissions; whose it is follows, and that it is an API client's.
 struct Tokens;
 
 #[async_trait::async_trait]
@@ -37,10 +40,14 @@ impl Authenticator for Tokens {
         _: Option<IpAddr>,
     ) -> Result<Actor, AuthenticationError> {
         let (permissions, user) = token.split_once('@').ok_or(AuthenticationError::Invalid)?;
+        let (user, kind) = match user.strip_suffix("/program") {
+            Some(user) => (user, ActorKind::Program),
+            None => (user, ActorKind::Person),
+        };
         let user: u128 = user.parse().map_err(|_| AuthenticationError::Invalid)?;
         Ok(Actor {
             user_id: UserId(Uuid::from_u128(user)),
-            kind: ActorKind::Person,
+            kind,
             session_id: Uuid::nil(),
             roles: [].into(),
             permissions: permissions.split(',').map(str::to_owned).collect(),
@@ -51,8 +58,40 @@ impl Authenticator for Tokens {
 
 pub(crate) const STAFF: &str = "ledger:read,ledger:write@1";
 
+/// Keeps what is written down, until it is told not to.
+#[derive(Default)]
+pub(crate) struct Trail {
+    noted: Mutex<Vec<AuditRecord>>,
+    is_broken: AtomicBool,
+}
+
+impl Trail {
+    /// What was written down since this was last asked.
+    pub(crate) fn take(&self) -> Vec<AuditRecord> {
+        std::mem::take(&mut self.noted.lock().unwrap())
+    }
+
+    pub(crate) fn set_broken(&self, is_broken: bool) {
+        self.is_broken.store(is_broken, Ordering::Relaxed);
+    }
+}
+
+#[async_trait::async_trait]
+impl AuditTrail for Trail {
+    async fn record(&self, record: AuditRecord) -> Result<(), AuditTrailError> {
+        if self.is_broken.load(Ordering::Relaxed) {
+            return Err(AuditTrailError("it is broken".into()));
+        }
+        self.noted.lock().unwrap().push(record);
+        Ok(())
+    }
+}
+
 /// The ledger's routes as the server serves them.
-pub(crate) struct Client(Router);
+pub(crate) struct Client {
+    router: Router,
+    pub(crate) trail: Arc<Trail>,
+}
 
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -62,18 +101,30 @@ pub(crate) struct Answer {
 
 impl Client {
     pub(crate) fn new(world: &World) -> Self {
-        let (router, _) = world.ledger.router().split_for_parts();
+        let trail = Arc::new(Trail::default());
+        let (router, _) = world.ledger.router(trail.clone()).split_for_parts();
         let limits = Limits { body_bytes_max: 1 << 20, duration_max: Duration::from_secs(30) };
         let router = web::authenticate_with(router, Arc::new(Tokens));
-        Self(web::apply(router, limits, Arc::new(SystemIds)))
+        Self { router: web::apply(router, limits, Arc::new(SystemIds)), trail }
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Answer {
-        let response = self.0.clone().oneshot(request).await.unwrap();
+        let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
         let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
         Answer { status: parts.status, headers: parts.headers, body }
+    }
+
+    /// An answer that may still be on its way.
+    pub(crate) async fn begin(&self, request: Request<Body>) -> Response {
+        self.router.clone().oneshot(request).await.unwrap()
+    }
+
+    /// An answer as text.
+    pub(crate) async fn text(&self, request: Request<Body>) -> String {
+        let bytes = self.begin(request).await.into_body().collect().await.unwrap().to_bytes();
+        String::from_utf8(bytes.to_vec()).unwrap()
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -307,7 +358,7 @@ async fn the_trial_balance_is_per_currency(database: TestDatabase) {
 async fn every_route_asks_for_its_permission(database: TestDatabase) {
     let world = World::new(&database).await.with_customers(2, 100).await;
     let client = Client::new(&world);
-    let (_, api) = world.ledger.router().split_for_parts();
+    let (_, api) = world.ledger.router(client.trail.clone()).split_for_parts();
     let document = serde_json::to_value(api).unwrap();
     let operations = web::openapi::operations(&document);
     assert_eq!(operations.len(), 27);
@@ -371,7 +422,7 @@ async fn every_route_asks_for_its_permission(database: TestDatabase) {
 /// Every member of these answers and requests is in the document, and nothing in it is spelled otherwise.
 async fn every_documented_member_is_as_it_is_sent(database: TestDatabase) {
     let world = World::new(&database).await;
-    let (_, api) = world.ledger.router().split_for_parts();
+    let (_, api) = world.ledger.router(Arc::new(Trail::default())).split_for_parts();
     let document = web::openapi::finish(api);
     let mut members = Vec::new();
     collect_members(&document["components"]["schemas"], &mut members);

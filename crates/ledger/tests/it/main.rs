@@ -20,6 +20,7 @@ mod http_proofs;
 mod http_refusals;
 mod http_reversals;
 mod http_statuses;
+mod http_trail;
 mod limits;
 mod migration;
 mod posting;

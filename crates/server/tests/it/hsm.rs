@@ -78,7 +78,7 @@ impl Bank {
 
     /// As if the keys' rows had been written that much earlier.
     async fn age(&self, column: &str, by: Duration) {
-        let store = self.world.identity_store().await;
+        let store = self.world.store("identity").await;
         let tx = store.begin().await.unwrap();
         let micros = by.as_micros();
         let sql = format!("update signing_keys set {column} = {column} - {micros}");

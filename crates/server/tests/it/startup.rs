@@ -227,7 +227,7 @@ async fn an_operator_verifies_the_audit_trail(database: TestDatabase) {
     let sound = world.run(&["audit", "verify"]).await;
     assert!(sound.success && sound.stdout.contains("the trail is sound"), "{sound:?}");
     assert!(server.stop().await);
-    let store = world.identity_store().await;
+    let store = world.store("identity").await;
     let tx = store.begin().await.unwrap();
     let forget = "update audit_head set last_sequence = last_sequence + 1";
     store::sea_orm::ConnectionTrait::execute_unprepared(&tx, forget).await.unwrap();

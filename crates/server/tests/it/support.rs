@@ -70,13 +70,13 @@ impl World {
         command
     }
 
-    /// The store of identity, as whoever has the database opens it.
-    pub(crate) async fn identity_store(&self) -> Store {
+    /// The store of a module, as whoever has the database opens it.
+    pub(crate) async fn store(&self, module: &'static str) -> Store {
         let target = match self.database.postgres_url() {
             Some(_) => self.database.target().clone(),
             None => Target::Sqlite { folder: self.data_dir() },
         };
-        Store::open("identity", &target).await.unwrap()
+        Store::open(module, &target).await.unwrap()
     }
 
     /// Runs a subcommand to its end.
@@ -355,6 +355,21 @@ impl Client {
         headers: &[(&str, &str)],
         body: Option<&Value>,
     ) -> Result<Answer, String> {
+        let json = [("content-type", "application/json")];
+        let headers = [headers, if body.is_some() { &json } else { &[] }].concat();
+        body.into_iter().for_each(secrets::learn_from_request);
+        let body = body.map(Value::to_string).unwrap_or_default();
+        self.send_text(method, path, &headers, &body).await
+    }
+
+    /// Sends a body that the headers say the type of.
+    pub(crate) async fn send_text(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Result<Answer, String> {
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));
@@ -362,12 +377,7 @@ impl Client {
         for (name, value) in self.headers.iter().chain(headers) {
             request = request.header(*name, *value);
         }
-        if body.is_some() {
-            request = request.header("content-type", "application/json");
-        }
-        body.into_iter().for_each(secrets::learn_from_request);
-        let body = body.map(Value::to_string).unwrap_or_default();
-        self.answer(request.body(Full::from(body)).unwrap()).await
+        self.answer(request.body(Full::from(body.to_owned())).unwrap()).await
     }
 
     async fn answer(&self, request: Request<Full<Bytes>>) -> Result<Answer, String> {

@@ -13,7 +13,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use kernel::UserId;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -202,16 +202,9 @@ impl Limiter {
     }
 }
 
-/// An address; of IPv6 the network of 64 bits, because that is what one customer has.
 fn address(request: &Request) -> Caller {
-    match ClientAddress::of(request.extensions()) {
-        None => Caller::Unknown,
-        Some(ClientAddress(IpAddr::V6(address))) => {
-            let network = address.to_bits() & (u128::MAX << 64);
-            Caller::Address(Ipv6Addr::from_bits(network).into())
-        }
-        Some(ClientAddress(address)) => Caller::Address(address),
-    }
+    let address = ClientAddress::of(request.extensions());
+    address.map_or(Caller::Unknown, |address| Caller::Address(address.network()))
 }
 
 fn refusal(over: &Verdict) -> Problem {

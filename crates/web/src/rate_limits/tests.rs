@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::routing::{get, post};
 use kernel::{Actor, ActorKind, ManualClock, Timestamp};
-use std::net::SocketAddr;
+use std::net::{Ipv6Addr, SocketAddr};
 use tower::ServiceExt;
 use uuid::Uuid;
 

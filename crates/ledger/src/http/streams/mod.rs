@@ -16,7 +16,7 @@ mod tests;
 
 use super::postings::DryRunQuery;
 use super::problems::code;
-use super::routes::Write;
+use super::trail::{Books, Deed, Lot, Writer};
 use crate::Ledger;
 use crate::engine::{Command, Outcome, Queued};
 use axum::body::Body;
@@ -29,6 +29,7 @@ use http_body_util::channel::{Channel, Sender};
 use ledger_api::{LedgerError, Recorded, Refusal, Transaction};
 use lines::{Broken, Lines};
 use serde::Serialize;
+use serde_json::json;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -36,9 +37,9 @@ use tokio::sync::mpsc;
 use tracing::Instrument;
 use utoipa::ToSchema;
 use uuid::Uuid;
-use web::{Authorized, OpenApiRouter, Problem, Query, require_media_type, routes};
+use web::{OpenApiRouter, Problem, Query, require_media_type, routes};
 
-pub(super) fn router() -> OpenApiRouter<Ledger> {
+pub(super) fn router() -> OpenApiRouter<Books> {
     OpenApiRouter::new().routes(routes!(stream_transactions))
 }
 
@@ -162,31 +163,79 @@ enum Event {
 )]
 async fn stream_transactions(
     State(ledger): State<Ledger>,
-    _: Authorized<Write>,
+    writer: Writer,
     Query(query): Query<DryRunQuery>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
     require_media_type(&headers, MEDIA_TYPE, "newline-delimited JSON")?;
+    let noted = match writer.is_person() && !query.dry_run {
+        true => Some(Noted::begin(writer, ledger.ids.next()).await?),
+        false => None,
+    };
     let (sender, answer) = Channel::<Bytes>::new(1);
     let lines = Lines::new(body, SILENCE_MAX);
-    let stream = stream(ledger, query, lines, sender);
+    let stream = stream(ledger, query, lines, sender, noted);
     // The layers around the routes see an answer that is there at once; it ends when the stream does.
     tokio::spawn(stream.in_current_span());
     let content_type = [(header::CONTENT_TYPE, HeaderValue::from_static(MEDIA_TYPE))];
     Ok((content_type, Body::new(answer)).into_response())
 }
 
+/// A stream in the audit trail: that it begins is written down before anything is read, and in the end what
+/// was asked for in it. One that was cut off by the end of the program has a beginning alone.
+struct Noted {
+    writer: Writer,
+    id: Uuid,
+    lot: Lot,
+    is_ended: bool,
+}
+
+impl Noted {
+    async fn begin(writer: Writer, id: Uuid) -> Result<Self, Problem> {
+        let (action, details) = ("ledger_stream_requested", json!({}));
+        writer.note(Deed { action, object: Some(id), details }).await?;
+        Ok(Self { writer, id, lot: Lot::default(), is_ended: false })
+    }
+
+    /// Once; or twice with the same content, if the client goes away while it is written.
+    async fn end(&mut self) {
+        if self.is_ended {
+            return;
+        }
+        let (action, details) = ("ledger_stream_ended", self.lot.to_json());
+        match self.writer.record(Deed { action, object: Some(self.id), details }).await {
+            Ok(()) => self.is_ended = true,
+            Err(error) => {
+                tracing::error!(%error, stream_id = %self.id, "a stream's end is not in the trail");
+            }
+        }
+    }
+}
+
 /// Both halves, until there is nothing more to write or nobody to write to.
-async fn stream(ledger: Ledger, query: DryRunQuery, lines: Lines, sender: Sender<Bytes>) {
+async fn stream(
+    ledger: Ledger,
+    query: DryRunQuery,
+    lines: Lines,
+    sender: Sender<Bytes>,
+    mut noted: Option<Noted>,
+) {
     let (events, received) = mpsc::channel(BATCHES_WAITING);
     let unanswered = AtomicUsize::new(0);
-    let mut reading = std::pin::pin!(read(&ledger, query, lines, events, &unanswered));
-    let mut writing = std::pin::pin!(write(received, sender, &unanswered));
-    tokio::select! {
-        // Whoever does not listen any more is not listened to either.
-        () = &mut writing => {}
-        () = &mut reading => writing.await,
+    {
+        let read = read(&ledger, query, lines, events, &unanswered, &mut noted);
+        let mut reading = std::pin::pin!(read);
+        let mut writing = std::pin::pin!(write(received, sender, &unanswered));
+        tokio::select! {
+            // Whoever does not listen any more is not listened to either.
+            () = &mut writing => {}
+            () = &mut reading => writing.await,
+        }
+    }
+    // It may not have been read to its end.
+    if let Some(noted) = &mut noted {
+        noted.end().await;
     }
 }
 
@@ -197,6 +246,7 @@ async fn read(
     mut lines: Lines,
     events: mpsc::Sender<Event>,
     unanswered: &AtomicUsize,
+    noted: &mut Option<Noted>,
 ) {
     let mut gatherer = Gatherer::default();
     let mut line: u64 = 0;
@@ -208,7 +258,7 @@ async fn read(
             room = events.reserve(), if gatherer.has_batch() => {
                 let Ok(room) = room else { return };
                 unanswered.fetch_add(1, Ordering::Relaxed);
-                if !queue(ledger, query, gatherer.take(), room).await {
+                if !queue(ledger, query, gatherer.take(), room, noted).await {
                     return;
                 }
                 continue;
@@ -236,9 +286,13 @@ async fn read(
     while gatherer.has_batch() {
         let Ok(room) = events.reserve().await else { return };
         unanswered.fetch_add(1, Ordering::Relaxed);
-        if !queue(ledger, query, gatherer.take(), room).await {
+        if !queue(ledger, query, gatherer.take(), room, noted).await {
             return;
         }
+    }
+    // Whoever is told that all is done finds it in the trail.
+    if let Some(noted) = noted {
+        noted.end().await;
     }
     // Nobody listens any more: then nobody needs to know.
     drop(events.send(Event::End(ended)).await);
@@ -250,8 +304,12 @@ async fn queue(
     query: DryRunQuery,
     batch: Batch,
     room: mpsc::Permit<'_, Event>,
+    noted: &mut Option<Noted>,
 ) -> bool {
     let Batch { slots, chains, .. } = batch;
+    if let Some(noted) = noted {
+        chains.iter().flatten().for_each(|one| noted.lot.add(one));
+    }
     if chains.is_empty() {
         room.send(Event::Batch { slots, outcomes: None });
         return true;
