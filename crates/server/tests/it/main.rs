@@ -8,6 +8,7 @@
 
 mod authorisation;
 mod authorisation_matrix;
+mod browser;
 mod concurrency;
 mod confidential;
 mod crash;
@@ -15,6 +16,7 @@ mod hsm;
 mod https;
 mod main_job;
 mod openapi;
+mod passkeys;
 mod protection;
 mod secrets;
 mod shared_limits;
