@@ -64,9 +64,13 @@ impl Browser {
         if home.path().metadata().unwrap().uid() == 0 {
             arguments.push("--no-sandbox");
         }
-        let options = json!({"browserName": "chrome", "goog:chromeOptions": {"args": arguments}});
-        let options = json!({"capabilities": {"alwaysMatch": options}});
-        let session = client.post("/session", &options).await.expect(200);
+        // A machine with much to do takes long to make recovery codes.
+        let wanted = json!({
+            "browserName": "chrome", "goog:chromeOptions": {"args": arguments},
+            "timeouts": {"script": 120_000},
+        });
+        let wanted = json!({"capabilities": {"alwaysMatch": wanted}});
+        let session = client.post("/session", &wanted).await.expect(200);
         let session = format!("/session/{}", session["value"]["sessionId"].as_str().unwrap());
         Some(Self { driver, client, session, _printed: printed, home })
     }

@@ -11,6 +11,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 use store::testing::TestDatabase;
 use tokio::net::TcpListener;
 
@@ -26,6 +27,9 @@ const CHALLENGE: &str = "/api/v1/auth/login/passkey/challenge";
 const LOG_IN: &str = "/api/v1/auth/login/passkey";
 const REGISTRATION: &str = "/api/v1/me/passkeys/registration";
 const MINE: &str = "/api/v1/me/passkeys";
+
+/// The flags of a passkey that can be in two places, and is.
+const BACKED_UP: u8 = 0x18;
 
 /// Serves the pages of the example; answers with their port.
 async fn pages() -> u16 {
@@ -51,7 +55,7 @@ struct Site {
     stranger: String,
     /// The page's own origin by the address of its host.
     address: String,
-    /// How many registered, and ten.
+    /// How the next phone number ends.
     people: AtomicUsize,
 }
 
@@ -181,14 +185,15 @@ async fn what_a_browser_must_not_be_talked_into_is_refused(database: TestDatabas
 
 /// Clicks a button of the page; what the page then shows begins as expected.
 async fn click(site: &Site, button: &str, expected: &str) {
+    site.browser.run("document.querySelector('output').value = '';", json!([])).await;
     site.browser.click(&format!("button[name={button}]")).await;
-    for _ in 0..200 {
+    for _ in 0..2_400 {
         let shown = site.browser.text("output").await;
-        if shown != "…" {
+        if !["", "…"].contains(&shown.as_str()) {
             assert!(shown.starts_with(expected), "{button}: {shown}");
             return;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
     panic!("{button}: nothing came of it");
 }
@@ -221,7 +226,7 @@ async fn every_kind_of_key_and_of_authenticator_signs_in(site: &Site) {
     let plugged_in = json!({"transport": "usb", "protocol": "ctap2_1"});
     let expected = [
         (-7, "the best", &built_in),
-        (-7, "ES256", &of_a_cloud),
+        (-7, "synced", &of_a_cloud),
         (-7, "ES256", &plugged_in),
         (-8, "EdDSA", &built_in),
         (-257, "RS256", &built_in),
@@ -236,6 +241,9 @@ async fn every_kind_of_key_and_of_authenticator_signs_in(site: &Site) {
         }
         let passkey = site.call("create", json!([options])).await.unwrap();
         assert_eq!(passkey["response"]["publicKeyAlgorithm"], algorithm, "{name}");
+        let data = passkey["response"]["authenticatorData"].as_str().unwrap();
+        let flags = URL_SAFE_NO_PAD.decode(data).unwrap()[32];
+        assert_eq!(flags & BACKED_UP, if name == "synced" { BACKED_UP } else { 0 }, "{name}");
         let body = json!({"name": name, "passkey": passkey});
         user.post(MINE, &body).await.expect(201);
         let tokens = site.sign_in().await.unwrap();
@@ -297,7 +305,7 @@ async fn an_authenticator_makes_one_passkey_for_an_account(site: &Site) {
     let other = site.newcomer("twice@example.com").await;
     site.add(&other).await.unwrap();
     assert_eq!(authenticator.credentials().await.len(), 2);
-    // Without its passkey, or with an empty authenticator beside it, nobody signs in.
+    // One that has none signs nobody in.
     authenticator.unplug().await;
     let empty = site.browser.authenticator(json!({})).await;
     assert_eq!(site.sign_in().await, Err("NotAllowedError".to_owned()));
