@@ -124,19 +124,21 @@ fn client(peer: IpAddr, headers: &HeaderMap, proxies: &[Network]) -> IpAddr {
     let is_proxy = |address| proxies.iter().any(|network| network.contains(address));
     let mut client = peer.to_canonical();
     let lines = headers.get_all("x-forwarded-for").iter().rev();
-    let hops = lines.flat_map(|line| line.to_str().unwrap_or_default().rsplit(','));
+    // Hop by hop: what a client sent that is no text must not hide what the proxy wrote behind it.
+    let hops = lines.flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','));
     for hop in hops {
         if !is_proxy(client) {
             break;
         }
-        let Some(address) = address(hop.trim()) else { break };
+        let Some(address) = address(hop) else { break };
         client = address;
     }
     client
 }
 
 /// An address as proxies write it, with or without a port.
-fn address(text: &str) -> Option<IpAddr> {
+fn address(hop: &[u8]) -> Option<IpAddr> {
+    let text = str::from_utf8(hop).ok()?.trim();
     let plain = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
     let address = plain.parse().ok();
     address.or_else(|| Some(text.parse::<SocketAddr>().ok()?.ip())).map(|one| one.to_canonical())
@@ -185,6 +187,8 @@ mod tests {
             ("::ffff:10.0.0.1", &["198.51.100.9"], "198.51.100.9"),
             ("fd00::1", &["2001:db8::1"], "2001:db8::1"),
             ("10.0.0.1", &["198.51.100.9, unknown"], "10.0.0.1"),
+            ("10.0.0.1", &["é, 198.51.100.9"], "198.51.100.9"),
+            ("10.0.0.1", &["198.51.100.9, é"], "10.0.0.1"),
             ("10.0.0.1", &[""], "10.0.0.1"),
             ("10.0.0.1", &[], "10.0.0.1"),
             ("10.0.0.1", &["10.0.0.3"], "10.0.0.3"),

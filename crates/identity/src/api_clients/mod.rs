@@ -179,6 +179,16 @@ impl ApiClients {
         repo::find(&self.store, id).await?.ok_or(ApiClientError::NotFound)
     }
 
+    /// The client, for an actor who may do all that it may: who is given its secret, or says where it
+    /// may call from, could act as it.
+    async fn find_for(&self, actor: &Actor, id: UserId) -> Result<ApiClient, ApiClientError> {
+        let client = self.find(id).await?;
+        match client.scopes.difference(&actor.permissions).next() {
+            None => Ok(client),
+            Some(scope) => Err(ApiClientError::NotHeld(scope.clone())),
+        }
+    }
+
     /// Gives a client another secret. Those before count for `overlap` more, so that the client can
     /// go over without a gap. Without any, the tokens it has count no more either.
     pub(crate) async fn rotate(
@@ -187,7 +197,7 @@ impl ApiClients {
         id: UserId,
         overlap: Duration,
     ) -> Result<(ApiClient, SecretString), ApiClientError> {
-        self.find(id).await?;
+        self.find_for(actor, id).await?;
         let now = self.clock.now();
         let secret = OpaqueToken::generate()?;
         let tx = self.store.begin().await?;
@@ -218,7 +228,7 @@ impl ApiClients {
         if let Some(network) = entity::not_a_network(networks) {
             return Err(ApiClientError::Network(network.clone()));
         }
-        self.find(id).await?;
+        self.find_for(actor, id).await?;
         let now = self.clock.now();
         let tx = self.store.begin().await?;
         let before = repo::set_networks_in_tx(&self.store, &tx, id, networks).await?;

@@ -263,6 +263,8 @@ async fn get_api_client(
     responses(
         (status = 200, description = "The client and its new secret, which is shown this once.",
             body = ApiClientSecretBody),
+        (status = 403, description = "`forbidden`, or `permission_not_held`: nobody looks after a \
+            client that may do more than they."),
         (status = 404, description = "`not_found`: there is no such client."),
         (status = 409, description = "`api_client_revoked`."),
     ),
@@ -289,6 +291,8 @@ async fn rotate_secret(
     request_body = AllowedNetworksBody,
     responses(
         (status = 200, description = "The client.", body = ApiClientBody),
+        (status = 403, description = "`forbidden`, or `permission_not_held`: nobody looks after a \
+            client that may do more than they."),
         (status = 404, description = "`not_found`: there is no such client."),
         (status = 409, description = "`api_client_revoked`."),
     ),

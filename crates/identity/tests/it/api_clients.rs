@@ -1,9 +1,10 @@
 //! API clients: the client credentials grant, and what staff do with them.
 
-use crate::support::{Answer, PASSWORD, Process, clock, youssef};
+use crate::support::{Answer, CHEAP, PASSWORD, Process, clock, youssef};
 use axum::http::Request;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use identity::Config;
 use serde_json::{Value, json};
 use std::time::Duration;
 use store::testing::TestDatabase;
@@ -18,6 +19,7 @@ store::on_every_store! {
     a_client_ends_in_its_time,
     a_client_calls_from_its_networks_only,
     nobody_gives_a_client_what_no_client_or_they_themselves_cannot_have,
+    nobody_becomes_a_client_that_may_do_more_than_they,
     a_client_is_not_a_person,
     staff_actions_are_told_without_secrets,
 }
@@ -56,6 +58,14 @@ async fn token(process: &Process, id: &str, secret: &str) -> String {
     let answer = ask(process, id, secret, "").await;
     assert_eq!(answer.status, 200, "{}", answer.body);
     answer.body["access_token"].as_str().unwrap().to_owned()
+}
+
+async fn put_networks(process: &Process, token: &str, id: &str, networks: Value) -> Answer {
+    let request = Request::put(format!("{CLIENTS}/{id}/allowed-networks"))
+        .header("content-type", "application/json")
+        .header("authorization", format!("Bearer {token}"))
+        .body(json!({ "allowedNetworks": networks }).to_string().into());
+    process.send(request.unwrap()).await
 }
 
 /// A call that a client with `users:read` may make.
@@ -287,14 +297,7 @@ async fn a_client_calls_from_its_networks_only(database: TestDatabase) {
     }
     // Another list counts at once, for tokens that were made before too.
     let token = ask_from("192.0.2.9").await.body["access_token"].as_str().unwrap().to_owned();
-    let path = format!("{CLIENTS}/{id}/allowed-networks");
-    let put = async |networks: Value| {
-        let request = Request::put(&path)
-            .header("content-type", "application/json")
-            .header("authorization", format!("Bearer {admin}"))
-            .body(json!({ "allowedNetworks": networks }).to_string().into());
-        process.send(request.unwrap()).await
-    };
+    let put = async |networks| put_networks(&process, &admin, &id, networks).await;
     assert_eq!(put(json!(["198.51.100.0/24"])).await.status, 200);
     let refused = call_from(&token, Some("192.0.2.9")).await;
     assert_eq!(refused.problem(), (401, "unauthenticated"));
@@ -323,6 +326,40 @@ async fn nobody_gives_a_client_what_no_client_or_they_themselves_cannot_have(
     assert_eq!(process.get(&nobody, &admin).await.problem(), (404, "not_found"));
     let refused = process.post_as(&admin, &format!("{nobody}/rotate-secret"), json!({})).await;
     assert_eq!(refused.problem(), (404, "not_found"));
+}
+
+async fn nobody_becomes_a_client_that_may_do_more_than_they(database: TestDatabase) {
+    // One person is enough to give a role.
+    let config = Config {
+        password_hash: CHEAP,
+        four_eyes: false,
+        staff_second_factor: false,
+        ..Config::default()
+    };
+    let process = Process::start_configured(&database, &clock(), config).await;
+    let (_, admin) = process.staff("admin", &["Admin"]).await;
+    let role = json!({
+        "name": "Keeper", "description": "Looks after API clients.",
+        "permissions": ["clients:read", "clients:write", "users:read"],
+    });
+    assert_eq!(process.post_as(&admin, "/api/v1/admin/roles", role).await.status, 201);
+    let (_, keeper) = process.staff_with(&admin, "keeper", "Keeper").await;
+    let (id, secret) = made(&process, &admin, new_client()).await;
+    let rotate = format!("{CLIENTS}/{id}/rotate-secret");
+    let refused = process.post_as(&keeper, &rotate, json!({ "overlapSeconds": 0 })).await;
+    assert_eq!(refused.problem(), (403, "permission_not_held"), "{}", refused.body);
+    let refused = put_networks(&process, &keeper, &id, json!([])).await;
+    assert_eq!(refused.problem(), (403, "permission_not_held"), "{}", refused.body);
+    let unchanged = token(&process, &id, &secret).await;
+    assert_eq!(search(&process, &unchanged).await.status, 200);
+    // Who may do as much may, and anybody may stop a client.
+    let body = json!({ "name": "Lists", "scopes": ["users:read"] });
+    let (small, _) = made(&process, &admin, body).await;
+    let rotate = format!("{CLIENTS}/{small}/rotate-secret");
+    assert_eq!(process.post_as(&keeper, &rotate, json!({})).await.status, 200);
+    let revoke = json!({ "reason": "it leaked" });
+    let revoked = process.post_as(&keeper, &format!("{CLIENTS}/{id}/revoke"), revoke).await;
+    assert_eq!(revoked.status, 200, "{}", revoked.body);
 }
 
 async fn a_client_is_not_a_person(database: TestDatabase) {

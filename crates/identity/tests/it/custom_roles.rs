@@ -293,7 +293,7 @@ async fn roles_are_refused_that_are_none(database: TestDatabase) {
 
 impl Process {
     /// A member of staff with a role that staff made.
-    async fn staff_with(&self, admin: &str, name: &str, role: &str) -> (UserId, String) {
+    pub(crate) async fn staff_with(&self, admin: &str, name: &str, role: &str) -> (UserId, String) {
         let (id, _) = self.staff(name, &[]).await;
         assert_eq!(give(self, admin, id, role).await.status, 200);
         let signed_in = self.log_in(&format!("{name}@staff.example.com"), PASSWORD).await;

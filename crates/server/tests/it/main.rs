@@ -8,6 +8,7 @@
 
 mod authorisation;
 mod authorisation_matrix;
+mod browser;
 mod concurrency;
 mod confidential;
 mod crash;
@@ -16,6 +17,7 @@ mod https;
 mod ledger_trail;
 mod main_job;
 mod openapi;
+mod passkeys;
 mod protection;
 mod refusals;
 mod secrets;

@@ -195,6 +195,25 @@ async fn production_does_not_start_without_limits() {
 }
 
 #[tokio::test]
+async fn what_a_client_makes_up_does_not_move_it_into_the_network_of_the_proxy() {
+    let world = World::new(TestDatabase::sqlite());
+    let mut command: Command = world.command(&[]);
+    command
+        .env("FINITECH__STAFF__ALLOWED_NETWORKS", "[\"127.0.0.0/8\"]")
+        .env("FINITECH__SERVER__TRUSTED_PROXIES", "[\"127.0.0.0/8\"]");
+    let server = Server::start(command).await;
+    let admin = server.client.signed_in(ADMIN).await;
+    let body = json!({"identifier": AHMED});
+    // The proxy writes the address of the client behind whatever the client sent.
+    for made_up in ["", "127.0.0.1, ", "unknown, ", "é, ", "\t,, "] {
+        let forwarded = format!("{made_up}203.0.113.9");
+        let answer = post_from(&admin, &forwarded, "/api/v1/admin/users/search", &body).await;
+        assert_eq!(answer.expect(403)["code"], "address_not_allowed", "{made_up:?}");
+    }
+    assert!(server.stop().await);
+}
+
+#[tokio::test]
 async fn administrative_routes_open_to_the_networks_of_staff_only() {
     let world = World::new(TestDatabase::sqlite());
     let mut command: Command = world.command(&[]);
