@@ -62,7 +62,9 @@ export async function add(server, accessToken, name) {
 /** Has the authenticator forget a passkey that nobody can sign in with, so that it is not offered. */
 async function forget(rpId, credentialId) {
   // Not every browser can yet.
-  await PublicKeyCredential.signalUnknownCredential?.({ rpId, credentialId });
+  const forgotten = PublicKeyCredential.signalUnknownCredential?.({ rpId, credentialId });
+  // Why it was refused matters more than that it may be offered again.
+  await forgotten?.catch(() => {});
 }
 
 /** Shows again who one is. Gives an access token for what needs a fresh authentication. */

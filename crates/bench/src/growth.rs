@@ -1,4 +1,5 @@
-//! Does it slow down when the books grow? The same loads on an almost empty ledger and on a large one.
+//! Does it slow down when the books grow? The same loads, between as many accounts, on an almost empty ledger
+//! and on a large one.
 
 use crate::over_http::{self, Bench};
 use crate::report::{Report, Target};
@@ -52,11 +53,14 @@ async fn rates(
     let place = Place::make(args.postgres.as_deref()).await?;
     let started = Instant::now();
     let accounts = world::populate(&place, accounts).await?;
-    load(&place, &accounts, transfers).await?;
+    load(&place, &accounts, transfers, args.accounts).await?;
     let seconds = started.elapsed().as_secs();
     eprintln!("  {} accounts and {transfers} transfers loaded in {seconds} s", accounts.len());
     let bytes = place.bytes().await?.all as f64;
-    let bench = Bench::start(args, &place, accounts)?;
+    // As many as in small books are busy, and they lie all over the large ones.
+    let every = accounts.len().div_ceil(args.accounts.max(1)).max(1);
+    let busy = accounts.iter().copied().step_by(every).collect();
+    let bench = Bench::start(args, &place, busy)?;
     let (mut w1, mut w4) = (Vec::new(), Vec::new());
     let token = bench.sign_in().await?;
     bench.wait_for_delivery().await?;
@@ -72,15 +76,24 @@ async fn rates(
     Ok(Rates { w1, w4, memory, bytes })
 }
 
-/// Posts transfers between any accounts, in this process.
-async fn load(place: &Place, accounts: &Arc<[Uuid]>, transfers: usize) -> anyhow::Result<()> {
+/// Posts transfers in this process, each between any two of `busy` neighbouring accounts; in time all accounts
+/// have been busy.
+async fn load(
+    place: &Place,
+    accounts: &Arc<[Uuid]>,
+    transfers: usize,
+    busy: usize,
+) -> anyhow::Result<()> {
     let store = place.ledger_store().await?;
     let ledger = world::start_ledger(&store, world::ENGINE)?;
     let (mut dice, mut posting) = (Dice::new(11), JoinSet::new());
-    for _ in 0..transfers / BATCH {
+    let batches = transfers / BATCH;
+    let busy = busy.min(accounts.len());
+    for batch in 0..batches {
+        let first = (accounts.len() - busy) * batch / batches;
         let mut transfer = || {
-            let (from, to) = dice.pair(accounts.len());
-            world::transfer(accounts[from], accounts[to], 100)
+            let (from, to) = dice.pair(busy);
+            world::transfer(accounts[first + from], accounts[first + to], 100)
         };
         let batch = (0..BATCH).map(|_| transfer()).collect();
         let ledger = ledger.clone();

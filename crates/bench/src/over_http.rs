@@ -4,7 +4,7 @@ use crate::bare::{self, Pgbench};
 use crate::client::{self, Outcome};
 use crate::database::Place;
 use crate::report::{Report, Target};
-use crate::requests::{ADMIN, Between, Load, Posted, log_in};
+use crate::requests::{ADMIN, Between, Load, Posted, client_token, log_in, make_client};
 use crate::server::{self, Server};
 use crate::{Args, Workload, reads, world};
 use anyhow::Context;
@@ -248,11 +248,21 @@ impl<'a> Bench<'a> {
         Ok(outcome)
     }
 
+    /// The token of an API client: what people do to the books is written down one by one, and nobody posts
+    /// thousands of transfers a second by hand.
     pub(crate) async fn sign_in(&self) -> anyhow::Result<Arc<str>> {
-        let (status, body) = client::exchange(self.server.address, &log_in(ADMIN)).await?;
-        anyhow::ensure!(status == 200, "signing in answered {status}");
-        let body: Value = serde_json::from_slice(&body)?;
-        Ok(body["accessToken"].as_str().context("no access token")?.into())
+        let person = self.ask(200, &log_in(ADMIN)).await?;
+        let client = self.ask(201, &make_client(text(&person, "accessToken")?)).await?;
+        let (id, secret) = (text(&client, "id")?, text(&client, "clientSecret")?);
+        let token = self.ask(200, &client_token(id, secret)).await?;
+        Ok(text(&token, "access_token")?.into())
+    }
+
+    async fn ask(&self, expected: u16, request: &str) -> anyhow::Result<Value> {
+        let (status, body) = client::exchange(self.server.address, request).await?;
+        let body = String::from_utf8_lossy(&body);
+        anyhow::ensure!(status == expected, "a server answered {status}: {body}");
+        Ok(serde_json::from_str(&body)?)
     }
 
     /// What one load left to be delivered must not burden the next.
@@ -264,6 +274,10 @@ impl<'a> Bench<'a> {
         }
         Ok(())
     }
+}
+
+fn text<'a>(body: &'a Value, name: &str) -> anyhow::Result<&'a str> {
+    body[name].as_str().with_context(|| format!("no {name} in an answer"))
 }
 
 /// Transfers a second in requests of many.

@@ -1,6 +1,7 @@
 //! Requests made one after the other in the same bytes: ids and amounts are written over placeholders.
 
 use crate::world::{Dice, KIND};
+use data_encoding::BASE64;
 use kernel::IdSource as _;
 use ports::SystemIds;
 use serde_json::{Value, json};
@@ -229,6 +230,27 @@ impl Template {
 /// Signs in with the password that everybody has.
 pub(crate) fn log_in(identifier: &str) -> String {
     post("/api/v1/auth/login", &json!({ "identifier": identifier, "password": PASSWORD }))
+}
+
+/// Makes an API client that may read and change the books, as the person whose token this is.
+pub(crate) fn make_client(token: &str) -> String {
+    let client = json!({ "name": "bench", "scopes": ["ledger:read", "ledger:write"] }).to_string();
+    format!(
+        "POST /api/v1/admin/api-clients HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\n\
+         authorization: Bearer {token}\r\ncontent-length: {}\r\n\r\n{client}",
+        client.len()
+    )
+}
+
+/// Asks for an API client's token (RFC 6749, section 4.4).
+pub(crate) fn client_token(id: &str, secret: &str) -> String {
+    let credentials = BASE64.encode(format!("{id}:{secret}").as_bytes());
+    let grant = "grant_type=client_credentials";
+    format!(
+        "POST /api/v1/oauth/token HTTP/1.1\r\nhost: bench\r\nauthorization: Basic {credentials}\r\n\
+         content-type: application/x-www-form-urlencoded\r\ncontent-length: {}\r\n\r\n{grant}",
+        grant.len()
+    )
 }
 
 /// Registers the person with this number.

@@ -20,6 +20,9 @@ const WINDOW: Duration = Duration::from_mins(1);
 /// So many callers, routes and reasons are told apart: of those who are known, and as many of those who are
 /// not, so that strangers cannot hide what somebody does who is signed in.
 const NAMED_MAX: usize = 100;
+/// So many routes and reasons of one caller are told apart, so that nobody hides what others do by trying
+/// everything.
+const NAMED_OF_CALLER_MAX: usize = 8;
 
 /// Counts refused requests.
 pub(crate) struct Refusals {
@@ -59,7 +62,11 @@ struct Window {
 struct Windows(HashMap<Key, Window>);
 
 impl Windows {
-    fn add(&mut self, key: Key, more: Window) {
+    fn add(&mut self, mut key: Key, more: Window) {
+        let of_caller = self.0.keys().filter(|known| known.who == key.who).count();
+        if !self.0.contains_key(&key) && of_caller >= NAMED_OF_CALLER_MAX {
+            key.route = String::new();
+        }
         if let Some(window) = self.0.get_mut(&key) {
             return window.add(&more);
         }

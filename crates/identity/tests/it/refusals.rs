@@ -14,6 +14,7 @@ store::on_every_store! {
     who_is_refused_is_written_down_and_found,
     an_api_client_that_calls_from_elsewhere_is_named,
     a_flood_takes_bounded_room_in_the_trail,
+    who_tries_everything_hides_nobody,
     what_cannot_be_written_now_is_written_later,
 }
 
@@ -160,6 +161,34 @@ async fn a_flood_takes_bounded_room_in_the_trail(database: TestDatabase) {
     assert_eq!((counts(true), counts(false)), (vec![10_000 - 99], vec![100]));
     assert!(found.iter().any(|entry| entry["actorId"] == json!(auditor_id.0)));
     assert!(found.iter().all(|entry| entry["userAgent"].as_str().unwrap().len() <= 256));
+}
+
+/// One caller tries a thousand routes, with a token and without, before somebody else tries one.
+async fn who_tries_everything_hides_nobody(database: TestDatabase) {
+    let process = Process::start(&database, &clock()).await;
+    let (auditor_id, auditor) = process.staff("auditor", &["Auditor"]).await;
+    let (other_id, _) = process.staff("other", &["Support"]).await;
+    let log = process.identity.refusals();
+    let refused = |actor, address: [u8; 4], number: u32| RefusedAccess {
+        actor,
+        from: Some(ClientAddress(address.into())),
+        user_agent: String::new(),
+        route: format!("GET /api/v1/{number}"),
+        code: "forbidden",
+    };
+    for number in 0..1_000 {
+        log.note(refused(Some(other_id), [192, 0, 2, 1], number));
+        log.note(refused(None, [192, 0, 2, 1], number));
+    }
+    log.note(refused(Some(auditor_id), [192, 0, 2, 2], 7));
+    log.note(refused(None, [192, 0, 2, 3], 7));
+    assert_eq!(process.identity.write_all_refusals().await.unwrap(), 2 * (8 + 1 + 1));
+    let found = refusals(&process, &auditor, "").await;
+    assert!(found.iter().all(|entry| entry["details"]["manyCallers"] == false));
+    assert!(found.iter().any(|entry| entry["actorId"] == json!(auditor_id.0)));
+    assert!(found.iter().any(|entry| entry["clientAddress"] == "192.0.2.3"));
+    let counted = found.iter().map(|entry| entry["details"]["count"].as_i64().unwrap());
+    assert_eq!(counted.sum::<i64>(), 2_002);
 }
 
 async fn what_cannot_be_written_now_is_written_later(database: TestDatabase) {

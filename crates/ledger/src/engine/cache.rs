@@ -8,8 +8,10 @@ use std::hash::Hash;
 /// The most accounts that are kept: a hundred thousand take some 20 MB.
 const ACCOUNTS_MAX: usize = 131_072;
 
-/// The most pending holds that are kept: with two legs they take some 5 MB.
+/// The most pending holds that are kept: with two legs they take some 5 MB. Larger ones are not kept.
 const HOLDS_MAX: usize = 16_384;
+const HOLD_LEGS_MAX: usize = 8;
+const HOLD_METADATA_MAX: usize = 8;
 
 /// Valid as long as nobody else writes: every write moves the journal's head, so whoever finds the head where
 /// he left it knows that nothing has changed since.
@@ -23,7 +25,8 @@ pub(super) struct Cache {
 }
 
 /// The greatest ids that were ever stored, byte by byte; nil before there is one. Most ids are made in the
-/// order of time (UUIDv7), and whatever is greater need not be looked for.
+/// order of time (UUIDv7), and whatever is greater need not be looked for. Once there is a random id among
+/// them, most others are looked for as ever.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Greatest {
     pub(super) transaction: TransactionId,
@@ -76,8 +79,11 @@ impl Cache {
         for id in set.holds.keys() {
             self.holds.remove(id);
         }
-        let pending =
-            set.holds.into_iter().filter(|(_, state)| state.hold.status == HoldStatus::Pending);
+        let pending = set.holds.into_iter().filter(|(_, HoldState { hold, .. })| {
+            hold.status == HoldStatus::Pending
+                && hold.legs.len() <= HOLD_LEGS_MAX
+                && hold.metadata.len() <= HOLD_METADATA_MAX
+        });
         keep(&mut self.holds, pending.map(|(id, state)| (id, state.settled())), HOLDS_MAX);
     }
 }

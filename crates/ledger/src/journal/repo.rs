@@ -164,7 +164,8 @@ impl Journal {
         Ok(head.last_sequence)
     }
 
-    /// The last of these numbers up to which there are no more than `legs` legs, and at least the first number.
+    /// The last of these numbers up to which there are no more than `legs` legs of transactions, and of holds,
+    /// and at least the first number.
     pub(crate) async fn last_with_legs(
         &self,
         numbers: &RangeInclusive<i64>,
@@ -172,17 +173,16 @@ impl Journal {
     ) -> Result<i64, StoreError> {
         #[derive(FromQueryResult)]
         struct Row {
-            entry_key: i64,
+            sequence: i64,
         }
-        let keys = (EntryKey::new(*numbers.start(), 0).0, EntryKey::last_of(*numbers.end()).0);
-        let binds = [keys.0.into(), keys.1.into(), legs.into()];
-        Ok(match self.all::<Row>(ENTRY_AFTER_SQL, binds).await?.first() {
-            Some(row) => {
-                let (beyond, _) = EntryKey(row.entry_key).parts();
-                beyond.saturating_sub(1).max(*numbers.start())
-            }
-            None => *numbers.end(),
-        })
+        let [first, last] = [*numbers.start(), *numbers.end()];
+        let keys = [EntryKey::new(first, 0).0, EntryKey::last_of(last).0];
+        let entry = [keys[0].into(), keys[1].into(), legs.into()];
+        let leg = [first.into(), last.into(), legs.into()];
+        let mut beyond = self.all::<Row>(ENTRY_AFTER_SQL, entry).await?;
+        beyond.extend(self.all::<Row>(HOLD_LEG_AFTER_SQL, leg).await?);
+        let beyond = beyond.iter().map(|row| row.sequence).min();
+        Ok(beyond.map_or(last, |beyond| beyond.saturating_sub(1).max(first)))
     }
 
     pub(crate) async fn accounts(&self, ids: &[AccountId]) -> Result<Vec<Account>, StoreError> {
@@ -440,8 +440,12 @@ pub(super) const TRANSACTION_SQL: &str = "select sequence, id, kind, description
      effective_at, recorded_at, reverses, captures from transactions where id = $1";
 
 /// The entry in a range of keys that comes after so many.
-pub(super) const ENTRY_AFTER_SQL: &str = "select entry_key from entries \
+pub(super) const ENTRY_AFTER_SQL: &str = "select entry_key / 1024 as sequence from entries \
      where entry_key between $1 and $2 order by entry_key limit 1 offset $3";
+
+/// The leg of a hold in a range of numbers that comes after so many.
+pub(super) const HOLD_LEG_AFTER_SQL: &str = "select hold_sequence as sequence from hold_legs \
+     where hold_sequence between $1 and $2 order by hold_sequence, leg_no limit 1 offset $3";
 
 /// The legs of the entries with a range of keys. Accounts are looked up leg by leg: joined, PostgreSQL would
 /// hash all accounts there are for a few legs, as long as it does not know how few they are.

@@ -49,13 +49,19 @@ impl Scan {
         }
     }
 
-    /// Another one of the same state, to be read at the same time: only PostgreSQL has such, and only while
-    /// this one is there.
+    /// Another one of the same state, to be read at the same time: only PostgreSQL has such, only while this
+    /// one is there, and only when it has a connection left.
     pub(crate) async fn beside(&mut self, store: &Store) -> Result<Option<Self>, StoreError> {
         let Self::Postgres(tx) = self else { return Ok(None) };
         let export = sqlx::query_scalar("select pg_export_snapshot()");
         let snapshot: String = export.fetch_one(&mut **tx).await.map_err(failed)?;
-        let mut beside = store.postgres_pool().begin_with(BEGIN).await.map_err(failed)?;
+        let mut beside = match store.postgres_pool().begin_with(BEGIN).await {
+            Ok(beside) => beside,
+            Err(error) => {
+                tracing::debug!(%error, "the journal is read through one connection");
+                return Ok(None);
+            }
+        };
         let import = AssertSqlSafe(format!("set transaction snapshot '{snapshot}'"));
         sqlx::raw_sql(import).execute(&mut *beside).await.map_err(failed)?;
         Ok(Some(Self::Postgres(beside)))

@@ -1,8 +1,9 @@
 //! No read of the journal walks a whole table or sorts a whole history, on either store.
 
 use super::repo::{
-    ACCOUNT_CHANGES_SQL, ENTRIES_SQL, ENTRY_AFTER_SQL, HOLD_CHANGES_SQL, HOLD_LEGS_SQL, LEGS_SQL,
-    LIMIT_CHANGES_SQL, LIMITS_SQL, OVER_TIME_SQL, TRANSACTION_SQL, accounts_sql,
+    ACCOUNT_CHANGES_SQL, ENTRIES_SQL, ENTRY_AFTER_SQL, HOLD_CHANGES_SQL, HOLD_LEG_AFTER_SQL,
+    HOLD_LEGS_SQL, LEGS_SQL, LIMIT_CHANGES_SQL, LIMITS_SQL, OVER_TIME_SQL, TRANSACTION_SQL,
+    accounts_sql,
 };
 use crate::engine::REVERSED_SQL;
 use store::Store;
@@ -25,7 +26,7 @@ async fn every_read_uses_an_index(database: TestDatabase) {
     };
     let several = if reversed.contains("$2") { vec![id(), id()] } else { vec![id()] };
     let after = || vec![7_i64.into(), 50_i64.into()];
-    let rows: [(&str, String, Vec<Value>); 13] = [
+    let rows: [(&str, String, Vec<Value>); 14] = [
         ("entries", ENTRIES_SQL.to_owned(), vec![id(), Option::<i64>::None.into(), 51_i64.into()]),
         ("transaction", TRANSACTION_SQL.to_owned(), vec![id()]),
         ("legs", LEGS_SQL.to_owned(), vec![7_168_i64.into(), 9_215_i64.into()]),
@@ -33,6 +34,11 @@ async fn every_read_uses_an_index(database: TestDatabase) {
             "entry after",
             ENTRY_AFTER_SQL.to_owned(),
             vec![7_168_i64.into(), 9_215_i64.into(), 3_i64.into()],
+        ),
+        (
+            "leg of a hold after",
+            HOLD_LEG_AFTER_SQL.to_owned(),
+            vec![7_i64.into(), 50_i64.into(), 3_i64.into()],
         ),
         ("account", accounts_sql(1), vec![id()]),
         ("accounts", accounts_sql(3), vec![id(), id(), id()]),

@@ -22,6 +22,7 @@ store::on_every_store! {
     trying_is_not_written_down,
     a_large_batch_is_told_in_few_words,
     what_is_refused_later_is_written_down_too,
+    a_stream_whose_end_cannot_be_written_down_is_not_done,
     a_stream_that_is_cut_off_is_written_down_as_far_as_it_came,
 }
 
@@ -320,6 +321,32 @@ async fn what_is_refused_later_is_written_down_too(database: TestDatabase) {
     let invalid = client.post(TRANSACTIONS, &json!({})).await;
     assert_eq!(invalid.status, 422);
     assert_eq!(client.trail.take(), [], "it says nothing that could be done");
+}
+
+async fn a_stream_whose_end_cannot_be_written_down_is_not_done(database: TestDatabase) {
+    let world = World::new(&database).await.with_customers(3, 100).await;
+    let client = Client::new(&world);
+    let (mut sender, body) = Channel::<Bytes>::new(1);
+    let mut request = request("POST", &format!("{TRANSACTIONS}/stream"), Some(STAFF))
+        .body(Body::new(body))
+        .unwrap();
+    let media_type = "application/x-ndjson".parse().unwrap();
+    request.headers_mut().insert(header::CONTENT_TYPE, media_type);
+    let mut answer = client.begin(request).await.into_body();
+    let line = transfer_body(9, 1, 2, &json!(2));
+    sender.send_data(Bytes::from(format!("{line}\n"))).await.unwrap();
+    answer.frame().await.unwrap().unwrap();
+    client.trail.set_broken(true);
+    drop(sender);
+    let rest = answer.collect().await.unwrap().to_bytes();
+    let last: Value = serde_json::from_slice(rest.trim_ascii()).unwrap();
+    assert_eq!((&last["done"], &last["code"]), (&json!(false), &json!("service_unavailable")));
+    assert_eq!(last["resumeFromLine"], 1);
+    client.trail.set_broken(false);
+    client.trail.take();
+    let results = stream(&client, STAFF, "", &[line]).await;
+    assert_eq!(results.last().unwrap()["done"], true);
+    assert_eq!(client.trail.take()[1].details["transactionIds"], json!([uuid(9)]));
 }
 
 async fn a_stream_that_is_cut_off_is_written_down_as_far_as_it_came(database: TestDatabase) {

@@ -198,10 +198,11 @@ impl Noted {
         Ok(Self { writer, id, lot: Lot::default(), is_ended: false })
     }
 
-    /// Once; or twice with the same content, if the client goes away while it is written.
-    async fn end(&mut self) {
+    /// Once; or twice with the same content, if the client goes away while it is written. Tells whether it is
+    /// written.
+    async fn end(&mut self) -> bool {
         if self.is_ended {
-            return;
+            return true;
         }
         let (action, details) = ("ledger_stream_ended", self.lot.to_json());
         match self.writer.record(Deed { action, object: Some(self.id), details }).await {
@@ -210,6 +211,7 @@ impl Noted {
                 tracing::error!(%error, stream_id = %self.id, "a stream's end is not in the trail");
             }
         }
+        self.is_ended
     }
 }
 
@@ -291,9 +293,18 @@ async fn read(
         }
     }
     // Whoever is told that all is done finds it in the trail.
-    if let Some(noted) = noted {
-        noted.end().await;
-    }
+    let is_noted = match noted {
+        Some(noted) => noted.end().await,
+        None => true,
+    };
+    let ended = match is_noted {
+        true => ended,
+        false => Some(Fault {
+            code: "service_unavailable",
+            detail: "what was posted is not in the audit trail yet: send all lines again",
+            resume_from_line: 1,
+        }),
+    };
     // Nobody listens any more: then nobody needs to know.
     drop(events.send(Event::End(ended)).await);
 }
