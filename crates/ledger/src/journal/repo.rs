@@ -420,6 +420,9 @@ impl Journal {
     }
 }
 
+/// The name under which other transactions of PostgreSQL see what this one sees.
+pub(super) const EXPORT_SNAPSHOT_SQL: &str = "select pg_export_snapshot()";
+
 /// The changes of accounts in a range of numbers.
 pub(super) const ACCOUNT_CHANGES_SQL: &str = "select c.sequence, a.id, c.status, c.reason, \
      c.changed_at from account_changes c join accounts a on a.sequence = c.account_sequence \

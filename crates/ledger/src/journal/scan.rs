@@ -1,5 +1,6 @@
 //! Reading long stretches of the journal at the speed of the driver, out of one unchanging state of it.
 
+use super::repo::EXPORT_SNAPSHOT_SQL;
 use futures_util::TryStreamExt;
 use rusqlite::OpenFlags;
 use sqlx::postgres::PgRow;
@@ -53,7 +54,7 @@ impl Scan {
     /// one is there, and only when it has a connection left.
     pub(crate) async fn beside(&mut self, store: &Store) -> Result<Option<Self>, StoreError> {
         let Self::Postgres(tx) = self else { return Ok(None) };
-        let export = sqlx::query_scalar("select pg_export_snapshot()");
+        let export = sqlx::query_scalar(EXPORT_SNAPSHOT_SQL);
         let snapshot: String = export.fetch_one(&mut **tx).await.map_err(failed)?;
         let mut beside = match store.postgres_pool().begin_with(BEGIN).await {
             Ok(beside) => beside,
