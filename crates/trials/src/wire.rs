@@ -91,7 +91,10 @@ impl Wire {
         }
         let body = body.map(Value::to_string).unwrap_or_default();
         // Made of parts that are always valid.
-        let request = request.body(Full::from(body)).map_err(|_| NoAnswer::Lost)?;
+        self.answer(request.body(Full::from(body)).map_err(|_| NoAnswer::Lost)?).await
+    }
+
+    async fn answer(&self, request: Request<Full<Bytes>>) -> Result<Answer, NoAnswer> {
         let exchange = async {
             let response = self.http.request(request).await;
             let response = response.map_err(|error| match error.is_connect() {
@@ -104,6 +107,20 @@ impl Wire {
             Ok(Answer { status: parts.status.as_u16(), headers: parts.headers, body })
         };
         tokio::time::timeout(ANSWER_MAX, exchange).await.map_err(|_| NoAnswer::Silence)?
+    }
+
+    /// Asks for a token of an API client.
+    pub(crate) async fn grant(
+        &self,
+        base: &str,
+        id: &str,
+        secret: &str,
+    ) -> Result<Answer, NoAnswer> {
+        let form = format!("grant_type=client_credentials&client_id={id}&client_secret={secret}");
+        let request = Request::post(format!("{base}/api/v1/oauth/token"))
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(Full::from(form));
+        self.answer(request.map_err(|_| NoAnswer::Lost)?).await
     }
 
     /// Signs the administrator in.

@@ -23,7 +23,8 @@ impl Books {
         let wire = Wire::new();
         let answer = wire.sign_in(&server.base).await;
         let answer = answer.map_err(|error| anyhow::anyhow!("signing in: {error:?}"))?;
-        let (token, _) = session(&answer)?;
+        let (person, _) = session(&answer)?;
+        let token = client_token(&wire, &server.base, &person).await?;
         let books = Self { wire, base: server.base.clone(), token };
         for id in [FROM, TO] {
             let constraint = json!({ "type": "unlimited" });
@@ -78,4 +79,19 @@ pub(crate) async fn verify(place: &Place) -> anyhow::Result<()> {
     anyhow::ensure!(is_sound, "finitech ledger verify: {findings}");
     println!("  {}", findings.trim());
     Ok(())
+}
+
+/// Of a new API client. What a person does to the books is written down before, in another database: a fault
+/// that is meant for the ledger would hit that one.
+async fn client_token(wire: &Wire, base: &str, person: &str) -> anyhow::Result<String> {
+    let client = json!({ "name": "Trial", "scopes": ["ledger:read", "ledger:write"] });
+    let made = wire.send(base, Some(person), "/api/v1/admin/api-clients", Some(&client)).await;
+    let made = made.map_err(|error| anyhow::anyhow!("making an API client: {error:?}"))?;
+    let text = |answer: &Answer, name: &str| {
+        let text = answer.body[name].as_str().map(str::to_owned);
+        text.with_context(|| format!("no {name} in {answer:?}"))
+    };
+    let granted = wire.grant(base, &text(&made, "id")?, &text(&made, "clientSecret")?).await;
+    let granted = granted.map_err(|error| anyhow::anyhow!("asking for a token: {error:?}"))?;
+    text(&granted, "access_token")
 }
