@@ -71,9 +71,10 @@ async fn report_sms_status(
     headers: HeaderMap,
     Form(form): Form,
 ) -> Result<StatusCode, Problem> {
-    let callbacks = deliveries.callbacks.ok_or_else(|| Problem::not_found("status of messages"))?;
     let signature = headers.get("x-twilio-signature").and_then(|value| value.to_str().ok());
-    let status = callbacks.read(signature.unwrap_or_default(), &form).map_err(refused)?;
+    let signature = signature.ok_or_else(|| refused(CallbackError::Signature))?;
+    let callbacks = deliveries.callbacks.ok_or_else(|| Problem::not_found("status of messages"))?;
+    let status = callbacks.read(signature, &form).map_err(refused)?;
     if status.is_failure() {
         let failed = deliveries.failed.fetch_add(1, Ordering::Relaxed).saturating_add(1);
         tracing::warn!(
