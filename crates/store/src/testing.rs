@@ -3,7 +3,7 @@
 //! of its own that is dropped afterwards.
 
 use crate::{Store, Target};
-use sea_orm::{ConnectionTrait, Database, DbErr, TryGetable};
+use sea_orm::{ConnectionTrait, Database, DbErr, TryGetable, Value};
 use secrecy::{ExposeSecret, SecretString};
 
 /// A database that lives as long as the test.
@@ -84,6 +84,28 @@ pub async fn stored_bytes(store: &Store) -> Vec<u8> {
     }
     assert!(bytes.len() > 50_000, "the files were not read");
     bytes
+}
+
+/// How the database would run a query, if it could help reading tables whole: without that PostgreSQL reads
+/// small ones whole, whatever the indexes.
+pub async fn plan_with_indexes(
+    store: &Store,
+    query: &str,
+    binds: impl IntoIterator<Item = Value>,
+) -> String {
+    let tx = store.begin().await.expect("a transaction");
+    let (explain, column) = match store.sqlite_path() {
+        Some(_) => ("explain query plan", "detail"),
+        None => {
+            let sql = "set local enable_seqscan = off";
+            tx.execute_unprepared(sql).await.expect("a setting that there is");
+            ("explain", "QUERY PLAN")
+        }
+    };
+    let statement = store.statement(&format!("{explain} {query}"), binds);
+    let rows = tx.query_all_raw(statement).await.expect("a query that the database understands");
+    let lines = rows.iter().map(|row| String::try_get(row, "", column).expect("a line of text"));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 impl PostgresDatabase {

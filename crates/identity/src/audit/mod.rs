@@ -153,8 +153,7 @@ impl Identity {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use store::sea_orm::{ConnectionTrait, TryGetable};
-    use store::testing::TestDatabase;
+    use store::testing::{TestDatabase, plan_with_indexes};
 
     store::on_every_store! { every_search_reads_an_index }
 
@@ -170,20 +169,7 @@ mod tests {
             (AuditFilter { from: Some(at), to: Some(at), ..all() }, "audit_events_by_time"),
         ] {
             let (sql, binds) = repo::search_statement(&filter, None, PageLimit::default());
-            let tx = store.begin().await.unwrap();
-            let (explain, column) = match store.sqlite_path() {
-                Some(_) => ("explain query plan", "detail"),
-                None => {
-                    // A small table is read whole, whatever the indexes.
-                    tx.execute_unprepared("set local enable_seqscan = off").await.unwrap();
-                    ("explain", "QUERY PLAN")
-                }
-            };
-            let plan = store.statement(&format!("{explain} {sql}"), binds);
-            let rows = tx.query_all_raw(plan).await.unwrap();
-            let plan: Vec<String> =
-                rows.iter().map(|row| String::try_get(row, "", column).unwrap()).collect();
-            let plan = plan.join("\n");
+            let plan = plan_with_indexes(&store, &sql, binds).await;
             assert!(plan.contains(index), "{plan}");
         }
     }

@@ -367,27 +367,14 @@ pub(crate) async fn change_contact_in_tx(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use store::sea_orm::TryGetable;
-    use store::testing::TestDatabase;
+    use store::testing::{TestDatabase, plan_with_indexes};
 
     store::on_every_store! { imported_passwords_are_looked_for_in_an_index }
 
     async fn imported_passwords_are_looked_for_in_an_index(database: TestDatabase) {
         let store = Store::open("identity", database.target()).await.unwrap();
         store.migrate(crate::MIGRATIONS).await.unwrap();
-        let tx = store.begin().await.unwrap();
-        let (explain, column) = match store.sqlite_path() {
-            Some(_) => ("explain query plan", "detail"),
-            None => {
-                // A small table is read whole, whatever the indexes.
-                tx.execute_unprepared("set local enable_seqscan = off").await.unwrap();
-                ("explain", "QUERY PLAN")
-            }
-        };
-        let plan = store.statement(&format!("{explain} {IMPORTED_PASSWORDS}"), []);
-        let rows = tx.query_all_raw(plan).await.unwrap();
-        let plan = rows.iter().map(|row| String::try_get(row, "", column).unwrap());
-        let plan = plan.collect::<Vec<_>>().join("\n");
+        let plan = plan_with_indexes(&store, IMPORTED_PASSWORDS, []).await;
         assert!(plan.contains("users_with_imported_passwords"), "{plan}");
         assert!(!has_imported_passwords(&store).await.unwrap());
     }

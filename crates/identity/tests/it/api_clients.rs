@@ -1,10 +1,9 @@
 //! API clients: the client credentials grant, and what staff do with them.
 
-use crate::support::{Answer, CHEAP, PASSWORD, Process, clock, youssef};
+use crate::support::{Answer, PASSWORD, Process, clock, youssef};
 use axum::http::Request;
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use identity::Config;
 use serde_json::{Value, json};
 use std::time::Duration;
 use store::testing::TestDatabase;
@@ -329,14 +328,7 @@ async fn nobody_gives_a_client_what_no_client_or_they_themselves_cannot_have(
 }
 
 async fn nobody_becomes_a_client_that_may_do_more_than_they(database: TestDatabase) {
-    // One person is enough to give a role.
-    let config = Config {
-        password_hash: CHEAP,
-        four_eyes: false,
-        staff_second_factor: false,
-        ..Config::default()
-    };
-    let process = Process::start_configured(&database, &clock(), config).await;
+    let process = Process::start_with_two_eyes(&database).await;
     let (_, admin) = process.staff("admin", &["Admin"]).await;
     let role = json!({
         "name": "Keeper", "description": "Looks after API clients.",

@@ -1,8 +1,8 @@
 //! The audit trail: what is in it, that staff find it, and that changes of it show.
 
 use crate::mfa::{another, app_code, enrolled};
-use crate::support::{Answer, CHEAP, PASSWORD, Process, clock, youssef};
-use identity::{AuditReport, Config, verify_audit_trail};
+use crate::support::{Answer, PASSWORD, Process, clock, youssef};
+use identity::{AuditReport, verify_audit_trail};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::Duration;
@@ -95,13 +95,7 @@ async fn what_people_do_is_written_down_with_where_from(database: TestDatabase) 
 }
 
 async fn what_staff_do_is_written_down_with_before_and_after(database: TestDatabase) {
-    let config = Config {
-        password_hash: CHEAP,
-        four_eyes: false,
-        staff_second_factor: false,
-        ..Config::default()
-    };
-    let process = Process::start_configured(&database, &clock(), config).await;
+    let process = Process::start_with_two_eyes(&database).await;
     let amina = process.register_amina().await.id.0;
     let token = auditor(&process).await;
     let staff = process.me(&token).await.body["id"].clone();
@@ -189,13 +183,7 @@ async fn what_two_people_do_together_names_both(database: TestDatabase) {
 }
 
 async fn changes_of_roles_are_written_down_with_before_and_after(database: TestDatabase) {
-    let config = Config {
-        password_hash: CHEAP,
-        four_eyes: false,
-        staff_second_factor: false,
-        ..Config::default()
-    };
-    let process = Process::start_configured(&database, &clock(), config).await;
+    let process = Process::start_with_two_eyes(&database).await;
     let (admin, access) = process.staff("admin", &["Admin"]).await;
     let amina = process.register_amina().await.id.0;
     let roles = "/api/v1/admin/roles";

@@ -1,7 +1,6 @@
 //! Roles that staff make, give and take.
 
-use crate::support::{Answer, CHEAP, PASSWORD, Process, clock};
-use identity::Config;
+use crate::support::{Answer, PASSWORD, Process};
 use kernel::UserId;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
@@ -24,13 +23,7 @@ const ROLES: &str = "/api/v1/admin/roles";
 
 /// One person is enough here; what two do is tested with the staff actions.
 async fn process(database: &TestDatabase) -> Process {
-    let config = Config {
-        password_hash: CHEAP,
-        four_eyes: false,
-        staff_second_factor: false,
-        ..Config::default()
-    };
-    Process::start_configured(database, &clock(), config).await
+    Process::start_with_two_eyes(database).await
 }
 
 fn teller() -> Value {

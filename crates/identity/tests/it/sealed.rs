@@ -10,7 +10,7 @@ use serde_json::json;
 use std::collections::BTreeSet;
 use store::Store;
 use store::sea_orm::{ConnectionTrait, TryGetable};
-use store::testing::{TestDatabase, stored_bytes};
+use store::testing::{TestDatabase, plan_with_indexes, stored_bytes};
 
 store::on_every_store! {
     nothing_personal_is_stored_in_clear,
@@ -162,25 +162,10 @@ async fn looking_somebody_up_reads_an_index(database: TestDatabase) {
     process.register_amina().await;
     for column in ["email_index", "phone_number_index"] {
         let query = format!("select * from users where {column} = $1");
-        let plan = plan(&process.store, &query).await;
+        let plan = plan_with_indexes(&process.store, &query, [vec![0_u8].into()]).await;
         let index = format!("users_{column}_unique");
         assert!(plan.contains(&index), "{plan}");
     }
-}
-
-async fn plan(store: &Store, query: &str) -> String {
-    let tx = store.begin().await.unwrap();
-    let (explain, column) = match store.sqlite_path() {
-        Some(_) => ("explain query plan", "detail"),
-        None => {
-            // A table of one row is read whole, whatever the indexes.
-            tx.execute_unprepared("set local enable_seqscan = off").await.unwrap();
-            ("explain", "QUERY PLAN")
-        }
-    };
-    let statement = store.statement(&format!("{explain} {query}"), [vec![0_u8].into()]);
-    let rows = tx.query_all_raw(statement).await.unwrap();
-    rows.iter().map(|row| String::try_get(row, "", column).unwrap()).collect()
 }
 
 async fn reseal_now(process: &Process) -> Resealed {

@@ -368,13 +368,7 @@ async fn actions_are_listed_by_how_they_stand(database: TestDatabase) {
 }
 
 async fn one_person_is_enough_where_it_is_configured(database: TestDatabase) {
-    let config = Config {
-        password_hash: CHEAP,
-        four_eyes: false,
-        staff_second_factor: false,
-        ..Config::default()
-    };
-    let process = Process::start_configured(&database, &clock(), config).await;
+    let process = Process::start_with_two_eyes(&database).await;
     let (_, admin) = process.staff("one", &["Admin"]).await;
     let (amal, _) = process.staff("amal", &[]).await;
     let path = format!("/api/v1/admin/users/{amal}/lock");

@@ -105,6 +105,17 @@ impl Process {
         Self::start_configured(database, clock, config).await
     }
 
+    /// Where one member of staff is enough for everything.
+    pub(crate) async fn start_with_two_eyes(database: &TestDatabase) -> Self {
+        let config = Config {
+            password_hash: CHEAP,
+            four_eyes: false,
+            staff_second_factor: false,
+            ..Config::default()
+        };
+        Self::start_configured(database, &clock(), config).await
+    }
+
     /// With settings of the test's own.
     pub(crate) async fn start_configured(
         database: &TestDatabase,

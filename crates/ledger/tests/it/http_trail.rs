@@ -7,7 +7,7 @@ use axum::body::Body;
 use axum::http::header;
 use bytes::Bytes;
 use http_body_util::BodyExt;
-use http_body_util::channel::Channel;
+use http_body_util::channel::{Channel, Sender};
 use identity_api::{AuditRecord, RequestOrigin};
 use kernel::UserId;
 use serde_json::{Value, json};
@@ -323,16 +323,21 @@ async fn what_is_refused_later_is_written_down_too(database: TestDatabase) {
     assert_eq!(client.trail.take(), [], "it says nothing that could be done");
 }
 
-async fn a_stream_whose_end_cannot_be_written_down_is_not_done(database: TestDatabase) {
-    let world = World::new(&database).await.with_customers(3, 100).await;
-    let client = Client::new(&world);
-    let (mut sender, body) = Channel::<Bytes>::new(1);
+/// A stream whose lines are still to come, and the body of its answer.
+async fn begin_stream(client: &Client) -> (Sender<Bytes>, Body) {
+    let (sender, body) = Channel::new(1);
     let mut request = request("POST", &format!("{TRANSACTIONS}/stream"), Some(STAFF))
         .body(Body::new(body))
         .unwrap();
     let media_type = "application/x-ndjson".parse().unwrap();
     request.headers_mut().insert(header::CONTENT_TYPE, media_type);
-    let mut answer = client.begin(request).await.into_body();
+    (sender, client.begin(request).await.into_body())
+}
+
+async fn a_stream_whose_end_cannot_be_written_down_is_not_done(database: TestDatabase) {
+    let world = World::new(&database).await.with_customers(3, 100).await;
+    let client = Client::new(&world);
+    let (mut sender, mut answer) = begin_stream(&client).await;
     let line = transfer_body(9, 1, 2, &json!(2));
     sender.send_data(Bytes::from(format!("{line}\n"))).await.unwrap();
     answer.frame().await.unwrap().unwrap();
@@ -352,13 +357,7 @@ async fn a_stream_whose_end_cannot_be_written_down_is_not_done(database: TestDat
 async fn a_stream_that_is_cut_off_is_written_down_as_far_as_it_came(database: TestDatabase) {
     let world = World::new(&database).await.with_customers(3, 100).await;
     let client = Client::new(&world);
-    let (mut sender, body) = Channel::<Bytes>::new(1);
-    let mut request = request("POST", &format!("{TRANSACTIONS}/stream"), Some(STAFF))
-        .body(Body::new(body))
-        .unwrap();
-    let media_type = "application/x-ndjson".parse().unwrap();
-    request.headers_mut().insert(header::CONTENT_TYPE, media_type);
-    let mut answer = client.begin(request).await.into_body();
+    let (mut sender, mut answer) = begin_stream(&client).await;
     let line = |id| Bytes::from(format!("{}\n", transfer_body(id, 1, 2, &json!(2))));
     sender.send_data(line(9)).await.unwrap();
     answer.frame().await.unwrap().unwrap();
