@@ -152,26 +152,42 @@ async fn while_there_are_users_from_elsewhere_all_refusals_take_their_work(datab
          where id = (select id from users order by id desc limit 1)"
     );
     execute(&process, &import).await;
-    // The least of several turns is the one that was disturbed least.
-    let refusal = async |identifier: &str| {
-        let mut least = Duration::MAX;
-        for _ in 0..4 {
-            let began = Instant::now();
-            let answer = process.log_in(identifier, "demo-Finitech-2").await;
-            least = least.min(began.elapsed());
-            assert_eq!(answer.status, 401);
+    let [amina, youssef, nobody] = ["amina@example.com", "youssef@example.com", "who@example.com"];
+    let mut took = [Duration::MAX; 3];
+    // In turns, because whatever else the machine does disturbs all alike then.
+    for _ in 0..TURNS_MAX {
+        for (identifier, least) in [amina, youssef, nobody].into_iter().zip(&mut took) {
+            *least = (*least).min(time_of_refusal(&process, identifier).await);
         }
-        least
-    };
-    let [amina, youssef] = ["amina@example.com", "youssef@example.com"];
-    let took = [refusal(amina).await, refusal(youssef).await, refusal("who@example.com").await];
-    let (shortest, longest) = (took.iter().min().unwrap(), took.iter().max().unwrap());
-    assert!(*longest < *shortest * 3, "{took:?}");
+        if took.iter().all(|one| took.iter().all(|other| *one < *other * 3)) {
+            break;
+        }
+    }
+    let (shortest, longest) = (*took.iter().min().unwrap(), *took.iter().max().unwrap());
+    assert!(longest < shortest * 3, "{took:?}");
     for identifier in [amina, youssef] {
         process.log_in(identifier, PASSWORD).await.tokens();
     }
-    let afterwards = refusal("nobody@example.com").await;
-    assert!(afterwards * 2 < *shortest, "nobody has such a hash any more: {afterwards:?} {took:?}");
+    let mut afterwards = Duration::MAX;
+    for _ in 0..TURNS_MAX {
+        afterwards = afterwards.min(time_of_refusal(&process, nobody).await);
+        if afterwards * 2 < shortest {
+            return;
+        }
+    }
+    panic!("nobody has such a hash any more: {afterwards:?} {took:?}");
+}
+
+/// How often a time is taken: the least of all is the one that was disturbed least.
+const TURNS_MAX: usize = 40;
+
+async fn time_of_refusal(process: &Process, identifier: &str) -> Duration {
+    // Nobody is locked out on the way.
+    execute(process, "delete from log_in_failures").await;
+    let began = Instant::now();
+    let answer = process.log_in(identifier, "demo-Finitech-2").await;
+    assert_eq!(answer.status, 401);
+    began.elapsed()
 }
 
 async fn a_storm_of_sign_ins_is_turned_away(database: TestDatabase) {
