@@ -22,7 +22,8 @@ pub(crate) const KIND: &str = "bench.transfer";
 const FUNDS: i64 = 100_000_000_000;
 
 /// The engine as it is measured: large groups, a queue that holds the next one.
-pub(crate) const ENGINE: EngineConfig = EngineConfig { queue_max: 16_384, group_max: 8_000 };
+pub(crate) const ENGINE: EngineConfig =
+    EngineConfig { queue_max: 16_384, group_max: 8_000, rows_at_once: 64 };
 
 /// How many accounts are opened at once.
 const AT_ONCE: usize = 8_000;

@@ -68,6 +68,12 @@ pub const MIGRATIONS: &[SqlMigration] = &[
         sqlite: include_str!("migrations/m0006_history_sqlite.sql"),
         postgres: include_str!("migrations/m0006_history_postgres.sql"),
     },
+    SqlMigration {
+        name: "m0007_states_behind",
+        sql: include_str!("migrations/m0007_states_behind.sql"),
+        sqlite: "",
+        postgres: "",
+    },
 ];
 
 /// The permissions of the ledger's routes.
@@ -99,8 +105,8 @@ impl Ledger {
         clock: Arc<dyn Clock>,
         ids: Arc<dyn IdSource>,
     ) -> Result<Self, LedgerError> {
-        let journal = Journal::new(store.clone());
         let engine = Engine::start(&store, config, clock.clone())?;
+        let journal = Journal::new(store.clone(), engine.standings());
         let prover = Prover::new(store, signer, clock.clone());
         Ok(Self { journal, engine, prover, clock, ids })
     }

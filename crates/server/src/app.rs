@@ -48,8 +48,11 @@ impl App {
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let ids: Arc<dyn IdSource> = Arc::new(SystemIds);
         let identity = start_identity(config, &stores, &clock, &ids).await?;
-        let engine =
-            EngineConfig { queue_max: config.ledger.queue_max, group_max: config.ledger.group_max };
+        let engine = EngineConfig {
+            queue_max: config.ledger.queue_max,
+            group_max: config.ledger.group_max,
+            ..EngineConfig::default()
+        };
         let signer =
             checkpoint_key::load_or_create(&config.keys_dir(), &config.ledger.name, ids.as_ref())?;
         ledger::catch_up(&stores.ledger).await.context("cannot make the ledger's history")?;

@@ -453,7 +453,7 @@ impl Default for Jwt {
 
 impl Default for LedgerEngine {
     fn default() -> Self {
-        let ledger::EngineConfig { queue_max, group_max } = ledger::EngineConfig::default();
+        let ledger::EngineConfig { queue_max, group_max, .. } = ledger::EngineConfig::default();
         Self {
             queue_max,
             group_max,

@@ -2,11 +2,12 @@
 
 use super::IdMap;
 use super::decide::{AccountState, Head, HoldState, WorkingSet};
-use ledger_api::{AccountId, HoldId, HoldStatus, TransactionId};
+use ledger_api::{AccountId, Balances, HoldId, HoldStatus, TransactionId};
 use std::hash::Hash;
+use std::sync::{Arc, PoisonError, RwLock};
 
-/// The most accounts that are kept: a hundred thousand take some 20 MB.
-const ACCOUNTS_MAX: usize = 131_072;
+/// The most accounts that are kept, in some 40 MB: just what fits before the map doubles.
+pub(super) const ACCOUNTS_MAX: usize = 229_376;
 
 /// The most pending holds that are kept: with two legs they take some 5 MB. Larger ones are not kept.
 const HOLDS_MAX: usize = 16_384;
@@ -18,6 +19,8 @@ const HOLD_METADATA_MAX: usize = 8;
 #[derive(Debug, Default)]
 pub(super) struct Cache {
     as_of: Option<Head>,
+    /// `journal_head.states_through` then.
+    states_through: Option<i64>,
     accounts: IdMap<AccountId, AccountState>,
     /// Those that still can be captured.
     holds: IdMap<HoldId, HoldState>,
@@ -34,14 +37,18 @@ pub(super) struct Greatest {
 }
 
 impl Cache {
-    /// Forgets everything if the journal has gone on without this engine.
-    pub(super) fn check(&mut self, head: Head) {
-        if self.as_of != Some(head) {
-            self.accounts.clear();
-            self.holds.clear();
-            self.greatest = None;
-            self.as_of = Some(head);
+    /// Whether the journal ends where it ended for this engine. If it does not, everything is forgotten, and
+    /// nothing is known until a group has ended.
+    pub(super) fn check(&mut self, head: Head) -> bool {
+        let is_known = self.as_of == Some(head);
+        if !is_known {
+            self.forget();
         }
+        is_known
+    }
+
+    pub(super) fn forget(&mut self) {
+        *self = Self::default();
     }
 
     /// `None` as long as they are to be read.
@@ -67,15 +74,30 @@ impl Cache {
         fill(&self.holds, &mut set.holds, wanted)
     }
 
-    /// Keeps what a group has left behind; once it is durable, or when it has changed nothing.
-    pub(super) fn keep(&mut self, set: WorkingSet) {
+    pub(super) fn account(&self, id: AccountId) -> Option<&AccountState> {
+        self.accounts.get(&id)
+    }
+
+    /// Keeps what a group has left behind; once it is durable, or when it has changed nothing. When there are
+    /// too many accounts, only those go that are not `needed`.
+    pub(super) fn keep(
+        &mut self,
+        set: WorkingSet,
+        states_through: Option<i64>,
+        needed: impl Fn(AccountId) -> bool,
+    ) {
         self.as_of = Some(set.head);
+        self.states_through = states_through;
         if let Some(Greatest { transaction, hold }) = &mut self.greatest {
             *transaction = set.existing_transactions.keys().copied().fold(*transaction, Ord::max);
             *hold = set.holds.keys().copied().fold(*hold, Ord::max);
         }
         let accounts = set.accounts.into_iter().map(|(id, state)| (id, state.settled()));
-        keep(&mut self.accounts, accounts, ACCOUNTS_MAX);
+        if self.accounts.len().saturating_add(accounts.len()) > ACCOUNTS_MAX {
+            // Whoever is busy is back at once.
+            self.accounts.retain(|id, _| needed(*id));
+        }
+        self.accounts.extend(accounts);
         for id in set.holds.keys() {
             self.holds.remove(id);
         }
@@ -84,7 +106,56 @@ impl Cache {
                 && hold.legs.len() <= HOLD_LEGS_MAX
                 && hold.metadata.len() <= HOLD_METADATA_MAX
         });
-        keep(&mut self.holds, pending.map(|(id, state)| (id, state.settled())), HOLDS_MAX);
+        let pending = pending.map(|(id, state)| (id, state.settled()));
+        let most = pending.size_hint().1.unwrap_or(HOLDS_MAX);
+        if self.holds.len().saturating_add(most) > HOLDS_MAX {
+            self.holds.clear();
+        }
+        self.holds.extend(pending.take(HOLDS_MAX));
+    }
+}
+
+/// Where an account stands after the engine's last group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stands {
+    pub(crate) account: AccountId,
+    pub(crate) balances: Balances,
+    pub(crate) last_entry: Option<i64>,
+}
+
+/// Where accounts stand, for those who read while rows are behind; nothing where they never are.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Standings(Option<Arc<RwLock<Cache>>>);
+
+impl Standings {
+    pub(super) fn of(cache: Arc<RwLock<Cache>>) -> Self {
+        Self(Some(cache))
+    }
+
+    /// Whether rows are ever behind.
+    pub(crate) fn are_kept(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Where those of the accounts stand whose rows may be behind, if the engine is where the journal's head is
+    /// by its `last_sequence` and `states_through`; otherwise `None`. One number would not do: rows are also
+    /// written while the journal stands still.
+    pub(crate) fn at(
+        &self,
+        last_sequence: i64,
+        states_through: i64,
+        accounts: &[AccountId],
+    ) -> Option<Vec<Stands>> {
+        let cache = self.0.as_ref()?.read().unwrap_or_else(PoisonError::into_inner);
+        cache.as_of.filter(|head| head.last_sequence == last_sequence)?;
+        cache.states_through.filter(|through| *through == states_through)?;
+        let known = accounts.iter().filter_map(|id| Some((id, cache.accounts.get(id)?)));
+        let stands = known.map(|(id, AccountState { standing, .. })| Stands {
+            account: *id,
+            balances: standing.balances,
+            last_entry: standing.last_entry,
+        });
+        Some(stands.collect())
     }
 }
 
@@ -102,16 +173,4 @@ fn fill<K: Copy + Eq + Hash, V: Clone>(
         }
     }
     unknown
-}
-
-fn keep<K: Eq + Hash, V>(
-    known: &mut IdMap<K, V>,
-    states: impl Iterator<Item = (K, V)>,
-    most: usize,
-) {
-    if known.len().saturating_add(states.size_hint().1.unwrap_or(most)) > most {
-        // Whoever is busy is back at once.
-        known.clear();
-    }
-    known.extend(states.take(most));
 }

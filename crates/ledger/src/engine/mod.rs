@@ -22,6 +22,7 @@ mod tail;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use cache::{Standings, Stands};
 pub(crate) use tail::{Tail, Told};
 
 pub(crate) use decide::{
@@ -37,6 +38,9 @@ use ledger_api::{
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
 use store::Store;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
@@ -52,11 +56,14 @@ pub struct EngineConfig {
     /// The most transactions of one group; each other command counts as one, and a batch with more of
     /// them is a group of its own.
     pub group_max: usize,
+    /// On SQLite, the most accounts that a group may move and write their rows itself. With more of them the
+    /// rows are written later, once for many groups; their entries are durable before the answer all the same.
+    pub rows_at_once: usize,
 }
 
 impl Default for EngineConfig {
     fn default() -> Self {
-        Self { queue_max: 16_384, group_max: 4_096 }
+        Self { queue_max: 16_384, group_max: 4_096, rows_at_once: 64 }
     }
 }
 
@@ -138,6 +145,7 @@ impl Queued {
 pub(crate) struct Engine {
     queue: Arc<Mutex<Option<mpsc::Sender<Waiting>>>>,
     tail: Arc<Tail>,
+    standings: Standings,
     /// Closed once the worker has ended, whatever ended it.
     running: watch::Receiver<()>,
 }
@@ -153,9 +161,12 @@ impl Engine {
         let (sender, receiver) = mpsc::channel(queue_max);
         let (end, running) = watch::channel(());
         let tail = Arc::new(Tail::new());
+        let mut standings = Standings::default();
         if let Some(path) = store.sqlite_path() {
-            let writer = sqlite::Writer::open(&path, clock, tail.clone()).map_err(unavailable)?;
-            std::thread::Builder::new()
+            let writer = sqlite::Writer::open(&path, clock, tail.clone(), config.rows_at_once)
+                .map_err(unavailable)?;
+            standings = writer.standings();
+            thread::Builder::new()
                 .name("ledger-writer".into())
                 .spawn(move || {
                     run_sqlite(writer, receiver, group_max);
@@ -169,7 +180,7 @@ impl Engine {
                 drop(end);
             });
         }
-        Ok(Self { queue: Arc::new(Mutex::new(Some(sender))), tail, running })
+        Ok(Self { queue: Arc::new(Mutex::new(Some(sender))), tail, standings, running })
     }
 
     /// Queues a command and waits for its outcome. Once queued, the command is carried out even if the
@@ -205,6 +216,11 @@ impl Engine {
         self.tail.clone()
     }
 
+    /// Where accounts stand whose rows are behind.
+    pub(crate) fn standings(&self) -> Standings {
+        self.standings.clone()
+    }
+
     pub(crate) async fn shut_down(&self) {
         // With the last sender gone the worker ends after what is queued.
         drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
@@ -217,14 +233,68 @@ impl Engine {
     }
 }
 
+/// How long nothing must have come until rows that are behind are written.
+const REST: Duration = Duration::from_millis(200);
+
 fn run_sqlite(mut writer: sqlite::Writer, mut queue: mpsc::Receiver<Waiting>, group_max: usize) {
     let mut waiting = Vec::new();
-    while queue.blocking_recv_many(&mut waiting, group_max) > 0 {
-        for group in Group::several(waiting.drain(..), group_max) {
-            // A panic is a defect, but it costs one group and not the engine: the answers are dropped,
-            // and with them the database transaction. The panic hook has reported it.
-            drop(catch_unwind(AssertUnwindSafe(|| carry_out_sqlite(&mut writer, group))));
+    // What an engine before this one left behind.
+    let mut is_behind = catch_up(&mut writer);
+    loop {
+        let received = match is_behind {
+            true => receive_within(REST, &mut queue, &mut waiting, group_max),
+            false => Some(queue.blocking_recv_many(&mut waiting, group_max)),
+        };
+        match received {
+            Some(0) => break,
+            Some(_) => {
+                for group in Group::several(waiting.drain(..), group_max) {
+                    // A panic is a defect, but it costs one group and not the engine: the answers are
+                    // dropped, and with them the database transaction. The panic hook has reported it.
+                    drop(catch_unwind(AssertUnwindSafe(|| carry_out_sqlite(&mut writer, group))));
+                }
+                is_behind = writer.is_behind();
+            }
+            None => is_behind = catch_up(&mut writer),
         }
+    }
+    while catch_up(&mut writer) {}
+}
+
+/// What has gathered in the queue, as soon as there is something, or `None` when nothing comes for so long. On
+/// a thread without a runtime, and so without its timers.
+fn receive_within(
+    time: Duration,
+    queue: &mut mpsc::Receiver<Waiting>,
+    waiting: &mut Vec<Waiting>,
+    most: usize,
+) -> Option<usize> {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let began = Instant::now();
+    loop {
+        match queue.poll_recv_many(&mut Context::from_waker(&waker), waiting, most) {
+            Poll::Ready(received) => return Some(received),
+            Poll::Pending => thread::park_timeout(time.checked_sub(began.elapsed())?),
+        }
+    }
+}
+
+/// Writes some of the rows that are behind, and tells whether any still are.
+fn catch_up(writer: &mut sqlite::Writer) -> bool {
+    match catch_unwind(AssertUnwindSafe(|| writer.catch_up())) {
+        Ok(Ok(is_behind)) => is_behind,
+        // The next group tries again, and so does the next process: nothing is lost.
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "rows of accounts stay behind");
+            false
+        }
+        Err(_) => false,
     }
 }
 

@@ -356,7 +356,8 @@ fn running_balances_follow_the_legs() {
     assert_eq!(after, expected);
     assert!(set.new_entries.iter().all(|entry| transaction_of(entry) == 21));
     assert_eq!(set.accounts[&account(RICH)].standing.balances.posted(Side::Credit), 0);
-    let mut changed: Vec<_> = set.changed_accounts().iter().map(|state| state.sequence).collect();
+    let mut changed: Vec<_> =
+        set.changed_accounts().iter().map(|(_, state)| state.sequence).collect();
     changed.sort_unstable();
     assert_eq!(changed, [1, 2, 11]);
 }

@@ -124,11 +124,12 @@ pub(crate) struct AccountRow {
     pub(crate) pending_credits: i64,
 }
 
-/// Every column of an account, from `accounts a join account_states s`.
+/// Every column of an account, from [`ACCOUNT_TABLES`].
 pub(crate) const ACCOUNT_COLUMNS: &str = "a.sequence, a.id, a.name, a.opened_at, s.currency_code, \
      s.normal_side, s.status, s.lowest_available, s.posted_debits, s.posted_credits, \
-     s.pending_debits, s.pending_credits \
-     from accounts a join account_states s on s.account_sequence = a.sequence";
+     s.pending_debits, s.pending_credits";
+pub(crate) const ACCOUNT_TABLES: &str =
+    "from accounts a join account_states s on s.account_sequence = a.sequence";
 
 impl AccountRow {
     pub(crate) fn into_account(self) -> Result<Account, StoreError> {

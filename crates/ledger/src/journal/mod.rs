@@ -7,5 +7,6 @@ pub(crate) mod limits;
 pub(crate) mod repo;
 pub(crate) mod scan;
 pub(crate) mod search;
+pub(crate) mod standings;
 #[cfg(test)]
 mod tests;

@@ -1,21 +1,23 @@
 //! Reading the journal, the same on every store.
 
-use super::encode::{self, ACCOUNT_COLUMNS, AccountRow, HOLD_COLUMNS, HoldRow};
+use super::encode::{self, ACCOUNT_COLUMNS, ACCOUNT_TABLES, AccountRow, HOLD_COLUMNS, HoldRow};
 use super::limits::{limits_from, usage_from};
-use crate::engine::LimitedAccount;
+use super::standings::repo::BEHIND_SQL;
+use crate::engine::{LimitedAccount, Standings};
 use kernel::{Page, PageLimit, Timestamp};
 use ledger_api::{
-    Account, AccountId, Entry, EntryKey, Hold, HoldId, Leg, LimitsInUse, Transaction, TransactionId,
+    AccountId, Entry, EntryKey, Hold, HoldId, Leg, LimitsInUse, Transaction, TransactionId,
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
-use store::sea_orm::{self, ConnectionTrait, FromQueryResult, Value};
+use store::sea_orm::{self, FromQueryResult, Value};
 use store::{Store, StoreError};
 use uuid::Uuid;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Journal {
     store: Store,
+    standings: Standings,
 }
 
 /// A change of an account's status.
@@ -140,12 +142,14 @@ impl EntryRow {
     }
 }
 
-/// Database parameters are bounded; a list longer than this is asked for in parts.
-const IDS_PER_QUERY: usize = 500;
-
 impl Journal {
-    pub(crate) fn new(store: Store) -> Self {
-        Self { store }
+    pub(crate) fn new(store: Store, standings: Standings) -> Self {
+        Self { store, standings }
+    }
+
+    /// Where accounts stand whose rows are behind.
+    pub(super) fn standings(&self) -> &Standings {
+        &self.standings
     }
 
     pub(crate) fn store(&self) -> &Store {
@@ -185,42 +189,14 @@ impl Journal {
         Ok(beyond.map_or(last, |beyond| beyond.saturating_sub(1).max(first)))
     }
 
-    pub(crate) async fn accounts(&self, ids: &[AccountId]) -> Result<Vec<Account>, StoreError> {
-        let ids: BTreeSet<AccountId> = ids.iter().copied().collect();
-        let ids: Vec<AccountId> = ids.into_iter().collect();
-        if ids.len() <= IDS_PER_QUERY {
-            return self.accounts_on(self.store.read(), &ids).await;
-        }
-        // Several queries must see one instant.
-        let snapshot = self.store.snapshot().await?;
-        let mut accounts = Vec::with_capacity(ids.len());
-        for part in ids.chunks(IDS_PER_QUERY) {
-            accounts.extend(self.accounts_on(&snapshot, part).await?);
-        }
-        Ok(accounts)
-    }
-
-    async fn accounts_on(
-        &self,
-        connection: &impl ConnectionTrait,
-        ids: &[AccountId],
-    ) -> Result<Vec<Account>, StoreError> {
-        if ids.is_empty() {
-            return Ok(Vec::new());
-        }
-        let statement =
-            self.store.statement(&accounts_sql(ids.len()), ids.iter().map(|id| id.0.into()));
-        let rows = AccountRow::find_by_statement(statement).all(connection).await?;
-        rows.into_iter().map(AccountRow::into_account).collect()
-    }
-
     /// Accounts among the journal's records of these numbers, in order.
     pub(crate) async fn accounts_within(
         &self,
         numbers: &RangeInclusive<i64>,
     ) -> Result<Vec<AccountRow>, StoreError> {
         let sql = format!(
-            "select {ACCOUNT_COLUMNS} where a.sequence between $1 and $2 order by a.sequence"
+            "select {ACCOUNT_COLUMNS} {ACCOUNT_TABLES} where a.sequence between $1 and $2 \
+             order by a.sequence"
         );
         self.all(&sql, bounds(numbers)).await
     }
@@ -367,8 +343,12 @@ impl Journal {
         after: Option<EntryKey>,
         limit: PageLimit,
     ) -> Result<Page<Entry>, StoreError> {
+        let newest = match after {
+            Some(_) => None,
+            None => self.newest_entry(account).await?,
+        };
         let after = after.map(|key| key.0);
-        let binds = [account.0.into(), after.into(), limit.rows_to_fetch().into()];
+        let binds = [account.0.into(), after.into(), limit.rows_to_fetch().into(), newest.into()];
         let rows = self.all::<EntryRow>(ENTRIES_SQL, binds).await?;
         let entries = rows.into_iter().map(|row| row.into_entry(account));
         let entries = entries.collect::<Result<Vec<_>, StoreError>>()?;
@@ -387,16 +367,23 @@ impl Journal {
             credits_high: i64,
             credits_low: i64,
         }
-        let sql = "select currency_code, count(*) as accounts, \
-                   cast(sum(posted_debits / 1000000000) as bigint) as debits_high, \
-                   cast(sum(posted_debits % 1000000000) as bigint) as debits_low, \
-                   cast(sum(posted_credits / 1000000000) as bigint) as credits_high, \
-                   cast(sum(posted_credits % 1000000000) as bigint) as credits_low \
-                   from account_states group by currency_code order by currency_code";
+        let sql = format!(
+            "with totals (currency_code, accounts, debits, credits) as (\
+                 select currency_code, 1, posted_debits, posted_credits from account_states \
+                 union all \
+                 select s.currency_code, 0, b.debits, b.credits from ({BEHIND_SQL}) as b \
+                 join account_states s on s.account_sequence = b.account_sequence) \
+             select currency_code, cast(sum(accounts) as bigint) as accounts, \
+             cast(sum(debits / 1000000000) as bigint) as debits_high, \
+             cast(sum(debits % 1000000000) as bigint) as debits_low, \
+             cast(sum(credits / 1000000000) as bigint) as credits_high, \
+             cast(sum(credits % 1000000000) as bigint) as credits_low \
+             from totals group by currency_code order by currency_code"
+        );
         let whole = |high: i64, low: i64| {
             i128::from(high).saturating_mul(1_000_000_000).saturating_add(i128::from(low))
         };
-        self.all::<Row>(sql, [])
+        self.all::<Row>(&sql, [])
             .await?
             .into_iter()
             .map(|row| {
@@ -459,13 +446,14 @@ pub(super) const LEGS_SQL: &str = "select e.entry_key, \
      from entries e where e.entry_key between $1 and $2 order by e.entry_key";
 
 /// A page of an account's entries, newest first, after the one with the key `$2`: each names the one
-/// before it, so a page costs the same wherever it is in the list.
+/// before it, so a page costs the same wherever it is in the list. `$4` is the newest if its row is behind.
 pub(super) const ENTRIES_SQL: &str = "with recursive page \
      (entry_key, currency_code, amount, balance_after, previous, place) as (\
          select e.entry_key, s.currency_code, e.amount, e.balance_after, e.previous, \
                 cast(1 as bigint) \
          from accounts a join account_states s on s.account_sequence = a.sequence \
-         join entries e on e.entry_key = case when cast($2 as bigint) is null then s.last_entry \
+         join entries e on e.entry_key = case when cast($2 as bigint) is null \
+             then coalesce(cast($4 as bigint), s.last_entry) \
              else (select c.previous from entries c \
                    where c.entry_key = cast($2 as bigint) and c.account_sequence = a.sequence) end \
          where a.id = $1 \
@@ -495,17 +483,12 @@ pub(super) const HOLD_LEGS_SQL: &str = "select l.leg_no as entry_key, a.id as ac
      join account_states s on s.account_sequence = a.sequence \
      where l.hold_sequence = $1 order by l.leg_no";
 
-/// Accounts by their ids, `count` of them.
-pub(super) fn accounts_sql(count: usize) -> String {
-    format!("select {ACCOUNT_COLUMNS} where a.id in ({})", binds(count))
-}
-
 fn bounds(numbers: &RangeInclusive<i64>) -> [Value; 2] {
     [(*numbers.start()).into(), (*numbers.end()).into()]
 }
 
 /// `$1, $2, …` for a list of `count` values.
-fn binds(count: usize) -> String {
+pub(super) fn binds(count: usize) -> String {
     (1..=count).map(|number| format!("${number}")).collect::<Vec<_>>().join(", ")
 }
 

@@ -3,8 +3,8 @@
 use super::repo::{
     ACCOUNT_CHANGES_SQL, ENTRIES_SQL, ENTRY_AFTER_SQL, HOLD_CHANGES_SQL, HOLD_LEG_AFTER_SQL,
     HOLD_LEGS_SQL, LEGS_SQL, LIMIT_CHANGES_SQL, LIMITS_SQL, OVER_TIME_SQL, TRANSACTION_SQL,
-    accounts_sql,
 };
+use super::standings::repo::accounts_sql;
 use crate::engine::REVERSED_SQL;
 use store::Store;
 use store::sea_orm::{ConnectionTrait, DbBackend, Value};
@@ -20,6 +20,7 @@ async fn every_read_uses_an_index(database: TestDatabase) {
     store.migrate(crate::MIGRATIONS).await.unwrap();
     fill(&store).await;
     let id = || Value::from(Uuid::from_u128(0));
+    let none = || Value::from(Option::<i64>::None);
     let reversed = match store.backend() {
         DbBackend::Sqlite => REVERSED_SQL.0.to_owned(),
         _ => REVERSED_SQL.1.replace("$1", "array[$1, $2]::uuid[]"),
@@ -27,7 +28,7 @@ async fn every_read_uses_an_index(database: TestDatabase) {
     let several = if reversed.contains("$2") { vec![id(), id()] } else { vec![id()] };
     let after = || vec![7_i64.into(), 50_i64.into()];
     let rows: [(&str, String, Vec<Value>); 14] = [
-        ("entries", ENTRIES_SQL.to_owned(), vec![id(), Option::<i64>::None.into(), 51_i64.into()]),
+        ("entries", ENTRIES_SQL.to_owned(), vec![id(), none(), 51_i64.into(), none()]),
         ("transaction", TRANSACTION_SQL.to_owned(), vec![id()]),
         ("legs", LEGS_SQL.to_owned(), vec![7_168_i64.into(), 9_215_i64.into()]),
         (

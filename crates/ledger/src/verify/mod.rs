@@ -126,6 +126,8 @@ struct Fold {
     usages: Usages,
     /// When the last record so far was made.
     recorded_at: i64,
+    /// The first key of an entry that the account's row may not have yet; `None` when all have all.
+    behind_from: Option<i64>,
     report: Report,
 }
 
@@ -151,6 +153,7 @@ async fn verify_all(
     let mut history = HistoryCheck::after(Tree::default(), NO_HASH, keys);
     let head = repo::head(&mut scan).await?;
     let last = head.last_sequence;
+    fold.behind_from = repo::behind_from(&mut scan).await?;
     let mut ahead = Ahead::read(store, scan, last).await?;
     while let Some(stretch) = ahead.next().await {
         history.add(&fold.check(&stretch), &stretch.committed);
@@ -401,20 +404,17 @@ impl Fold {
                 self.find(transaction, what);
                 continue;
             };
+            if self.behind_from.is_some_and(|from| leg.entry_key >= from) {
+                account.stored.catch_up(leg);
+            }
             let amount = i128::from(leg.amount);
             match sums.iter_mut().find(|(currency, _)| *currency == account.currency) {
                 Some((_, sum)) => *sum = sum.saturating_add(amount),
                 None => sums.push((account.currency, amount)),
             }
-            let counter = if leg.amount > 0 {
-                &mut account.balances.posted_debits
-            } else {
-                &mut account.balances.posted_credits
-            };
-            *counter = counter.saturating_add(leg.amount.saturating_abs());
-            let (previous, count) = account.list;
-            let count = count.saturating_add(1);
-            account.list = (Some(leg.entry_key), count);
+            let previous = account.list.0;
+            add(leg, &mut account.balances, &mut account.list);
+            let count = account.list.1;
             if count.checked_rem(ENTRIES_PER_MARK) == Some(0) {
                 let (marks, mixed) = account.marks;
                 account.marks = (marks.saturating_add(1), mixed ^ leg.entry_key);
@@ -504,6 +504,23 @@ impl Fold {
     fn find(&mut self, sequence: i64, what: String) {
         self.report.find(sequence, what);
     }
+}
+
+impl Stored {
+    /// Adds an entry that the row does not have yet, as the engine would.
+    fn catch_up(&mut self, leg: &EntryRow) {
+        if self.list.0.is_none_or(|last| last < leg.entry_key) {
+            add(leg, &mut self.balances, &mut self.list);
+        }
+    }
+}
+
+/// Adds an entry to an account's counters and its list.
+fn add(leg: &EntryRow, balances: &mut Balances, list: &mut (Option<i64>, i64)) {
+    let counter =
+        if leg.amount > 0 { &mut balances.posted_debits } else { &mut balances.posted_credits };
+    *counter = counter.saturating_add(leg.amount.saturating_abs());
+    *list = (Some(leg.entry_key), list.1.saturating_add(1));
 }
 
 impl Report {

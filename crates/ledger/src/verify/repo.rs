@@ -66,6 +66,14 @@ pub(super) async fn head(scan: &mut Scan) -> Result<HeadRow, StoreError> {
     Ok(HeadRow { last_sequence, tree_size, tree_peaks, link })
 }
 
+/// The first key of an entry that the account's row may not have yet; `None` when all have all.
+pub(super) async fn behind_from(scan: &mut Scan) -> Result<Option<i64>, StoreError> {
+    let sql = "select states_through from journal_head where id = 1";
+    let row = scan.rows::<(Option<i64>,)>(sql, &[]).await?.pop();
+    let through = row.and_then(|(through,)| through);
+    Ok(through.map(|through| EntryKey::new(through.saturating_add(1), 0).0))
+}
+
 pub(super) async fn committed(
     scan: &mut Scan,
     first: i64,
@@ -330,7 +338,8 @@ pub(super) async fn unlinked(
     scan.rows(sql, &keys(first, last)).await
 }
 
-/// The accounts with entries in a range that do not stand where their last entry says.
+/// The accounts with entries in a range that do not stand where their last entry says, as far as their rows
+/// are not behind.
 pub(super) async fn misplaced(
     scan: &mut Scan,
     first: i64,
@@ -340,7 +349,9 @@ pub(super) async fn misplaced(
                left join entries l on l.entry_key = s.last_entry \
                    and l.account_sequence = s.account_sequence \
                where s.account_sequence in \
-                   (select account_sequence from entries where entry_key between $1 and $2) \
+                   (select account_sequence from entries where entry_key between $1 and $2 \
+                    and entry_key < coalesce((select (states_through + 1) * 1024 from journal_head \
+                                              where id = 1), 9223372036854775807)) \
                and (l.entry_key is null \
                    or (s.posted_credits - s.posted_debits) * s.normal_side <> l.balance_after) \
                order by 1";

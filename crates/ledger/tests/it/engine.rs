@@ -29,7 +29,7 @@ store::on_every_store! {
 const PATIENCE: Duration = Duration::from_secs(5);
 
 async fn a_full_queue_refuses_and_records_nothing(database: TestDatabase) {
-    let config = EngineConfig { queue_max: 2, group_max: 1 };
+    let config = EngineConfig { queue_max: 2, group_max: 1, ..EngineConfig::default() };
     let world = World::with(&database, config).await.with_customers(2, 0).await;
     let held = world.hold_the_journal().await;
     let (mut taken, mut refused) = (Vec::new(), Vec::new());
@@ -305,7 +305,8 @@ async fn a_broken_connection_captures_nothing_twice(database: TestDatabase) {
 
 async fn an_engine_of_the_smallest_size_works(database: TestDatabase) {
     for (queue_max, group_max) in [(1, 1), (0, 0), (usize::MAX, usize::MAX)] {
-        let world = World::with(&database, EngineConfig { queue_max, group_max }).await;
+        let config = EngineConfig { queue_max, group_max, ..EngineConfig::default() };
+        let world = World::with(&database, config).await;
         world.open(settlement(1)).await;
     }
 }

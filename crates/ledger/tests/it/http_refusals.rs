@@ -273,7 +273,7 @@ async fn bodies_that_are_not_json_are_refused(database: TestDatabase) {
 }
 
 async fn a_busy_or_stopped_ledger_says_when_to_try_again(database: TestDatabase) {
-    let config = EngineConfig { queue_max: 1, group_max: 1 };
+    let config = EngineConfig { queue_max: 1, group_max: 1, ..EngineConfig::default() };
     let world = World::with(&database, config).await.with_customers(2, 0).await;
     let client = Client::new(&world);
     let held = world.hold_the_journal().await;

@@ -6,6 +6,7 @@
 )]
 
 mod batches;
+mod behind;
 mod concurrency;
 mod database;
 mod engine;

@@ -364,7 +364,7 @@ async fn a_cut_stream_is_resumed_by_ids(database: TestDatabase) {
 }
 
 async fn many_streams_wait_for_room_in_the_queue(database: TestDatabase) {
-    let config = EngineConfig { queue_max: 1, group_max: 50 };
+    let config = EngineConfig { queue_max: 1, group_max: 50, ..EngineConfig::default() };
     let world = World::with(&database, config).await.with_accounts(2).await;
     let streams = (0..8).map(|stream| {
         let text: String =

@@ -267,10 +267,11 @@ impl WorkingSet {
 
     /// The accounts whose standing changed, in the order in which they are stored. An account opened by
     /// this group is among them if something was posted to it.
-    pub(super) fn changed_accounts(&self) -> Vec<&AccountState> {
+    pub(super) fn changed_accounts(&self) -> Vec<(AccountId, &AccountState)> {
+        let accounts = self.accounts.iter().map(|(id, account)| (*id, account));
         let mut changed: Vec<_> =
-            self.accounts.values().filter(|account| account.standing.changed).collect();
-        changed.sort_unstable_by_key(|account| account.sequence);
+            accounts.filter(|(_, account)| account.standing.changed).collect();
+        changed.sort_unstable_by_key(|(_, account)| account.sequence);
         changed
     }
 

@@ -5,7 +5,9 @@ use crate::engine::cache::{Cache, Greatest};
 use crate::engine::decide::{AccountState, HoldState, LimitedAccount, Standing, Usage, WorkingSet};
 use crate::engine::group::Group;
 use crate::engine::needs::Needs;
-use crate::journal::encode::{self, ACCOUNT_COLUMNS, AccountRow, HOLD_COLUMNS, HoldRow};
+use crate::journal::encode::{
+    self, ACCOUNT_COLUMNS, ACCOUNT_TABLES, AccountRow, HOLD_COLUMNS, HoldRow,
+};
 use crate::journal::limits::{limits_from, usage_from};
 use kernel::Timestamp;
 use ledger_api::{AccountId, Balances, HoldId, Leg, Transaction, TransactionId};
@@ -161,7 +163,7 @@ async fn load_existing_accounts(
     set: &mut WorkingSet,
 ) -> Result<(), Error> {
     let ids: Vec<Uuid> = needs.subjects.iter().map(|id| id.0).collect();
-    let sql = format!("select {ACCOUNT_COLUMNS} where a.id = any($1)");
+    let sql = format!("select {ACCOUNT_COLUMNS} {ACCOUNT_TABLES} where a.id = any($1)");
     for row in sqlx::query(AssertSqlSafe(sql)).bind(ids).fetch_all(tx).await? {
         let row = account_row(&row)?;
         set.existing_accounts.insert(AccountId(row.id), row.into_account()?);

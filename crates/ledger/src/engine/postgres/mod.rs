@@ -120,7 +120,7 @@ impl Writer {
             tx.commit().await?;
             self.tail.push(&mut set);
         }
-        cache.keep(set);
+        cache.keep(set, None, |_| false);
         Ok(decisions)
     }
 }

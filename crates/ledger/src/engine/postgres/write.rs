@@ -68,7 +68,7 @@ async fn write_standings(
     seal: &Seal,
 ) -> Result<(), Error> {
     let changed = set.changed_accounts();
-    let standings = || changed.iter().map(|one| one.standing);
+    let standings = || changed.iter().map(|(_, one)| one.standing);
     sqlx::query(
         "with grouped as \
              (insert into journal_groups (last_sequence, recorded_at, link) values ($1, $2, $4)), \
@@ -88,7 +88,7 @@ async fn write_standings(
     .bind(set.head.last_recorded_at.as_micros())
     .bind(&seal.peaks)
     .bind(seal.link.as_slice())
-    .bind(changed.iter().map(|one| one.sequence).collect::<Vec<_>>())
+    .bind(changed.iter().map(|(_, one)| one.sequence).collect::<Vec<_>>())
     .bind(standings().map(|one| one.balances.posted_debits).collect::<Vec<_>>())
     .bind(standings().map(|one| one.balances.posted_credits).collect::<Vec<_>>())
     .bind(standings().map(|one| one.balances.pending_debits).collect::<Vec<_>>())

@@ -1,11 +1,14 @@
 //! Reading what a group is about, row by row.
 
 use super::Error;
-use crate::engine::cache::{Cache, Greatest};
+use super::memory::Memory;
+use crate::engine::cache::Greatest;
 use crate::engine::decide::{AccountState, HoldState, LimitedAccount, Standing, Usage, WorkingSet};
 use crate::engine::group::Group;
 use crate::engine::needs::Needs;
-use crate::journal::encode::{self, ACCOUNT_COLUMNS, AccountRow, HOLD_COLUMNS, HoldRow};
+use crate::journal::encode::{
+    self, ACCOUNT_COLUMNS, ACCOUNT_TABLES, AccountRow, HOLD_COLUMNS, HoldRow,
+};
 use crate::journal::limits::{limits_from, usage_from};
 use kernel::Timestamp;
 use ledger_api::{AccountId, Balances, EntryKey, Hold, HoldId, Leg, Transaction, TransactionId};
@@ -16,15 +19,18 @@ use uuid::Uuid;
 pub(super) fn load(
     tx: &Connection,
     group: &Group,
-    cache: &mut Cache,
+    memory: &Memory,
     set: &mut WorkingSet,
 ) -> Result<(), Error> {
     let mut needs = Needs::of(&group.commands);
-    let greatest = match cache.greatest() {
+    let known = memory.read().greatest();
+    let greatest = match known {
         Some(greatest) => greatest,
         None => load_greatest(tx)?,
     };
-    cache.set_greatest(greatest);
+    if known.is_none() {
+        memory.write().set_greatest(greatest);
+    }
     needs.leave_out_new(greatest);
     let mut by_id = tx.prepare_cached(TRANSACTION_SQL)?;
     for id in &needs.transactions {
@@ -36,7 +42,8 @@ pub(super) fn load(
         let reversed = tx.prepare_cached(REVERSED_SQL)?.query_row([id.0], |row| row.get(0))?;
         set.reversed.insert(*id, reversed);
     }
-    for id in cache.fill_holds(set, &needs.holds) {
+    let unknown = memory.read().fill_holds(set, &needs.holds);
+    for id in unknown {
         if let Some(hold) = load_hold(tx, id)? {
             set.holds.insert(id, HoldState { hold, is_new: false, changed: false });
         }
@@ -51,13 +58,14 @@ pub(super) fn load(
         set.holds.values().map(|state| &state.hold),
     );
     let mut by_id = tx.prepare_cached(STATE_SQL)?;
-    for id in cache.fill_accounts(set, &needs.accounts) {
+    let unknown = memory.read().fill_accounts(set, &needs.accounts);
+    for id in unknown {
         if let Some(state) = load_state(tx, &mut by_id, id)? {
             set.accounts.insert(id, state);
         }
     }
     for id in &needs.subjects {
-        let sql = format!("select {ACCOUNT_COLUMNS} where a.id = ?1");
+        let sql = format!("select {ACCOUNT_COLUMNS} {ACCOUNT_TABLES} where a.id = ?1");
         if let Some(row) = tx.prepare_cached(&sql)?.query_row([id.0], account_row).optional()? {
             set.existing_accounts.insert(*id, row.into_account()?);
         }

@@ -1,19 +1,23 @@
 //! Writing a group on SQLite: one connection, prepared statements, one fsync.
 
+mod behind;
 mod load;
+mod memory;
 mod write;
 
 #[cfg(test)]
 pub(super) use load::REVERSED_SQL;
 
 use super::Decisions;
-use super::cache::Cache;
+use super::cache::Standings;
 use super::decide::{Head, WorkingSet};
 use super::group::Group;
 use super::seal::Seal;
 use super::tail::Tail;
 use crate::history::History;
 use kernel::{Clock, Timestamp};
+use ledger_api::AccountId;
+use memory::Memory;
 use rusqlite::{Connection, TransactionBehavior};
 use std::path::Path;
 use std::sync::Arc;
@@ -40,6 +44,9 @@ pub(super) enum Error {
     Database(#[from] rusqlite::Error),
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A defect, after which rows are made from entries again.
+    #[error("the row of account {} is behind, and nobody knows where it stands", .0.0)]
+    Forgotten(AccountId),
 }
 
 impl Error {
@@ -50,19 +57,25 @@ impl Error {
                 error.sqlite_error_code() == Some(rusqlite::ErrorCode::ConstraintViolation)
             }
             Self::Store(_) => true,
+            Self::Forgotten(_) => false,
         }
     }
 }
 
 pub(super) struct Writer {
     connection: Connection,
-    cache: Cache,
+    memory: Memory,
     clock: Arc<dyn Clock>,
     tail: Arc<Tail>,
 }
 
 impl Writer {
-    pub(super) fn open(path: &Path, clock: Arc<dyn Clock>, tail: Arc<Tail>) -> Result<Self, Error> {
+    pub(super) fn open(
+        path: &Path,
+        clock: Arc<dyn Clock>,
+        tail: Arc<Tail>,
+        rows_at_once: usize,
+    ) -> Result<Self, Error> {
         let connection = Connection::open(path)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.pragma_update(None, "journal_mode", "wal")?;
@@ -72,33 +85,69 @@ impl Writer {
         // Without it `insert or replace` would go around the triggers that keep the journal as it is.
         connection.pragma_update(None, "recursive_triggers", true)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
-        Ok(Self { connection, cache: Cache::default(), clock, tail })
+        Ok(Self { connection, memory: Memory::new(rows_at_once), clock, tail })
+    }
+
+    pub(super) fn standings(&self) -> Standings {
+        self.memory.standings()
+    }
+
+    pub(super) fn is_behind(&self) -> bool {
+        self.memory.is_behind()
     }
 
     /// Decides the commands and writes what came of them; durable when this returns.
     pub(super) fn commit(&mut self, group: &Group) -> Result<Decisions, Error> {
         // Dropped on any error below, the transaction leaves nothing behind.
         let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let StoredHead { head, history, states_through } = read_head(&tx)?;
+        let has_caught_up = self.memory.begin(&tx, head, states_through)?;
         // The clock is read under the lock: a deadline that has passed for one command has passed for
         // all that are decided after it.
-        let (head, history) = read_head(&tx)?;
         let mut set = WorkingSet::new(head, self.clock.now());
-        self.cache.check(set.head);
-        load::load(&tx, group, &mut self.cache, &mut set)?;
+        load::load(&tx, group, &self.memory, &mut set)?;
         let decisions = group.commands.iter().map(|command| set.decide(command)).collect();
         if set.is_changed() {
-            write::write(&tx, &set, &Seal::of(history, &set))?;
+            let rows = self.memory.rows_to_write(head, &set)?;
+            write::write(&tx, &set, &Seal::of(history, &set), &rows)?;
+        }
+        if set.is_changed() || has_caught_up {
             tx.commit()?;
+        }
+        if set.is_changed() {
             self.tail.push(&mut set);
         }
-        self.cache.keep(set);
+        self.memory.end(set);
         Ok(decisions)
+    }
+
+    /// Writes rows that are behind, as many as a group may wait for, and tells whether any still are.
+    pub(super) fn catch_up(&mut self) -> Result<bool, Error> {
+        let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let StoredHead { head, states_through, .. } = read_head(&tx)?;
+        let has_caught_up = self.memory.begin(&tx, head, states_through)?;
+        let rows = self.memory.rows_behind(head)?;
+        if !rows.standings.is_empty() {
+            write::write_rows(&tx, &rows)?;
+        }
+        if has_caught_up || !rows.standings.is_empty() {
+            tx.commit()?;
+        }
+        self.memory.end(WorkingSet::new(head, head.last_recorded_at));
+        Ok(self.memory.is_behind())
     }
 }
 
-fn read_head(tx: &Connection) -> Result<(Head, History), Error> {
+struct StoredHead {
+    head: Head,
+    history: History,
+    /// See [`write::catch_up`].
+    states_through: Option<i64>,
+}
+
+fn read_head(tx: &Connection) -> Result<StoredHead, Error> {
     let mut statement = tx.prepare_cached(
-        "select last_sequence, last_recorded_at, tree_size, tree_peaks, link \
+        "select last_sequence, last_recorded_at, tree_size, tree_peaks, link, states_through \
          from journal_head where id = 1",
     )?;
     let mut rows = statement.query([])?;
@@ -107,5 +156,6 @@ fn read_head(tx: &Connection) -> Result<(Head, History), Error> {
     let head = Head { last_sequence: row.get(0)?, last_recorded_at };
     let (peaks, link) = (row.get_ref(3)?.as_blob_or_null(), row.get_ref(4)?.as_blob_or_null());
     let (peaks, link) = (peaks.unwrap_or_default(), link.unwrap_or_default());
-    Ok((head, History::from_columns(head.last_sequence, row.get(2)?, peaks, link)?))
+    let history = History::from_columns(head.last_sequence, row.get(2)?, peaks, link)?;
+    Ok(StoredHead { head, history, states_through: row.get(5)? })
 }

@@ -1,23 +1,65 @@
 //! Writing what came of a group, table by table.
 
 use super::Error;
+use super::memory::Rows;
 use crate::engine::decide::WorkingSet;
 use crate::engine::seal::Seal;
 use crate::journal::encode::{self, day_of};
 use crate::journal::limits::{counter_text, limits_text};
+use crate::journal::standings::repo::BEHIND_SQL;
 use kernel::Timestamp;
 use ledger_api::Side;
 use rusqlite::{Connection, params};
 
-pub(super) fn write(tx: &Connection, set: &WorkingSet, seal: &Seal) -> Result<(), Error> {
+pub(super) fn write(
+    tx: &Connection,
+    set: &WorkingSet,
+    seal: &Seal,
+    rows: &Rows,
+) -> Result<(), Error> {
     write_accounts(tx, set)?;
     write_changes(tx, set)?;
     write_holds(tx, set)?;
     write_transactions(tx, set)?;
     write_entries(tx, set)?;
-    write_standings(tx, set)?;
     write_usages(tx, set)?;
-    write_head(tx, set, seal)
+    write_head(tx, set, seal)?;
+    write_rows(tx, rows)
+}
+
+/// Makes all rows from the entries that they lack, which come after `journal_head.states_through`.
+pub(super) fn catch_up(tx: &Connection) -> Result<(), Error> {
+    let sql = format!(
+        "update account_states as s set \
+         posted_debits = s.posted_debits + b.debits, posted_credits = s.posted_credits + b.credits, \
+         last_entry = b.last_entry, entry_count = s.entry_count + b.entry_count \
+         from ({BEHIND_SQL}) as b where s.account_sequence = b.account_sequence"
+    );
+    tx.execute(&sql, [])?;
+    tx.execute("update journal_head set states_through = null where id = 1", [])?;
+    Ok(())
+}
+
+/// Writes where accounts stand.
+pub(super) fn write_rows(tx: &Connection, rows: &Rows) -> Result<(), Error> {
+    let mut state = tx.prepare_cached(
+        "update account_states set posted_debits = ?2, posted_credits = ?3, pending_debits = ?4, \
+         pending_credits = ?5, last_entry = ?6, entry_count = ?7 where account_sequence = ?1",
+    )?;
+    for (sequence, standing) in &rows.standings {
+        state.execute(params![
+            sequence,
+            standing.balances.posted_debits,
+            standing.balances.posted_credits,
+            standing.balances.pending_debits,
+            standing.balances.pending_credits,
+            standing.last_entry,
+            standing.entry_count,
+        ])?;
+    }
+    tx.prepare_cached("update journal_head set states_through = ?1 where id = 1")?
+        .execute([rows.states_through])?;
+    Ok(())
 }
 
 fn write_head(tx: &Connection, set: &WorkingSet, seal: &Seal) -> Result<(), Error> {
@@ -218,26 +260,6 @@ fn write_entries(tx: &Connection, set: &WorkingSet) -> Result<(), Error> {
         let account = new.account_sequence;
         shift.execute([account, new.entry_key, new.effective_at.as_micros(), new.amount])?;
         day.execute([account, day_of(new.effective_at), new.amount])?;
-    }
-    Ok(())
-}
-
-fn write_standings(tx: &Connection, set: &WorkingSet) -> Result<(), Error> {
-    let mut state = tx.prepare_cached(
-        "update account_states set posted_debits = ?2, posted_credits = ?3, pending_debits = ?4, \
-         pending_credits = ?5, last_entry = ?6, entry_count = ?7 where account_sequence = ?1",
-    )?;
-    for changed in set.changed_accounts() {
-        let standing = changed.standing;
-        state.execute(params![
-            changed.sequence,
-            standing.balances.posted_debits,
-            standing.balances.posted_credits,
-            standing.balances.pending_debits,
-            standing.balances.pending_credits,
-            standing.last_entry,
-            standing.entry_count,
-        ])?;
     }
     Ok(())
 }

@@ -51,7 +51,9 @@ impl Journal {
     ) -> Result<Option<BalanceAsOf>, StoreError> {
         let reads = Reads { store: self.store(), connection: self.store().read() };
         let place = reads.place(at, now).await?;
-        let Some(standing) = reads.standing(id, place.last_key()).await? else { return Ok(None) };
+        let newest = self.newest_entry(id).await?;
+        let standing = reads.standing(id, newest, place.last_key()).await?;
+        let Some(standing) = standing else { return Ok(None) };
         let balance = reads.balance(&standing, place, basis).await?;
         let currency = currency_from(&standing.currency_code, id.0)?;
         Ok(Some(BalanceAsOf {
@@ -73,12 +75,13 @@ impl Journal {
         period: Range<Timestamp>,
         basis: Basis,
     ) -> Result<Option<Result<Statement, PeriodTooLong>>, StoreError> {
-        let snapshot = self.store().snapshot().await?;
+        let (snapshot, newest) = self.snapshot_of(id).await?;
         let reads = Reads { store: self.store(), connection: &snapshot };
         let before = reads.place(Some(just_before(period.start)), period.start).await?;
         let end = reads.place(Some(just_before(period.end)), period.end).await?;
-        let Some(first) = reads.standing(id, before.last_key()).await? else { return Ok(None) };
-        let Some(last) = reads.standing(id, end.last_key()).await? else { return Ok(None) };
+        let first = reads.standing(id, newest, before.last_key()).await?;
+        let last = reads.standing(id, newest, end.last_key()).await?;
+        let (Some(first), Some(last)) = (first, last) else { return Ok(None) };
         let mut totals = reads.recorded_totals(&last, before.last_key()).await?;
         let mut too_long = is_too_long(totals);
         if basis == Basis::Effective {
@@ -140,7 +143,9 @@ impl Journal {
             last = last.min(after.saturating_sub(1));
         }
         let reads = Reads { store: self.store(), connection: self.store().read() };
-        let newest = reads.standing(id, last).await?.and_then(|standing| standing.entry_key);
+        let newest = self.newest_entry(id).await?;
+        let standing = reads.standing(id, newest, last).await?;
+        let newest = standing.and_then(|standing| standing.entry_key);
         let Some(newest) = newest else { return Ok(Page { items: Vec::new(), next: None }) };
         let binds = [newest.into(), first.into(), limit.rows_to_fetch().into()];
         let mut rows = self.all::<EntryRow>(PERIOD_ENTRIES_SQL, binds).await?;
@@ -189,9 +194,10 @@ impl<C: ConnectionTrait> Reads<'_, C> {
     async fn standing(
         &self,
         id: AccountId,
+        newest: Option<i64>,
         last_key: i64,
     ) -> Result<Option<StandingRow>, StoreError> {
-        self.one(STANDING_SQL, [id.0.into(), last_key.into()]).await
+        self.one(STANDING_SQL, [id.0.into(), last_key.into(), newest.into()]).await
     }
 
     async fn balance(
@@ -282,7 +288,7 @@ pub(in crate::journal) const PLACE_SQL: &str = "select h.last_sequence, h.last_r
      from journal_head h where h.id = 1";
 
 /// An account and its newest entry with a key up to `$2`: from the first mark after the key, or else
-/// from the last entry, back along the list.
+/// from the last entry, back along the list. `$3` is the last entry if its row is behind.
 pub(in crate::journal) const STANDING_SQL: &str = "with recursive walk \
      (account_sequence, entry_key, balance_after, previous) as (\
          select e.account_sequence, e.entry_key, e.balance_after, e.previous \
@@ -291,7 +297,7 @@ pub(in crate::journal) const STANDING_SQL: &str = "with recursive walk \
              (select m.entry_key from entry_marks m \
               where m.account_sequence = a.sequence and m.entry_key > $2 \
               order by m.entry_key limit 1), \
-             s.last_entry) \
+             cast($3 as bigint), s.last_entry) \
          union all \
          select e.account_sequence, e.entry_key, e.balance_after, e.previous \
          from walk w cross join entries e where e.entry_key = w.previous and w.entry_key > $2) \

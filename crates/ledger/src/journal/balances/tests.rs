@@ -6,7 +6,7 @@ use super::repo::{
 };
 use crate::journal::encode::HOLD_COLUMNS;
 use crate::journal::search::repo::{
-    Step, holds_sql, numbered_legs_sql, numbered_transactions_sql, transactions_sql,
+    AccountList, Step, holds_sql, numbered_legs_sql, numbered_transactions_sql, transactions_sql,
 };
 use crate::journal::search::{HoldFilter, TransactionFilter};
 use crate::journal::tests::explain;
@@ -40,7 +40,7 @@ async fn every_read_uses_an_index(database: TestDatabase) {
     let far = || number(30_000_000);
     let mut reads: Vec<(String, String, Vec<Value>)> = vec![
         ("place".into(), PLACE_SQL.into(), vec![far()]),
-        ("standing".into(), STANDING_SQL.into(), vec![Uuid::nil().into(), far()]),
+        ("standing".into(), STANDING_SQL.into(), vec![Uuid::nil().into(), far(), far()]),
         ("shifts".into(), SHIFTS_SQL.into(), vec![number(7), far(), number(9), number(1), far()]),
         ("totals".into(), RECORDED_TOTALS_SQL.into(), vec![far(), number(0), number(1_000)]),
         (
@@ -62,6 +62,7 @@ async fn every_read_uses_an_index(database: TestDatabase) {
     ];
     let step = Step { after: 5, until: 29_000, count: 500 };
     for (what, filter, account) in searches() {
+        let account = account.map(|sequence| AccountList { sequence, newest: None });
         let sql = transactions_sql(&filter, account, step);
         reads.push((what, sql.text, sql.binds));
     }

@@ -50,6 +50,15 @@ impl Step {
     }
 }
 
+/// The list of an account's entries.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::journal) struct AccountList {
+    /// The account's number.
+    pub(in crate::journal) sequence: i64,
+    /// The newest entry, if the account's row is behind.
+    pub(in crate::journal) newest: Option<i64>,
+}
+
 impl Journal {
     /// A page of the transactions that a filter lets through, newest first, after the one with a number.
     pub(crate) async fn find_transactions(
@@ -61,7 +70,9 @@ impl Journal {
         let nothing = Page { items: Vec::new(), next: None };
         let account = match filter.account {
             Some(id) => match self.sequence_of(id).await? {
-                Some(sequence) => Some(sequence),
+                Some(sequence) => {
+                    Some(AccountList { sequence, newest: self.newest_entry(id).await? })
+                }
                 None => return Ok(nothing),
             },
             None => None,
@@ -184,7 +195,7 @@ fn step_size(search: &Search, is_filtered: bool) -> usize {
 }
 
 /// How many filters are asked of each candidate, beside the one that leads to it.
-fn transaction_filters(filter: &TransactionFilter, account: Option<i64>) -> usize {
+fn transaction_filters(filter: &TransactionFilter, account: Option<AccountList>) -> usize {
     let all = filter
         .metadata
         .len()
@@ -201,7 +212,7 @@ fn transaction_filters(filter: &TransactionFilter, account: Option<i64>) -> usiz
 /// find the first row of a rare kind at the other end.
 pub(in crate::journal) fn transactions_sql(
     filter: &TransactionFilter,
-    account: Option<i64>,
+    account: Option<AccountList>,
     step: Step,
 ) -> Sql {
     let mut sql = Sql::default();
@@ -227,8 +238,9 @@ pub(in crate::journal) fn transactions_sql(
              and (name, value, transaction_sequence) <= ({name}, {value}, {until}) \
              order by name desc, value desc, transaction_sequence desc limit {count}"
         )
-    } else if let Some(account) = account.take() {
-        let account = sql.bind(account);
+    } else if let Some(AccountList { sequence, newest }) = account.take() {
+        let account = sql.bind(sequence);
+        let newest = sql.bind(newest);
         let last_key = sql.bind(EntryKey::last_of(step.until).0);
         let first_key = sql.bind(EntryKey::last_of(step.after).0);
         format!(
@@ -238,7 +250,7 @@ pub(in crate::journal) fn transactions_sql(
                      (select m.entry_key from entry_marks m \
                       where m.account_sequence = s.account_sequence and m.entry_key > {last_key} \
                       order by m.entry_key limit 1), \
-                     s.last_entry) \
+                     cast({newest} as bigint), s.last_entry) \
                  union all \
                  select e.entry_key, e.previous from walk w cross join entries e \
                  where e.entry_key = w.previous and w.entry_key > {last_key}), \
@@ -281,7 +293,7 @@ pub(in crate::journal) fn transactions_sql(
         ));
     }
     if let Some(account) = account {
-        let account = sql.bind(account);
+        let account = sql.bind(account.sequence);
         wanted.push(format!("exists ({LEGS_OF} and e.account_sequence = {account})"));
     }
     if let Some(amount) = &filter.amount {

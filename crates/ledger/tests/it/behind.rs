@@ -1,0 +1,218 @@
+//! Rows of accounts that are written later than their entries: nobody can tell, whoever writes, reads, stops
+//! or dies meanwhile. On PostgreSQL no row ever is, and the same must hold.
+
+use crate::world::{
+    World, account_id, capture, daily, hold, limits, noon, refusal, settlement, start, transfer,
+    voided,
+};
+use kernel::{Clock, Page, PageLimit};
+use ledger::{EngineConfig, Ledger};
+use ledger_api::{Basis, Ledger as _, Refusal};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use store::testing::TestDatabase;
+
+store::on_every_store! {
+    what_rows_lack_is_read_all_the_same,
+    another_process_sees_and_goes_on_with_what_rows_lack,
+    rows_are_written_while_nothing_happens,
+    rows_are_written_at_the_end,
+    a_group_that_fails_leaves_no_doubt,
+    what_is_pending_is_never_behind,
+    verification_finds_rows_that_were_changed_while_behind,
+}
+
+/// Every row that can be is behind.
+const BEHIND: EngineConfig = EngineConfig { queue_max: 100, group_max: 100, rows_at_once: 0 };
+
+impl World {
+    /// Customers 2 to 4 with 1,000 each.
+    async fn behind(database: &TestDatabase) -> Self {
+        World::with(database, BEHIND).await.with_customers(4, 1_000).await
+    }
+
+    async fn is_behind(&self) -> bool {
+        self.number("select count(states_through) from journal_head").await == 1
+    }
+
+    /// Whether the rows are behind, where they can be.
+    async fn assert_behind(&self, database: &TestDatabase) {
+        assert_eq!(self.is_behind().await, database.postgres_url().is_none());
+    }
+
+    async fn wait_for_rows(&self) {
+        let began = Instant::now();
+        while self.is_behind().await {
+            assert!(began.elapsed() < Duration::from_secs(10), "the rows are not written");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// What the rows say that customer 2 has.
+    async fn row_of_customer(&self) -> i64 {
+        let sql = "select s.posted_credits - s.posted_debits from account_states s \
+                   where s.account_sequence = 2";
+        self.number(sql).await
+    }
+}
+
+/// The posted balances of accounts 1 to 4, by every way to read them.
+async fn balances(ledger: &Ledger) -> [i64; 4] {
+    let ids = [1, 2, 3, 4].map(account_id);
+    let mut accounts = ledger.accounts(&ids).await.unwrap();
+    accounts.sort_unstable_by_key(|account| account.id);
+    let posted: Vec<i64> = accounts.iter().map(|account| account.posted()).collect();
+    for (account, balance) in accounts.iter().zip(&posted) {
+        let id = account.id;
+        assert_eq!(ledger.account(id).await.unwrap().unwrap().posted(), *balance);
+        for basis in [Basis::Recorded, Basis::Effective] {
+            let as_of = ledger.balance_as_of(id, None, basis).await.unwrap().unwrap();
+            assert_eq!(as_of.balance.minor_units(), *balance);
+        }
+        let Page { items, .. } =
+            ledger.entries(id, None, PageLimit::new(1).unwrap()).await.unwrap();
+        assert_eq!(items.first().map_or(0, |entry| entry.balance_after), *balance);
+    }
+    posted.try_into().unwrap()
+}
+
+async fn what_rows_lack_is_read_all_the_same(database: TestDatabase) {
+    let world = World::behind(&database).await;
+    for number in 0..100 {
+        world.ledger.post(transfer(10 + number, 2, 3, 1)).await.unwrap();
+        let moved = i64::try_from(number).unwrap() + 1;
+        assert_eq!(world.balance(2).await, 1_000 - moved);
+    }
+    world.ledger.post(transfer(200, 3, 4, 500)).await.unwrap();
+    world.assert_behind(&database).await;
+    assert_eq!(balances(&world.ledger).await, [3_000, 900, 600, 1_500]);
+    let overdraft = refusal(world.ledger.post(transfer(201, 2, 3, 901)).await);
+    assert!(matches!(overdraft, Refusal::InsufficientFunds { .. }), "{overdraft:?}");
+    let report = world.verify_clean().await;
+    assert_eq!((report.accounts, report.transactions), (4, 104));
+}
+
+async fn another_process_sees_and_goes_on_with_what_rows_lack(database: TestDatabase) {
+    let world = World::behind(&database).await;
+    world.ledger.post(transfer(10, 2, 3, 100)).await.unwrap();
+    world.assert_behind(&database).await;
+    // As after a crash: it knows nothing but what is stored.
+    let other = start(&world.store, BEHIND, Arc::clone(&world.clock) as Arc<dyn Clock>);
+    assert_eq!(balances(&other).await, [3_000, 900, 1_100, 1_000]);
+    other.post(transfer(11, 3, 4, 1_100)).await.unwrap();
+    for (number, ledger) in [&world.ledger, &other, &world.ledger, &other].iter().enumerate() {
+        let number = u128::try_from(number).unwrap();
+        assert_eq!(balances(ledger).await[1], 900 - i64::try_from(number).unwrap() * 10);
+        ledger.post(transfer(20 + number, 2, 3, 10)).await.unwrap();
+    }
+    for ledger in [&world.ledger, &other] {
+        assert_eq!(balances(ledger).await, [3_000, 860, 40, 2_100]);
+    }
+    // Where several write, no row stays behind.
+    assert!(!world.is_behind().await);
+    world.verify_clean().await;
+}
+
+async fn rows_are_written_while_nothing_happens(database: TestDatabase) {
+    let world = World::behind(&database).await;
+    world.ledger.post(transfer(10, 2, 3, 100)).await.unwrap();
+    world.wait_for_rows().await;
+    assert_eq!(world.row_of_customer().await, 900);
+    world.ledger.post(transfer(11, 2, 3, 100)).await.unwrap();
+    assert_eq!(balances(&world.ledger).await, [3_000, 800, 1_200, 1_000]);
+    world.verify_clean().await;
+}
+
+async fn rows_are_written_at_the_end(database: TestDatabase) {
+    let world = World::behind(&database).await;
+    world.ledger.post(transfer(10, 2, 3, 100)).await.unwrap();
+    world.ledger.shut_down().await;
+    assert!(!world.is_behind().await);
+    assert_eq!(world.row_of_customer().await, 900);
+    let world = world.restarted(&database).await;
+    assert_eq!(balances(&world.ledger).await, [3_000, 900, 1_100, 1_000]);
+}
+
+async fn a_group_that_fails_leaves_no_doubt(database: TestDatabase) {
+    let world = World::behind(&database).await;
+    world.ledger.post(transfer(10, 2, 3, 100)).await.unwrap();
+    let damage = "update account_states set currency_code = 'ZZZ' where account_sequence = 9";
+    world.open(settlement(9)).await;
+    world.tamper(damage).await.unwrap();
+    let other = start(&world.store, BEHIND, Arc::clone(&world.clock) as Arc<dyn Clock>);
+    for (id, ledger) in [(11, &world.ledger), (12, &other)] {
+        // Account 9 cannot be read by whoever does not know it.
+        let (sound, damaged) = tokio::join!(
+            ledger.post(transfer(id, 2, 3, 100)),
+            ledger.post(transfer(id + 10, 9, 3, 100))
+        );
+        sound.unwrap();
+        drop(damaged);
+    }
+    world
+        .tamper("update account_states set currency_code = 'MAD' where account_sequence = 9")
+        .await
+        .unwrap();
+    for ledger in [&world.ledger, &other] {
+        assert_eq!(balances(ledger).await[1], 700);
+    }
+    world.verify_clean().await;
+}
+
+async fn what_is_pending_is_never_behind(database: TestDatabase) {
+    let world = World::behind(&database).await;
+    world.ledger.set_limits(limits(2, &[daily(500)])).await.unwrap();
+    world.ledger.post(transfer(10, 2, 3, 100)).await.unwrap();
+    world.ledger.hold(hold(20, 2, 4, 300)).await.unwrap();
+    world.ledger.hold(hold(21, 3, 4, 50)).await.unwrap();
+    world.ledger.capture(capture(30, 20, Some(200))).await.unwrap();
+    world.ledger.post(transfer(11, 3, 4, 25)).await.unwrap();
+    world.ledger.release(voided(21)).await.unwrap();
+    let limit = refusal(world.ledger.post(transfer(12, 2, 3, 101)).await);
+    assert!(matches!(limit, Refusal::LimitExceeded { .. }), "{limit:?}");
+    let other = start(&world.store, BEHIND, Arc::clone(&world.clock) as Arc<dyn Clock>);
+    for ledger in [&world.ledger, &other] {
+        assert_eq!(balances(ledger).await, [3_000, 700, 1_075, 1_225]);
+        let account = ledger.account(account_id(2)).await.unwrap().unwrap();
+        assert_eq!(account.balances.pending_debits, 100);
+    }
+    world.verify_clean().await;
+    other.post(transfer(13, 2, 3, 50)).await.unwrap();
+    assert_eq!(balances(&other).await, [3_000, 650, 1_125, 1_225]);
+    world.verify_clean().await;
+    assert!(world.clock.now() >= noon());
+}
+
+async fn verification_finds_rows_that_were_changed_while_behind(database: TestDatabase) {
+    let world = World::behind(&database).await;
+    world.ledger.post(transfer(10, 2, 3, 100)).await.unwrap();
+    world.ledger.shut_down().await;
+    // As an engine leaves it that dies before it writes the row.
+    let behind = "update journal_head set states_through = 7; \
+                  update account_states set posted_debits = 0, entry_count = 1, last_entry = \
+                  (select previous from entries where entry_key = 8192) where account_sequence = 2";
+    world.tamper(behind).await.unwrap();
+    world.verify_clean().await;
+    for change in [
+        "posted_credits = posted_credits + 1",
+        "posted_debits = 100",
+        "entry_count = 2",
+        "last_entry = 8192",
+        "pending_debits = 1",
+    ] {
+        let tampering = format!("update account_states set {change} where account_sequence = 2");
+        world.tamper(&tampering).await.unwrap();
+        let verification = ledger::Verification::default();
+        let report = ledger::verify(&world.store, &verification, |_, _| ()).await.unwrap();
+        assert!(report.findings.iter().any(|found| found.sequence == 2), "{change}: {report:?}");
+        let repair = "update account_states set posted_credits = 1000, pending_debits = 0 \
+                      where account_sequence = 2";
+        world.tamper(repair).await.unwrap();
+        world.tamper(behind).await.unwrap();
+    }
+    // Rows that should not be behind any more.
+    world.tamper("update journal_head set states_through = 8").await.unwrap();
+    let verification = ledger::Verification::default();
+    let report = ledger::verify(&world.store, &verification, |_, _| ()).await.unwrap();
+    assert!(report.findings.iter().any(|found| found.sequence == 2), "{report:?}");
+}
