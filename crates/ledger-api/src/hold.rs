@@ -127,6 +127,12 @@ impl Hold {
             && self.tolerance == new.tolerance
     }
 
+    /// The hold as it was when it was made, whatever came of it.
+    #[must_use]
+    pub fn as_made(self) -> Self {
+        Self { status: HoldStatus::Pending, captured: 0, ended_by: None, ..self }
+    }
+
     /// The accounts that it is about.
     pub fn accounts(&self) -> impl Iterator<Item = AccountId> {
         self.legs.iter().map(|leg| leg.account_id)

@@ -1,20 +1,24 @@
 //! The journal as a stream of events. There is no table of events beside it: each sequence number is one
 //! account, one change of an account or one transaction, and that is the event.
 
-use crate::engine::{Tail, Told};
+use crate::engine::{IdMap, Tail, Told};
 use crate::http::bodies::{
     HoldBody, HoldReleasedBody, LimitsChangedBody, OpenedBody, StatusChangedBody, TransactionBody,
 };
+use crate::journal::chunk::{Chunk, Named, accounts_touched, holds_ended};
 use crate::journal::limits::limits_from;
 use crate::journal::repo::Journal;
+use crate::journal::scan::{Scan, joined};
 use async_trait::async_trait;
 use kernel::{Event, Timestamp};
-use ledger_api::{Hold, Transaction};
+use ledger_api::{Hold, HoldId, Transaction};
 use serde::Serialize;
 use std::sync::Arc;
 use store::outbox::EventSource;
 use store::{Store, StoreError};
+use tokio::runtime::Handle;
 use tokio::sync::watch;
+use tokio::task::spawn_blocking;
 
 /// About how many legs are read at a time: a transaction has up to a thousand, and a few thousand such
 /// must not be in memory at once.
@@ -41,55 +45,96 @@ impl EventSource for JournalEvents {
             };
             return Ok(newest.iter().map(told).collect());
         }
-        // The kinds of records are read one after the other. What is committed in between must not
-        // make a hole: only numbers that had been given out before count. Each is one record.
         let first = position.saturating_add(1);
         let last = self.journal.last_sequence().await?.min(position.saturating_add(limit.into()));
         if last < first {
             return Ok(Vec::new());
         }
         let last = self.journal.last_with_legs(&(first..=last), LEGS_PER_READ.into()).await?;
-        let numbers = first..=last;
-        let mut events = Vec::new();
-        for row in self.journal.accounts_within(&numbers).await? {
-            let (sequence, opened_at) = (row.sequence, Timestamp::from_micros(row.opened_at));
-            let id = row.id;
-            let opened = OpenedBody::from(row.into_account()?);
-            events.push(event(sequence, "ledger.account_opened", id, opened_at, &opened));
-        }
-        for row in self.journal.account_changes_within(&numbers).await? {
-            let changed_at = Timestamp::from_micros(row.changed_at);
-            let (sequence, id) = (row.sequence, row.id);
-            let body = StatusChangedBody { id, status: row.status, reason: row.reason, changed_at };
-            events.push(event(sequence, "ledger.account_status_changed", id, changed_at, &body));
-        }
-        for row in self.journal.limit_changes_within(&numbers).await? {
-            let changed_at = Timestamp::from_micros(row.changed_at);
-            let (sequence, id) = (row.sequence, row.id);
-            let changed = limits_from(&row.limits, sequence)?;
-            let limits = changed.limits.iter().map(Into::into).collect();
-            let body = LimitsChangedBody { id, time_zone: changed.time_zone, limits, changed_at };
-            events.push(event(sequence, "ledger.account_limits_changed", id, changed_at, &body));
-        }
-        for hold in self.journal.holds_within(&numbers).await? {
-            events.push(held(&hold));
-        }
-        for row in self.journal.hold_changes_within(&numbers).await? {
-            let released_at = Timestamp::from_micros(row.changed_at);
-            let (sequence, id) = (row.sequence, row.id);
-            let event_type = format!("ledger.hold_{}", row.status);
-            let body = HoldReleasedBody { id, status: row.status, reason: row.reason, released_at };
-            events.push(event(sequence, &event_type, id, released_at, &body));
-        }
-        for transaction in self.journal.transactions_within(&numbers).await? {
-            events.push(posted(&transaction));
-        }
+        let mut events = Stretch::read(self.store(), first, last).await?.events()?;
         events.sort_by_key(|event| event.position);
         Ok(events)
     }
 
     fn progress(&self) -> Option<watch::Receiver<i64>> {
         Some(self.tail.progress())
+    }
+}
+
+/// Records that are read back, and what they are about.
+struct Stretch {
+    chunk: Chunk,
+    accounts: IdMap<i64, Named>,
+    holds_ended: IdMap<i64, HoldId>,
+}
+
+impl Stretch {
+    async fn read(store: &Store, first: i64, last: i64) -> Result<Self, StoreError> {
+        let store = store.clone();
+        let is_embedded = store.sqlite_path().is_some();
+        let read = async move {
+            let mut scan = Scan::begin(&store).await?;
+            Ok(Self {
+                chunk: Chunk::read(&mut scan, first, last).await?,
+                accounts: accounts_touched(&mut scan, first, last).await?,
+                holds_ended: holds_ended(&mut scan, first, last).await?,
+            })
+        };
+        if !is_embedded {
+            return read.await;
+        }
+        // SQLite works on the thread that asks.
+        let runtime = Handle::current();
+        joined(spawn_blocking(move || runtime.block_on(read)).await)
+    }
+
+    /// One of each record, kind by kind.
+    fn events(&self) -> Result<Vec<Event>, StoreError> {
+        let chunk = &self.chunk;
+        let named = |account: i64| self.accounts.get(&account).copied();
+        let id_of = |account: i64| {
+            let unknown = || StoreError::inconsistent("accounts", "sequence", account);
+            named(account).map(|named| named.id.0).ok_or_else(unknown)
+        };
+        let mut events = Vec::new();
+        for row in &chunk.accounts {
+            let opened_at = Timestamp::from_micros(row.opened_at);
+            let opened = OpenedBody::from(row.clone().into_account()?);
+            events.push(event(row.sequence, "ledger.account_opened", row.id, opened_at, &opened));
+        }
+        for row in &chunk.changes {
+            let changed_at = Timestamp::from_micros(row.changed_at);
+            let id = id_of(row.account_sequence)?;
+            let (status, reason) = (row.status.clone(), row.reason.clone());
+            let body = StatusChangedBody { id, status, reason, changed_at };
+            let event_type = "ledger.account_status_changed";
+            events.push(event(row.sequence, event_type, id, changed_at, &body));
+        }
+        for row in &chunk.limit_changes {
+            let changed_at = Timestamp::from_micros(row.changed_at);
+            let id = id_of(row.account_sequence)?;
+            let changed = limits_from(&row.limits, row.sequence)?;
+            let limits = changed.limits.iter().map(Into::into).collect();
+            let body = LimitsChangedBody { id, time_zone: changed.time_zone, limits, changed_at };
+            let event_type = "ledger.account_limits_changed";
+            events.push(event(row.sequence, event_type, id, changed_at, &body));
+        }
+        for (_, hold) in chunk.each_hold(named) {
+            events.push(held(&hold?.as_made()));
+        }
+        for row in &chunk.hold_ends {
+            let released_at = Timestamp::from_micros(row.changed_at);
+            let unknown = || StoreError::inconsistent("holds", "sequence", row.hold_sequence);
+            let HoldId(id) = *self.holds_ended.get(&row.hold_sequence).ok_or_else(unknown)?;
+            let event_type = format!("ledger.hold_{}", row.status);
+            let (status, reason) = (row.status.clone(), row.reason.clone());
+            let body = HoldReleasedBody { id, status, reason, released_at };
+            events.push(event(row.sequence, &event_type, id, released_at, &body));
+        }
+        for (_, transaction) in chunk.each_transaction(named) {
+            events.push(posted(&transaction?));
+        }
+        Ok(events)
     }
 }
 

@@ -2,7 +2,7 @@
 //! written need not be read again to be told.
 
 use super::decide::WorkingSet;
-use ledger_api::{Hold, HoldStatus, Transaction};
+use ledger_api::{Hold, Transaction};
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::watch;
@@ -57,14 +57,8 @@ impl Tail {
 
     /// What a group has written, once it is durable.
     pub(super) fn push(&self, set: &mut WorkingSet) {
-        let made = |hold: &Hold| Hold {
-            status: HoldStatus::Pending,
-            captured: 0,
-            ended_by: None,
-            ..hold.clone()
-        };
         let mut told: Vec<Told> =
-            set.holds_to_add().map(|hold| Told::Held(Arc::new(made(hold)))).collect();
+            set.holds_to_add().map(|hold| Told::Held(Arc::new(hold.clone().as_made()))).collect();
         told.extend(std::mem::take(&mut set.new_transactions).into_iter().map(Told::Posted));
         told.sort_by_key(Told::sequence);
         self.extend(told);

@@ -1,6 +1,6 @@
 //! Reading the journal, the same on every store.
 
-use super::encode::{self, ACCOUNT_COLUMNS, ACCOUNT_TABLES, AccountRow, HOLD_COLUMNS, HoldRow};
+use super::encode::{self, HOLD_COLUMNS, HoldRow};
 use super::limits::{limits_from, usage_from};
 use super::standings::repo::BEHIND_SQL;
 use crate::engine::{LimitedAccount, Standings};
@@ -18,35 +18,6 @@ use uuid::Uuid;
 pub(crate) struct Journal {
     store: Store,
     standings: Standings,
-}
-
-/// A change of an account's status.
-#[derive(Debug, FromQueryResult)]
-pub(crate) struct AccountChangeRow {
-    pub(crate) sequence: i64,
-    pub(crate) id: Uuid,
-    pub(crate) status: String,
-    pub(crate) reason: String,
-    pub(crate) changed_at: i64,
-}
-
-/// A change of an account's limits.
-#[derive(Debug, FromQueryResult)]
-pub(crate) struct LimitChangeRow {
-    pub(crate) sequence: i64,
-    pub(crate) id: Uuid,
-    pub(crate) limits: String,
-    pub(crate) changed_at: i64,
-}
-
-/// The end of a hold other than by a capture.
-#[derive(Debug, FromQueryResult)]
-pub(crate) struct HoldChangeRow {
-    pub(crate) sequence: i64,
-    pub(crate) id: Uuid,
-    pub(crate) status: String,
-    pub(crate) reason: Option<String>,
-    pub(crate) changed_at: i64,
 }
 
 /// The totals of one currency.
@@ -189,58 +160,6 @@ impl Journal {
         Ok(beyond.map_or(last, |beyond| beyond.saturating_sub(1).max(first)))
     }
 
-    /// Accounts among the journal's records of these numbers, in order.
-    pub(crate) async fn accounts_within(
-        &self,
-        numbers: &RangeInclusive<i64>,
-    ) -> Result<Vec<AccountRow>, StoreError> {
-        let sql = format!(
-            "select {ACCOUNT_COLUMNS} {ACCOUNT_TABLES} where a.sequence between $1 and $2 \
-             order by a.sequence"
-        );
-        self.all(&sql, bounds(numbers)).await
-    }
-
-    /// Changes of accounts among the journal's records of these numbers, in order.
-    pub(crate) async fn account_changes_within(
-        &self,
-        numbers: &RangeInclusive<i64>,
-    ) -> Result<Vec<AccountChangeRow>, StoreError> {
-        self.all(ACCOUNT_CHANGES_SQL, bounds(numbers)).await
-    }
-
-    /// Changes of limits among the journal's records of these numbers, in order.
-    pub(crate) async fn limit_changes_within(
-        &self,
-        numbers: &RangeInclusive<i64>,
-    ) -> Result<Vec<LimitChangeRow>, StoreError> {
-        self.all(LIMIT_CHANGES_SQL, bounds(numbers)).await
-    }
-
-    /// Ends of holds among the journal's records of these numbers, in order.
-    pub(crate) async fn hold_changes_within(
-        &self,
-        numbers: &RangeInclusive<i64>,
-    ) -> Result<Vec<HoldChangeRow>, StoreError> {
-        self.all(HOLD_CHANGES_SQL, bounds(numbers)).await
-    }
-
-    /// Holds among the journal's records of these numbers, in order, as they were made.
-    pub(crate) async fn holds_within(
-        &self,
-        numbers: &RangeInclusive<i64>,
-    ) -> Result<Vec<Hold>, StoreError> {
-        let sql =
-            format!("select {HOLD_COLUMNS} where h.sequence between $1 and $2 order by h.sequence");
-        let rows = self.all::<HoldRow>(&sql, bounds(numbers)).await?;
-        let mut holds = Vec::with_capacity(rows.len());
-        for row in rows {
-            let made = HoldRow { status: "pending".into(), captured: 0, ended_by: None, ..row };
-            holds.push(self.hold_with_legs(made).await?);
-        }
-        Ok(holds)
-    }
-
     pub(super) async fn hold_with_legs(&self, row: HoldRow) -> Result<Hold, StoreError> {
         let legs = self.all::<LegRow>(HOLD_LEGS_SQL, [row.sequence.into()]).await?;
         let legs = legs
@@ -255,18 +174,6 @@ impl Journal {
     ) -> Result<Option<Transaction>, StoreError> {
         let rows = self.all::<TransactionRow>(TRANSACTION_SQL, [id.0.into()]).await?;
         Ok(self.with_legs(rows).await?.pop())
-    }
-
-    /// Transactions among the journal's records of these numbers, in order.
-    pub(crate) async fn transactions_within(
-        &self,
-        numbers: &RangeInclusive<i64>,
-    ) -> Result<Vec<Transaction>, StoreError> {
-        let sql = "select sequence, id, kind, description, reference, metadata, effective_at, \
-                   recorded_at, reverses, captures from transactions \
-                   where sequence between $1 and $2 order by sequence";
-        let rows = self.all(sql, bounds(numbers)).await?;
-        self.with_legs(rows).await
     }
 
     async fn with_legs(&self, rows: Vec<TransactionRow>) -> Result<Vec<Transaction>, StoreError> {
@@ -410,21 +317,6 @@ impl Journal {
 /// The name under which other transactions of PostgreSQL see what this one sees.
 pub(super) const EXPORT_SNAPSHOT_SQL: &str = "select pg_export_snapshot()";
 
-/// The changes of accounts in a range of numbers.
-pub(super) const ACCOUNT_CHANGES_SQL: &str = "select c.sequence, a.id, c.status, c.reason, \
-     c.changed_at from account_changes c join accounts a on a.sequence = c.account_sequence \
-     where c.sequence between $1 and $2 order by c.sequence";
-
-/// The changes of limits in a range of numbers.
-pub(super) const LIMIT_CHANGES_SQL: &str = "select c.sequence, a.id, c.limits, c.changed_at \
-     from limit_changes c join accounts a on a.sequence = c.account_sequence \
-     where c.sequence between $1 and $2 order by c.sequence";
-
-/// The ends of holds in a range of numbers.
-pub(super) const HOLD_CHANGES_SQL: &str = "select c.sequence, h.id, c.status, c.reason, \
-     c.changed_at from hold_changes c join holds h on h.sequence = c.hold_sequence \
-     where c.sequence between $1 and $2 order by c.sequence";
-
 /// A transaction by its id.
 pub(super) const TRANSACTION_SQL: &str = "select sequence, id, kind, description, reference, metadata, \
      effective_at, recorded_at, reverses, captures from transactions where id = $1";
@@ -482,10 +374,6 @@ pub(super) const HOLD_LEGS_SQL: &str = "select l.leg_no as entry_key, a.id as ac
      s.currency_code, l.amount from hold_legs l join accounts a on a.sequence = l.account_sequence \
      join account_states s on s.account_sequence = a.sequence \
      where l.hold_sequence = $1 order by l.leg_no";
-
-fn bounds(numbers: &RangeInclusive<i64>) -> [Value; 2] {
-    [(*numbers.start()).into(), (*numbers.end()).into()]
-}
 
 /// `$1, $2, …` for a list of `count` values.
 pub(super) fn binds(count: usize) -> String {

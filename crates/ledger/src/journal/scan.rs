@@ -5,8 +5,10 @@ use futures_util::TryStreamExt;
 use rusqlite::OpenFlags;
 use sqlx::postgres::PgRow;
 use sqlx::{AssertSqlSafe, FromRow, Postgres, Row as _, Transaction};
+use std::panic::resume_unwind;
 use store::sea_orm::DbErr;
 use store::{Store, StoreError};
+use tokio::task::JoinError;
 
 /// The journal at one moment, while others go on writing.
 pub(crate) enum Scan {
@@ -159,6 +161,16 @@ impl Scan {
             }
         }
     }
+}
+
+/// What a task has read that was spawned for it.
+pub(crate) fn joined<T>(
+    outcome: Result<Result<T, StoreError>, JoinError>,
+) -> Result<T, StoreError> {
+    outcome.unwrap_or_else(|error| match error.try_into_panic() {
+        Ok(panic) => resume_unwind(panic),
+        Err(cancelled) => Err(failed(cancelled)),
+    })
 }
 
 fn failed(error: impl std::fmt::Display) -> StoreError {

@@ -3,10 +3,8 @@
 use super::STEP;
 use super::repo::{self, CaptureRow, Committed, ListRow, ReversalRow};
 use crate::journal::chunk::{Chunk, TransactionRow};
-use crate::journal::scan::Scan;
+use crate::journal::scan::{Scan, joined};
 use std::iter;
-use std::panic::resume_unwind;
-use store::sea_orm::DbErr;
 use store::{Store, StoreError};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -122,12 +120,6 @@ impl Reader {
 
     async fn end(self) -> Result<Scan, StoreError> {
         drop(self.stretches);
-        match self.task.await {
-            Ok(read) => read,
-            Err(error) => match error.try_into_panic() {
-                Ok(panic) => resume_unwind(panic),
-                Err(cancelled) => Err(DbErr::Custom(cancelled.to_string()).into()),
-            },
-        }
+        joined(self.task.await)
     }
 }

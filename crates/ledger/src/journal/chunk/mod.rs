@@ -3,13 +3,13 @@
 
 mod repo;
 
-pub(crate) use repo::accounts_touched;
+pub(crate) use repo::{accounts_touched, holds_ended};
 
 use super::encode::{self, AccountRow, HoldRow};
 use crate::history::record;
 use crate::history::tree::Hash;
 use kernel::Timestamp;
-use ledger_api::{AccountId, EntryKey, HoldId, Leg, Transaction, TransactionId};
+use ledger_api::{AccountId, EntryKey, Hold, HoldId, Leg, Transaction, TransactionId};
 use store::StoreError;
 use uuid::Uuid;
 
@@ -149,25 +149,15 @@ impl Chunk {
             let at = (row.sequence, Timestamp::from_micros(row.changed_at));
             (row.sequence, Ok(record::limit_change(at, row.account_sequence, &row.limits)))
         });
-        let mut hold_legs = self.hold_legs.as_slice();
-        let holds = self.holds.iter().map(move |StoredHold { hold: row, .. }| {
-            let own = next_of(&mut hold_legs, row.sequence, |leg| leg.hold_sequence);
-            let legs = own.iter().map(|leg| leg_of(account, leg.account_sequence, leg.amount));
-            let hold = legs.collect::<Result<_, _>>().and_then(|legs| row.clone().into_hold(legs));
-            (row.sequence, hold.map(|hold| record::hold(&hold)))
-        });
+        let holds = self.each_hold(account);
+        let holds = holds.map(|(sequence, hold)| (sequence, hold.map(|hold| record::hold(&hold))));
         let hold_ends = self.hold_ends.iter().map(|row| {
             let at = (row.sequence, Timestamp::from_micros(row.changed_at));
             let reason = row.reason.as_deref();
             (row.sequence, Ok(record::hold_end(at, row.hold_sequence, &row.status, reason)))
         });
-        let mut entries = self.entries.as_slice();
-        let transactions = self.transactions.iter().map(move |row| {
-            let number = |entry: &EntryRow| EntryKey(entry.entry_key).parts().0;
-            let own = next_of(&mut entries, row.sequence, number);
-            let legs = own.iter().map(|leg| leg_of(account, leg.account_sequence, leg.amount));
-            let transaction = legs.collect::<Result<_, _>>().and_then(|legs| row.transaction(legs));
-            (row.sequence, transaction.map(|transaction| record::transaction(&transaction)))
+        let transactions = self.each_transaction(account).map(|(sequence, transaction)| {
+            (sequence, transaction.map(|transaction| record::transaction(&transaction)))
         });
         accounts
             .chain(changes)
@@ -175,6 +165,35 @@ impl Chunk {
             .chain(holds)
             .chain(hold_ends)
             .chain(transactions)
+    }
+
+    /// The holds with their numbers, as they stand.
+    pub(crate) fn each_hold<'a>(
+        &'a self,
+        account: impl Fn(i64) -> Option<Named> + Copy + 'a,
+    ) -> impl Iterator<Item = (i64, Result<Hold, StoreError>)> + 'a {
+        let mut hold_legs = self.hold_legs.as_slice();
+        self.holds.iter().map(move |StoredHold { hold: row, .. }| {
+            let own = next_of(&mut hold_legs, row.sequence, |leg| leg.hold_sequence);
+            let legs = own.iter().map(|leg| leg_of(account, leg.account_sequence, leg.amount));
+            let hold = legs.collect::<Result<_, _>>().and_then(|legs| row.clone().into_hold(legs));
+            (row.sequence, hold)
+        })
+    }
+
+    /// The transactions with their numbers.
+    pub(crate) fn each_transaction<'a>(
+        &'a self,
+        account: impl Fn(i64) -> Option<Named> + Copy + 'a,
+    ) -> impl Iterator<Item = (i64, Result<Transaction, StoreError>)> + 'a {
+        let mut entries = self.entries.as_slice();
+        self.transactions.iter().map(move |row| {
+            let number = |entry: &EntryRow| EntryKey(entry.entry_key).parts().0;
+            let own = next_of(&mut entries, row.sequence, number);
+            let legs = own.iter().map(|leg| leg_of(account, leg.account_sequence, leg.amount));
+            let transaction = legs.collect::<Result<_, _>>().and_then(|legs| row.transaction(legs));
+            (row.sequence, transaction)
+        })
     }
 }
 

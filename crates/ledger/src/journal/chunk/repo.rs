@@ -7,7 +7,7 @@ use super::{
 use crate::engine::IdMap;
 use crate::journal::encode::{self, AccountRow, HoldRow};
 use crate::journal::scan::Scan;
-use ledger_api::{AccountId, EntryKey};
+use ledger_api::{AccountId, EntryKey, HoldId};
 use store::StoreError;
 use uuid::Uuid;
 
@@ -40,8 +40,7 @@ impl Chunk {
     }
 }
 
-/// What the legs of a range of records say of their accounts, for who has not read the journal from its
-/// beginning.
+/// The accounts that a range of records is about, for who has not read the journal from its beginning.
 pub(crate) async fn accounts_touched(
     scan: &mut Scan,
     first: i64,
@@ -50,7 +49,9 @@ pub(crate) async fn accounts_touched(
     let sql = "select a.sequence, a.id, s.currency_code from accounts a \
                join account_states s on s.account_sequence = a.sequence where a.sequence in \
                (select account_sequence from entries where entry_key between $1 and $2 \
-                union select account_sequence from hold_legs where hold_sequence between $3 and $4)";
+                union select account_sequence from hold_legs where hold_sequence between $3 and $4 \
+                union select account_sequence from account_changes where sequence between $3 and $4 \
+                union select account_sequence from limit_changes where sequence between $3 and $4)";
     let numbers = [EntryKey::new(first, 0).0, EntryKey::last_of(last).0, first, last];
     let mut accounts = IdMap::default();
     for (sequence, id, code) in scan.rows::<(i64, Uuid, String)>(sql, &numbers).await? {
@@ -58,6 +59,18 @@ pub(crate) async fn accounts_touched(
         accounts.insert(sequence, Named { id: AccountId(id), currency });
     }
     Ok(accounts)
+}
+
+/// The holds that ended otherwise than by a capture in a range of records, by their numbers.
+pub(crate) async fn holds_ended(
+    scan: &mut Scan,
+    first: i64,
+    last: i64,
+) -> Result<IdMap<i64, HoldId>, StoreError> {
+    let sql = "select h.sequence, h.id from hold_changes c \
+               join holds h on h.sequence = c.hold_sequence where c.sequence between $1 and $2";
+    let holds = scan.rows::<(i64, Uuid)>(sql, &[first, last]).await?;
+    Ok(holds.into_iter().map(|(sequence, id)| (sequence, HoldId(id))).collect())
 }
 
 const BETWEEN: &str = "between $1 and $2 order by 1";
