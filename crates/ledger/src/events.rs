@@ -2,9 +2,8 @@
 //! account, one change of an account or one transaction, and that is the event.
 
 use crate::engine::{Tail, Told};
-use crate::http::bodies::{
-    HoldBody, HoldReleasedBody, LimitsChangedBody, OpenedBody, StatusChangedBody, TransactionBody,
-};
+use crate::http::bodies::{LimitsChangedBody, OpenedBody, StatusChangedBody, TransactionBody};
+use crate::http::hold_bodies::{HoldBody, HoldReleasedBody};
 use crate::journal::limits::limits_from;
 use crate::journal::repo::Journal;
 use async_trait::async_trait;
@@ -78,7 +77,14 @@ impl EventSource for JournalEvents {
             let released_at = Timestamp::from_micros(row.changed_at);
             let (sequence, id) = (row.sequence, row.id);
             let event_type = format!("ledger.hold_{}", row.status);
-            let body = HoldReleasedBody { id, status: row.status, reason: row.reason, released_at };
+            let initiated_by = row.initiated_by;
+            let body = HoldReleasedBody {
+                id,
+                status: row.status,
+                reason: row.reason,
+                released_at,
+                initiated_by,
+            };
             events.push(event(sequence, &event_type, id, released_at, &body));
         }
         for transaction in self.journal.transactions_within(&numbers).await? {

@@ -61,6 +61,7 @@ impl Tail {
             status: HoldStatus::Pending,
             captured: 0,
             ended_by: None,
+            released_by: None,
             ..hold.clone()
         };
         let mut told: Vec<Told> =
@@ -144,6 +145,7 @@ mod tests {
             legs: vec![leg; legs],
             reverses: None,
             captures: None,
+            initiated_by: None,
         }))
     }
 

@@ -4,7 +4,7 @@ use super::encode::{self, ACCOUNT_COLUMNS, ACCOUNT_TABLES, AccountRow, HOLD_COLU
 use super::limits::{limits_from, usage_from};
 use super::standings::repo::BEHIND_SQL;
 use crate::engine::{LimitedAccount, Standings};
-use kernel::{Page, PageLimit, Timestamp};
+use kernel::{Page, PageLimit, Timestamp, UserId};
 use ledger_api::{
     AccountId, Entry, EntryKey, Hold, HoldId, Leg, LimitsInUse, Transaction, TransactionId,
 };
@@ -47,6 +47,7 @@ pub(crate) struct HoldChangeRow {
     pub(crate) status: String,
     pub(crate) reason: Option<String>,
     pub(crate) changed_at: i64,
+    pub(crate) initiated_by: Option<Uuid>,
 }
 
 /// The totals of one currency.
@@ -70,6 +71,7 @@ pub(super) struct TransactionRow {
     recorded_at: i64,
     reverses: Option<Uuid>,
     captures: Option<Uuid>,
+    initiated_by: Option<Uuid>,
 }
 
 #[derive(FromQueryResult)]
@@ -104,6 +106,7 @@ pub(super) fn transactions_from(
                 legs: legs.remove(&row.sequence).unwrap_or_default(),
                 reverses: row.reverses.map(TransactionId),
                 captures: row.captures.map(HoldId),
+                initiated_by: row.initiated_by.map(UserId),
             })
         })
         .collect()
@@ -235,7 +238,13 @@ impl Journal {
         let rows = self.all::<HoldRow>(&sql, bounds(numbers)).await?;
         let mut holds = Vec::with_capacity(rows.len());
         for row in rows {
-            let made = HoldRow { status: "pending".into(), captured: 0, ended_by: None, ..row };
+            let made = HoldRow {
+                status: "pending".into(),
+                captured: 0,
+                ended_by: None,
+                released_by: None,
+                ..row
+            };
             holds.push(self.hold_with_legs(made).await?);
         }
         Ok(holds)
@@ -263,7 +272,7 @@ impl Journal {
         numbers: &RangeInclusive<i64>,
     ) -> Result<Vec<Transaction>, StoreError> {
         let sql = "select sequence, id, kind, description, reference, metadata, effective_at, \
-                   recorded_at, reverses, captures from transactions \
+                   recorded_at, reverses, captures, initiated_by from transactions \
                    where sequence between $1 and $2 order by sequence";
         let rows = self.all(sql, bounds(numbers)).await?;
         self.with_legs(rows).await
@@ -422,12 +431,12 @@ pub(super) const LIMIT_CHANGES_SQL: &str = "select c.sequence, a.id, c.limits, c
 
 /// The ends of holds in a range of numbers.
 pub(super) const HOLD_CHANGES_SQL: &str = "select c.sequence, h.id, c.status, c.reason, \
-     c.changed_at from hold_changes c join holds h on h.sequence = c.hold_sequence \
+     c.changed_at, c.initiated_by from hold_changes c join holds h on h.sequence = c.hold_sequence \
      where c.sequence between $1 and $2 order by c.sequence";
 
 /// A transaction by its id.
 pub(super) const TRANSACTION_SQL: &str = "select sequence, id, kind, description, reference, metadata, \
-     effective_at, recorded_at, reverses, captures from transactions where id = $1";
+     effective_at, recorded_at, reverses, captures, initiated_by from transactions where id = $1";
 
 /// The entry in a range of keys that comes after so many.
 pub(super) const ENTRY_AFTER_SQL: &str = "select entry_key / 1024 as sequence from entries \
