@@ -246,9 +246,10 @@ async fn list_holds(
 /// Capture a hold, in whole or in part
 ///
 /// By a transaction of the hold's kind, linked to it by `captures`. Several captures together never take
-/// more than the hold and its tolerance. `initiatedBy` is who asks for the capture. Refusals: `idempotency_key_reused`, `not_found`,
-/// `hold_not_pending`, `hold_expired`, `capture_exceeds_hold`, `partial_capture_of_many_legs`,
-/// `account_not_open`; `insufficient_funds` and `limit_exceeded` for what is taken beyond the hold.
+/// more than the hold and its tolerance. `initiatedBy` is who asks for the capture. Refusals:
+/// `idempotency_key_reused`, `not_found`, `hold_not_pending`, `hold_expired`, `capture_exceeds_hold`,
+/// `partial_capture_of_many_legs`, `account_not_open`; `insufficient_funds` and `limit_exceeded` for what is
+/// taken beyond the hold.
 #[utoipa::path(
     post, path = "/api/v1/ledger/holds/{id}/capture", tag = "Ledger",
     operation_id = "captureLedgerHold",

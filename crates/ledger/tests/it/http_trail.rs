@@ -201,7 +201,12 @@ fn record(world: &World, user: u128, deed: &Deed) -> AuditRecord {
 }
 
 /// Sends lines, and gives those of the answer.
-pub(crate) async fn stream(client: &Client, token: &str, query: &str, lines: &[Value]) -> Vec<Value> {
+pub(crate) async fn stream(
+    client: &Client,
+    token: &str,
+    query: &str,
+    lines: &[Value],
+) -> Vec<Value> {
     let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
     let path = format!("{TRANSACTIONS}/stream{query}");
     let mut request = request("POST", &path, Some(token)).body(text.into()).unwrap();
