@@ -75,15 +75,18 @@ TRANSACTION = {
     "id", "sequence", "kind", "description", "reference", "effectiveAt", "recordedAt", "metadata",
     "legs", "reverses", "captures",
 }
+# Proofs from before there was it do not have it.
+INITIATOR = "initiatedBy"
 LEG = {"accountId", "direction", "amountMinorUnits", "currencyCode"}
 
 
 def transaction(value):
-    if set(value) != TRANSACTION or any(set(one) != LEG for one in value["legs"]):
+    if set(value) - {INITIATOR} != TRANSACTION or any(set(one) != LEG for one in value["legs"]):
         raise NotProven("the transaction has members that are not proven, or lacks some")
+    initiator = value.get(INITIATOR)
     metadata = sorted(value["metadata"].items(), key=lambda member: member[0].encode())
     return b"".join([
-        b"\x06",
+        b"\x06" if initiator is None else b"\x09",
         integer(value["sequence"]),
         instant(value["recordedAt"]),
         uuid(value["id"]),
@@ -97,6 +100,7 @@ def transaction(value):
         optional(value["captures"], uuid),
         length(value["legs"]),
         *map(leg, value["legs"]),
+        b"" if initiator is None else uuid(initiator),
     ])
 
 

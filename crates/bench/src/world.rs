@@ -2,7 +2,7 @@
 
 use crate::database::Place;
 use crate::reads::History;
-use kernel::{Currency, IdSource as _, Money};
+use kernel::{Currency, IdSource as _, Money, UserId};
 use ledger::{CheckpointSigner, EngineConfig, Ledger};
 use ledger_api::{
     AccountId, Constraint, LEGS_MAX, Ledger as _, Leg, NewAccount, NewTransaction, Side,
@@ -17,6 +17,9 @@ use uuid::Uuid;
 
 /// What transfers are called in the journal; about as long as the names the product uses.
 pub(crate) const KIND: &str = "bench.transfer";
+
+/// Who asks for all transfers: routes always name somebody.
+const INITIATOR: UserId = UserId(Uuid::from_u128(42));
 
 /// What each account begins with: far more than it can lose while it is measured.
 const FUNDS: i64 = 100_000_000_000;
@@ -116,6 +119,7 @@ fn transaction(kind: &str, legs: Vec<Leg>) -> NewTransaction {
         metadata: BTreeMap::new(),
         legs,
         not_after: None,
+        initiated_by: Some(INITIATOR),
     }
 }
 

@@ -1,5 +1,5 @@
 use crate::{AccountId, HoldId, Leg, TransactionId};
-use kernel::Timestamp;
+use kernel::{Timestamp, UserId};
 use std::collections::BTreeMap;
 
 /// Money to set aside: what a transaction would move, counted as pending until it is captured, voided or
@@ -23,6 +23,8 @@ pub struct NewHold {
     /// How much more than the hold its captures may take together, in minor units; zero or more, and
     /// zero with more than two legs.
     pub tolerance: i64,
+    /// Who asked for it, as in [`crate::NewTransaction::initiated_by`].
+    pub initiated_by: Option<UserId>,
 }
 
 /// Where a hold stands.
@@ -67,6 +69,10 @@ pub struct Hold {
     pub captured: i64,
     /// The journal's number of the transaction or change that ended it.
     pub ended_by: Option<i64>,
+    /// The user or API client who asked for it, as in [`crate::Transaction::initiated_by`].
+    pub initiated_by: Option<UserId>,
+    /// Likewise who had what was left of it released; none when nobody did.
+    pub released_by: Option<UserId>,
 }
 
 /// A hold to capture, in whole or in part.
@@ -81,6 +87,8 @@ pub struct NewCapture {
     pub minor_units: Option<i64>,
     /// Whether to release what is left after it. A capture of all that is left is always the last.
     pub is_final: bool,
+    /// Who asked for it, as in [`crate::NewTransaction::initiated_by`].
+    pub initiated_by: Option<UserId>,
 }
 
 /// A hold to release.
@@ -90,6 +98,8 @@ pub struct HoldRelease {
     pub hold: HoldId,
     /// Why.
     pub cause: ReleaseCause,
+    /// Who asked for it, as in [`crate::NewTransaction::initiated_by`].
+    pub initiated_by: Option<UserId>,
 }
 
 /// Why a hold is released.
@@ -130,7 +140,7 @@ impl Hold {
     /// The hold as it was when it was made, whatever came of it.
     #[must_use]
     pub fn as_made(self) -> Self {
-        Self { status: HoldStatus::Pending, captured: 0, ended_by: None, ..self }
+        Self { status: HoldStatus::Pending, captured: 0, ended_by: None, released_by: None, ..self }
     }
 
     /// The accounts that it is about.

@@ -1,5 +1,5 @@
 use crate::{AccountId, HoldId, NewCapture, Side, TransactionId};
-use kernel::{Money, Timestamp};
+use kernel::{Money, Timestamp, UserId};
 use std::collections::BTreeMap;
 
 /// The most legs of one transaction.
@@ -48,6 +48,9 @@ pub struct NewTransaction {
     /// the clocks of the machines agree). Reading alone does not tell: a posting of before may still be
     /// on its way. Not part of the content.
     pub not_after: Option<Timestamp>,
+    /// The user or API client who asked for it, for the journal; none for what the program does by itself.
+    /// Not part of the content: who asks again is answered with what the first one did.
+    pub initiated_by: Option<UserId>,
 }
 
 /// A transaction to take back, in whole or in part.
@@ -62,6 +65,8 @@ pub struct NewReversal {
     pub minor_units: Option<i64>,
     /// Why, for people; 1 to 500 characters. It becomes the description.
     pub reason: String,
+    /// Who asked for it, as in [`NewTransaction::initiated_by`].
+    pub initiated_by: Option<UserId>,
 }
 
 /// The kind of every reversal.
@@ -92,6 +97,9 @@ pub struct Transaction {
     pub reverses: Option<TransactionId>,
     /// The hold that this one captures, in whole or in part.
     pub captures: Option<HoldId>,
+    /// The user or API client who asked for it first; none for what the program did by itself, and for
+    /// transactions from before the journal had this.
+    pub initiated_by: Option<UserId>,
 }
 
 impl Transaction {

@@ -2,9 +2,8 @@
 //! account, one change of an account or one transaction, and that is the event.
 
 use crate::engine::{IdMap, Tail, Told};
-use crate::http::bodies::{
-    HoldBody, HoldReleasedBody, LimitsChangedBody, OpenedBody, StatusChangedBody, TransactionBody,
-};
+use crate::http::bodies::{LimitsChangedBody, OpenedBody, StatusChangedBody, TransactionBody};
+use crate::http::hold_bodies::{HoldBody, HoldReleasedBody};
 use crate::journal::chunk::{Chunk, Named, accounts_touched, holds_ended};
 use crate::journal::limits::limits_from;
 use crate::journal::repo::Journal;
@@ -128,7 +127,8 @@ impl Stretch {
             let HoldId(id) = *self.holds_ended.get(&row.hold_sequence).ok_or_else(unknown)?;
             let event_type = format!("ledger.hold_{}", row.status);
             let (status, reason) = (row.status.clone(), row.reason.clone());
-            let body = HoldReleasedBody { id, status, reason, released_at };
+            let initiated_by = row.initiated_by;
+            let body = HoldReleasedBody { id, status, reason, released_at, initiated_by };
             events.push(event(row.sequence, &event_type, id, released_at, &body));
         }
         for (_, transaction) in chunk.each_transaction(named) {

@@ -74,6 +74,12 @@ pub const MIGRATIONS: &[SqlMigration] = &[
         sqlite: "",
         postgres: "",
     },
+    SqlMigration {
+        name: "m0008_initiators",
+        sql: include_str!("migrations/m0008_initiators.sql"),
+        sqlite: "",
+        postgres: "",
+    },
 ];
 
 /// The permissions of the ledger's routes.
@@ -167,7 +173,7 @@ impl Ledger {
         let mut releases = JoinSet::new();
         for hold in over.map_err(unavailable)? {
             let ledger = self.clone();
-            let release = HoldRelease { hold, cause: ReleaseCause::Expired };
+            let release = HoldRelease { hold, cause: ReleaseCause::Expired, initiated_by: None };
             // All at once, so that they share their commits.
             releases.spawn(async move { ledger.held(Command::Release(release)).await });
         }

@@ -57,7 +57,8 @@ fn leaves(set: &WorkingSet, before: u64) -> Vec<Hash> {
     }
     for end in &set.new_hold_changes {
         let (at, word) = ((end.sequence, end.changed_at), hold_status_word(end.status));
-        put(at.0, record::hold_end(at, end.hold_sequence, word, end.reason.as_deref()));
+        let reason = end.reason.as_deref();
+        put(at.0, record::hold_end(at, end.hold_sequence, word, reason, end.initiated_by));
     }
     for transaction in &set.new_transactions {
         put(transaction.sequence, record::transaction(transaction));

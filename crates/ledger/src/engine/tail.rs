@@ -138,6 +138,7 @@ mod tests {
             legs: vec![leg; legs],
             reverses: None,
             captures: None,
+            initiated_by: None,
         }))
     }
 

@@ -12,7 +12,7 @@ mod statuses;
 
 use super::decide::{AccountState, Head, NewEntry, Standing, WorkingSet};
 use super::{Command, Outcome};
-use kernel::{Currency, Money, Timestamp};
+use kernel::{Currency, Money, Timestamp, UserId};
 use ledger_api::{
     Account, AccountId, AccountStatus, Balances, Constraint, EntryKey, LEGS_MAX, Leg, NewAccount,
     NewTransaction, Recorded, Refusal, Side, Transaction, TransactionId,
@@ -132,7 +132,12 @@ fn transaction(id: u128, legs: &[Leg]) -> NewTransaction {
         metadata: BTreeMap::new(),
         legs: legs.to_vec(),
         not_after: None,
+        initiated_by: None,
     }
+}
+
+fn user(number: u128) -> UserId {
+    UserId(Uuid::from_u128(number))
 }
 
 fn post(set: &mut WorkingSet, new: &NewTransaction) -> Result<Recorded<Transaction>, Refusal> {

@@ -4,8 +4,11 @@
 //! Integers are 8 bytes, big-endian, two's complement; texts are their length in bytes (4 bytes) and UTF-8;
 //! ids are 16 bytes; what may be missing begins with 0 or 1; lists begin with their length (4 bytes).
 
+#[cfg(test)]
+mod tests;
+
 use super::tree::{Hash, LEAF, sha256};
-use kernel::Timestamp;
+use kernel::{Timestamp, UserId};
 use ledger_api::{Account, Hold, Leg, Side, Transaction};
 use std::collections::BTreeMap;
 use uuid::Uuid;
@@ -17,6 +20,11 @@ const LIMIT_CHANGE: u8 = 3;
 const HOLD: u8 = 4;
 const HOLD_END: u8 = 5;
 const TRANSACTION: u8 = 6;
+
+/// The same with who asked for it, which comes last.
+const ATTRIBUTED_HOLD: u8 = 7;
+const ATTRIBUTED_HOLD_END: u8 = 8;
+const ATTRIBUTED_TRANSACTION: u8 = 9;
 
 const DEBIT: u8 = 1;
 const CREDIT: u8 = 2;
@@ -53,7 +61,8 @@ pub(crate) fn limit_change(at: Place, account_sequence: i64, limits: &str) -> Ha
 
 /// The hold as it was made.
 pub(crate) fn hold(hold: &Hold) -> Hash {
-    let mut record = Record::new(HOLD, hold.sequence, hold.created_at);
+    let form = form(hold.initiated_by, HOLD, ATTRIBUTED_HOLD);
+    let mut record = Record::new(form, hold.sequence, hold.created_at);
     record.id(hold.id.0);
     record.text(&hold.kind);
     record.optional(hold.description.as_deref(), Record::text);
@@ -62,20 +71,30 @@ pub(crate) fn hold(hold: &Hold) -> Hash {
     record.integer(hold.tolerance);
     record.optional(hold.expires_at, Record::instant);
     record.legs(&hold.legs);
+    record.initiator(hold.initiated_by);
     record.leaf()
 }
 
 /// The hold is named by its own number.
-pub(crate) fn hold_end(at: Place, hold_sequence: i64, status: &str, reason: Option<&str>) -> Hash {
-    let mut record = Record::new(HOLD_END, at.0, at.1);
+pub(crate) fn hold_end(
+    at: Place,
+    hold_sequence: i64,
+    status: &str,
+    reason: Option<&str>,
+    initiated_by: Option<UserId>,
+) -> Hash {
+    let form = form(initiated_by, HOLD_END, ATTRIBUTED_HOLD_END);
+    let mut record = Record::new(form, at.0, at.1);
     record.integer(hold_sequence);
     record.text(status);
     record.optional(reason, Record::text);
+    record.initiator(initiated_by);
     record.leaf()
 }
 
 pub(crate) fn transaction(transaction: &Transaction) -> Hash {
-    let mut record = Record::new(TRANSACTION, transaction.sequence, transaction.recorded_at);
+    let form = form(transaction.initiated_by, TRANSACTION, ATTRIBUTED_TRANSACTION);
+    let mut record = Record::new(form, transaction.sequence, transaction.recorded_at);
     record.id(transaction.id.0);
     record.text(&transaction.kind);
     record.optional(transaction.description.as_deref(), Record::text);
@@ -85,7 +104,13 @@ pub(crate) fn transaction(transaction: &Transaction) -> Hash {
     record.optional(transaction.reverses.map(|original| original.0), Record::id);
     record.optional(transaction.captures.map(|hold| hold.0), Record::id);
     record.legs(&transaction.legs);
+    record.initiator(transaction.initiated_by);
     record.leaf()
+}
+
+/// A record that nobody is known to have asked for keeps the form of before there was another.
+fn form(initiated_by: Option<UserId>, plain: u8, attributed: u8) -> u8 {
+    if initiated_by.is_some() { attributed } else { plain }
 }
 
 /// What a leaf is made of: the mark of a leaf, then the canonical bytes.
@@ -148,6 +173,13 @@ impl Record {
             self.side(leg.direction);
             self.integer(leg.amount.minor_units());
             self.text(leg.amount.currency().code());
+        }
+    }
+
+    /// Whether there is one, the form says.
+    fn initiator(&mut self, initiated_by: Option<UserId>) {
+        if let Some(initiated_by) = initiated_by {
+            self.id(initiated_by.0);
         }
     }
 

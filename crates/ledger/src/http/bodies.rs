@@ -1,11 +1,11 @@
 //! The JSON shapes of the ledger's routes and events.
 
 use super::limits::LimitBody;
-use kernel::{Currency, Money, Timestamp};
+use kernel::{Currency, Money, Timestamp, UserId};
 use ledger_api::{
-    Account, AccountId, AccountStatus, Constraint, DESCRIPTION_CHARS_MAX, Entry, Hold, HoldId,
-    HoldStatus, KIND_CHARS_MAX, LEGS_MAX, Leg, NAME_CHARS_MAX, NewAccount, NewTransaction,
-    REFERENCE_CHARS_MAX, Side, Transaction, TransactionId,
+    Account, AccountId, AccountStatus, Constraint, DESCRIPTION_CHARS_MAX, Entry, HoldId,
+    KIND_CHARS_MAX, LEGS_MAX, Leg, NAME_CHARS_MAX, NewAccount, NewTransaction, REFERENCE_CHARS_MAX,
+    Side, Transaction, TransactionId,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -175,54 +175,8 @@ pub(crate) struct TransactionBody {
     reverses: Option<Uuid>,
     /// The hold that this one captures, in whole or in part.
     captures: Option<Uuid>,
-}
-
-/// Where a hold stands.
-#[derive(Clone, Copy, Debug, Deserialize, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) enum HoldStatusBody {
-    /// Something is still set aside.
-    Pending,
-    /// The last capture was made.
-    Captured,
-    /// What was left was released on request.
-    Voided,
-    /// What was left was released because its time was over.
-    Expired,
-}
-
-/// Money set aside. Amounts are in minor units of the first leg.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct HoldBody {
-    id: Uuid,
-    /// Its place in the journal.
-    sequence: i64,
-    status: HoldStatusBody,
-    kind: String,
-    description: Option<String>,
-    reference: Option<String>,
-    metadata: BTreeMap<String, String>,
-    legs: Vec<LegBody>,
-    amount_minor_units: i64,
-    captured_minor_units: i64,
-    /// What is still set aside.
-    remaining_minor_units: i64,
-    tolerance_minor_units: i64,
-    #[schema(value_type = Option<String>, format = DateTime)]
-    expires_at: Option<Timestamp>,
-    #[schema(value_type = String, format = DateTime)]
-    created_at: Timestamp,
-}
-
-/// The event of a hold's end other than by a capture.
-#[derive(Clone, Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct HoldReleasedBody {
-    pub(crate) id: Uuid,
-    pub(crate) status: String,
-    pub(crate) reason: Option<String>,
-    pub(crate) released_at: Timestamp,
+    /// The user or API client who asked for it first. Null when nobody did, or before the journal had this.
+    initiated_by: Option<Uuid>,
 }
 
 /// The event of a change of an account's limits.
@@ -323,7 +277,8 @@ impl PostTransactionBody {
         self.linked
     }
 
-    pub(super) fn into_new(self, id: Uuid) -> NewTransaction {
+    /// `initiated_by` is whose token the request has.
+    pub(super) fn into_new(self, id: Uuid, initiated_by: UserId) -> NewTransaction {
         NewTransaction {
             id: TransactionId(id),
             kind: self.kind,
@@ -333,6 +288,7 @@ impl PostTransactionBody {
             metadata: self.metadata,
             legs: self.legs.into_iter().map(Into::into).collect(),
             not_after: None,
+            initiated_by: Some(initiated_by),
         }
     }
 }
@@ -499,6 +455,7 @@ impl From<Transaction> for TransactionBody {
             legs: transaction.legs.into_iter().map(Into::into).collect(),
             reverses: transaction.reverses.map(|original| original.0),
             captures: transaction.captures.map(|hold| hold.0),
+            initiated_by: transaction.initiated_by.map(|user| user.0),
         }
     }
 }
@@ -518,6 +475,7 @@ impl TransactionBody {
             legs: self.legs.into_iter().map(Leg::from).collect(),
             reverses: self.reverses.map(TransactionId),
             captures: self.captures.map(HoldId),
+            initiated_by: self.initiated_by.map(UserId),
         }
     }
 }
@@ -538,49 +496,6 @@ impl From<Entry> for EntryBody {
             reference: entry.reference,
             effective_at: entry.effective_at,
             recorded_at: entry.recorded_at,
-        }
-    }
-}
-
-impl From<HoldStatus> for HoldStatusBody {
-    fn from(status: HoldStatus) -> Self {
-        match status {
-            HoldStatus::Pending => Self::Pending,
-            HoldStatus::Captured => Self::Captured,
-            HoldStatus::Voided => Self::Voided,
-            HoldStatus::Expired => Self::Expired,
-        }
-    }
-}
-
-impl From<HoldStatusBody> for HoldStatus {
-    fn from(status: HoldStatusBody) -> Self {
-        match status {
-            HoldStatusBody::Pending => Self::Pending,
-            HoldStatusBody::Captured => Self::Captured,
-            HoldStatusBody::Voided => Self::Voided,
-            HoldStatusBody::Expired => Self::Expired,
-        }
-    }
-}
-
-impl From<Hold> for HoldBody {
-    fn from(hold: Hold) -> Self {
-        Self {
-            amount_minor_units: hold.amount(),
-            remaining_minor_units: hold.remaining(),
-            id: hold.id.0,
-            sequence: hold.sequence,
-            status: hold.status.into(),
-            kind: hold.kind,
-            description: hold.description,
-            reference: hold.reference,
-            metadata: hold.metadata,
-            legs: hold.legs.into_iter().map(Into::into).collect(),
-            captured_minor_units: hold.captured,
-            tolerance_minor_units: hold.tolerance,
-            expires_at: hold.expires_at,
-            created_at: hold.created_at,
         }
     }
 }

@@ -4,7 +4,7 @@
 //! `FINITECH_FUZZ_CASES` says how many inputs each test tries.
 #![expect(clippy::arithmetic_side_effects, reason = "an overflow fails the test")]
 
-use kernel::{Currency, Money, Timestamp};
+use kernel::{Currency, Money, Timestamp, UserId};
 use ledger_api::{AccountId, Leg, NewTransaction, Side, TransactionId};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -196,6 +196,11 @@ pub(super) fn legs(members: &Map<String, Value>) -> Option<Vec<Leg>> {
     (legs.len() >= 2 && legs.len() <= 1_000).then(|| legs.iter().map(leg).collect())?
 }
 
+/// Whose token the requests have: who asks is never in a body.
+pub(super) fn initiator() -> UserId {
+    UserId(Uuid::from_u128(42))
+}
+
 /// A transaction to post, with the id that it has, if any, and whether it is linked.
 pub(super) fn transaction(value: &Value) -> Option<(Option<Uuid>, NewTransaction, bool)> {
     let names =
@@ -211,6 +216,7 @@ pub(super) fn transaction(value: &Value) -> Option<(Option<Uuid>, NewTransaction
         metadata: metadata(members)?,
         legs: legs(members)?,
         not_after: None,
+        initiated_by: Some(initiator()),
     };
     Some((id, new, flag(members, "linked", false)?))
 }

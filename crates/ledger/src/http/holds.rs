@@ -3,9 +3,8 @@
 #[cfg(test)]
 mod tests;
 
-use super::bodies::{
-    HoldBody, HoldStatusBody, LegBody, TransactionBody, check_legs, check_metadata, check_texts,
-};
+use super::bodies::{LegBody, TransactionBody, check_legs, check_metadata, check_texts};
+use super::hold_bodies::{HoldBody, HoldStatusBody};
 use super::postings::{DryRunQuery, chosen_id};
 use super::problems::{problem, problem_without_legs};
 use super::routes::{Read, location_header};
@@ -144,7 +143,8 @@ impl Validate for VoidBody {
 /// Set money aside
 ///
 /// What the legs would move counts as pending: it is no longer available to the payer and not yet to the
-/// payee. The caller's `id` is the idempotency key, kept for ever; without an id, send `Idempotency-Key`.
+/// payee. The caller's `id` is the idempotency key, kept for ever, whoever sends it again: `initiatedBy`
+/// stays who was first. Without an id, send `Idempotency-Key`.
 /// Refusals: those of posting a transaction, `limit_exceeded`, `hold_expired` when the expiry is in the
 /// past.
 #[utoipa::path(
@@ -179,6 +179,7 @@ async fn create_hold(
         legs: body.legs.into_iter().map(Into::into).collect(),
         expires_at: body.expires_at,
         tolerance: body.tolerance_minor_units.unwrap_or(0),
+        initiated_by: Some(writer.actor.user_id),
     };
     let deed = || Deed {
         action: "ledger_hold_requested",
@@ -245,9 +246,10 @@ async fn list_holds(
 /// Capture a hold, in whole or in part
 ///
 /// By a transaction of the hold's kind, linked to it by `captures`. Several captures together never take
-/// more than the hold and its tolerance. Refusals: `idempotency_key_reused`, `not_found`,
-/// `hold_not_pending`, `hold_expired`, `capture_exceeds_hold`, `partial_capture_of_many_legs`,
-/// `account_not_open`; `insufficient_funds` and `limit_exceeded` for what is taken beyond the hold.
+/// more than the hold and its tolerance. `initiatedBy` is who asks for the capture. Refusals:
+/// `idempotency_key_reused`, `not_found`, `hold_not_pending`, `hold_expired`, `capture_exceeds_hold`,
+/// `partial_capture_of_many_legs`, `account_not_open`; `insufficient_funds` and `limit_exceeded` for what is
+/// taken beyond the hold.
 #[utoipa::path(
     post, path = "/api/v1/ledger/holds/{id}/capture", tag = "Ledger",
     operation_id = "captureLedgerHold",
@@ -292,6 +294,7 @@ async fn capture_hold(
         hold: HoldId(hold),
         minor_units: body.amount_minor_units,
         is_final: body.is_final,
+        initiated_by: Some(writer.actor.user_id),
     }));
     let posted = ledger.posted(command).await.map_err(problem_without_legs)?;
     Ok(query.answer(posted))
@@ -299,7 +302,8 @@ async fn capture_hold(
 
 /// Void a hold
 ///
-/// What is left of it is available again. A hold that is void already stays as it is.
+/// What is left of it is available again, and `releasedBy` tells who asked for it. A hold that is void already
+/// stays as it is.
 #[utoipa::path(
     post, path = "/api/v1/ledger/holds/{id}/void", tag = "Ledger",
     operation_id = "voidLedgerHold",
@@ -325,7 +329,8 @@ async fn void_hold(
     };
     writer.note_of_person(deed).await?;
     let cause = ReleaseCause::Voided(body.reason);
-    let release = HoldRelease { hold: HoldId(hold), cause };
+    let initiated_by = Some(writer.actor.user_id);
+    let release = HoldRelease { hold: HoldId(hold), cause, initiated_by };
     let held = ledger.release(release).await.map_err(problem_without_legs)?;
     Ok(Json(held.record.into()))
 }

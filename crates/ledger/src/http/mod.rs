@@ -4,6 +4,7 @@ mod balances;
 pub(crate) mod bodies;
 #[cfg(test)]
 mod fuzz;
+pub(crate) mod hold_bodies;
 mod holds;
 mod limits;
 mod postings;

@@ -13,7 +13,7 @@ use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::StatusCode;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use kernel::Actor;
+use kernel::{Actor, UserId};
 use ledger_api::{
     DESCRIPTION_CHARS_MAX, LedgerError, NewReversal, NewTransaction, Recorded, Refusal,
     Transaction, TransactionId,
@@ -196,8 +196,9 @@ impl From<Result<Recorded<Transaction>, Refusal>> for BatchItemBody {
 /// Post a transaction
 ///
 /// All legs or none. The caller's `id` is the idempotency key, kept for ever: the same id with the same
-/// content answers with the first result and moves nothing (`Idempotency-Replayed: true`). Without an id,
-/// send `Idempotency-Key`. Refusals, in the order in which they are looked for:
+/// content answers with the first result and moves nothing (`Idempotency-Replayed: true`), whoever sends
+/// it: `initiatedBy` stays who was first. Without an id, send `Idempotency-Key`. Refusals, in the order in
+/// which they are looked for:
 /// `idempotency_key_reused`, `transaction_unbalanced`, `account_not_found`, `currency_mismatch`,
 /// `account_not_open`, `balance_overflow`, `insufficient_funds`, `limit_exceeded`.
 #[utoipa::path(
@@ -227,7 +228,7 @@ async fn post_transaction(
         return Err(Problem::validation(vec![fault]));
     }
     let id = chosen_id(body.id(), &writer.actor, key.as_ref(), "")?;
-    let new = body.into_new(id);
+    let new = body.into_new(id, writer.actor.user_id);
     let deed = || Deed {
         action: "ledger_posting_requested",
         object: Some(id),
@@ -270,7 +271,7 @@ async fn post_batch(
     let mut chains = Chains::default();
     for (index, one) in body.transactions.into_iter().enumerate() {
         let id = chosen_id(one.id(), &writer.actor, key.as_ref(), &format!("\n{index}"))?;
-        chains.add(one, id);
+        chains.add(one, id, writer.actor.user_id);
     }
     let deed = || Deed {
         action: "ledger_batch_requested",
@@ -296,9 +297,9 @@ struct Chains {
 }
 
 impl Chains {
-    fn add(&mut self, body: PostTransactionBody, id: Uuid) {
+    fn add(&mut self, body: PostTransactionBody, id: Uuid, initiated_by: UserId) {
         let goes_on = std::mem::replace(&mut self.goes_on, body.is_linked());
-        let new = body.into_new(id);
+        let new = body.into_new(id, initiated_by);
         match self.all.last_mut() {
             Some(chain) if goes_on => chain.push(new),
             _ => self.all.push(vec![new]),
@@ -350,6 +351,7 @@ async fn reverse_transaction(
         original: TransactionId(original),
         minor_units: body.amount_minor_units,
         reason: body.reason,
+        initiated_by: Some(writer.actor.user_id),
     }));
     let posted = ledger.posted(command).await.map_err(problem_without_legs)?;
     Ok(query.answer(posted))

@@ -1,6 +1,6 @@
 //! The words and numbers that the journal's columns use.
 
-use kernel::{Currency, Money, Timestamp};
+use kernel::{Currency, Money, Timestamp, UserId};
 use ledger_api::{
     Account, AccountId, AccountStatus, Balances, Constraint, Hold, HoldId, HoldStatus, Leg, Side,
 };
@@ -166,11 +166,16 @@ pub(crate) struct HoldRow {
     pub(crate) status: String,
     pub(crate) captured: i64,
     pub(crate) ended_by: Option<i64>,
+    pub(crate) initiated_by: Option<Uuid>,
+    pub(crate) released_by: Option<Uuid>,
 }
 
-/// Every column of a hold, from `holds h join hold_states s`.
+/// Every column of a hold, from `holds h join hold_states s`. Who released it is told by the change that
+/// ended it, if one did.
 pub(crate) const HOLD_COLUMNS: &str = "h.sequence, h.id, h.kind, h.description, h.reference, \
-     h.metadata, h.tolerance, h.expires_at, h.created_at, s.status, s.captured, s.ended_by \
+     h.metadata, h.tolerance, h.expires_at, h.created_at, s.status, s.captured, s.ended_by, \
+     h.initiated_by, (select r.initiated_by from hold_changes r where r.sequence = s.ended_by) \
+         as released_by \
      from holds h join hold_states s on s.hold_sequence = h.sequence";
 
 impl HoldRow {
@@ -189,6 +194,8 @@ impl HoldRow {
             status: hold_status_from(&self.status, self.id)?,
             captured: self.captured,
             ended_by: self.ended_by,
+            initiated_by: self.initiated_by.map(UserId),
+            released_by: self.released_by.map(UserId),
         })
     }
 }

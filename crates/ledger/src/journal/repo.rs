@@ -4,7 +4,7 @@ use super::encode::{self, HOLD_COLUMNS, HoldRow};
 use super::limits::{limits_from, usage_from};
 use super::standings::repo::BEHIND_SQL;
 use crate::engine::{LimitedAccount, Standings};
-use kernel::{Page, PageLimit, Timestamp};
+use kernel::{Page, PageLimit, Timestamp, UserId};
 use ledger_api::{
     AccountId, Entry, EntryKey, Hold, HoldId, Leg, LimitsInUse, Transaction, TransactionId,
 };
@@ -41,6 +41,7 @@ pub(super) struct TransactionRow {
     recorded_at: i64,
     reverses: Option<Uuid>,
     captures: Option<Uuid>,
+    initiated_by: Option<Uuid>,
 }
 
 #[derive(FromQueryResult)]
@@ -75,6 +76,7 @@ pub(super) fn transactions_from(
                 legs: legs.remove(&row.sequence).unwrap_or_default(),
                 reverses: row.reverses.map(TransactionId),
                 captures: row.captures.map(HoldId),
+                initiated_by: row.initiated_by.map(UserId),
             })
         })
         .collect()
@@ -319,7 +321,7 @@ pub(super) const EXPORT_SNAPSHOT_SQL: &str = "select pg_export_snapshot()";
 
 /// A transaction by its id.
 pub(super) const TRANSACTION_SQL: &str = "select sequence, id, kind, description, reference, metadata, \
-     effective_at, recorded_at, reverses, captures from transactions where id = $1";
+     effective_at, recorded_at, reverses, captures, initiated_by from transactions where id = $1";
 
 /// The entry in a range of keys that comes after so many.
 pub(super) const ENTRY_AFTER_SQL: &str = "select entry_key / 1024 as sequence from entries \

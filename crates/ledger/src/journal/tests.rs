@@ -1,5 +1,6 @@
 //! No read of the journal walks a whole table or sorts a whole history, on either store.
 
+use super::encode::HOLD_COLUMNS;
 use super::repo::{
     ENTRIES_SQL, ENTRY_AFTER_SQL, HOLD_LEG_AFTER_SQL, HOLD_LEGS_SQL, LEGS_SQL, LIMITS_SQL,
     OVER_TIME_SQL, TRANSACTION_SQL,
@@ -27,7 +28,7 @@ async fn every_read_uses_an_index(database: TestDatabase) {
     };
     let several = if reversed.contains("$2") { vec![id(), id()] } else { vec![id()] };
     let after = || vec![7_i64.into(), 50_i64.into()];
-    let rows: [(&str, String, Vec<Value>); 11] = [
+    let rows: [(&str, String, Vec<Value>); 12] = [
         ("entries", ENTRIES_SQL.to_owned(), vec![id(), none(), 51_i64.into(), none()]),
         ("transaction", TRANSACTION_SQL.to_owned(), vec![id()]),
         ("legs", LEGS_SQL.to_owned(), vec![7_168_i64.into(), 9_215_i64.into()]),
@@ -45,6 +46,7 @@ async fn every_read_uses_an_index(database: TestDatabase) {
         ("accounts", accounts_sql(3), vec![id(), id(), id()]),
         ("reversed", reversed, several),
         ("holds over time", OVER_TIME_SQL.to_owned(), after()),
+        ("hold", format!("select {HOLD_COLUMNS} where h.id = $1"), vec![id()]),
         ("legs of a hold", HOLD_LEGS_SQL.to_owned(), vec![7_i64.into()]),
         ("limits", LIMITS_SQL.to_owned(), vec![id()]),
     ];
@@ -85,7 +87,7 @@ async fn fill(store: &Store) {
         // One in ten is a reversal.
         format!(
             "insert into transactions {numbers} select n, {uuid}, 'x', null, null, null, \
-             case n % 10 when 0 then {uuid} end, 0, 0, null from numbers"
+             case n % 10 when 0 then {uuid} end, 0, 0, null, {uuid} from numbers"
         ),
         format!(
             "insert into entries {numbers} select n * 1024, n % 20, 1, 1, (n - 20) * 1024 from numbers"
@@ -100,12 +102,14 @@ async fn fill(store: &Store) {
         ),
         format!(
             "insert into holds {numbers} \
-             select n, {uuid}, 'x', null, null, null, 0, n, 0 from numbers"
+             select n, {uuid}, 'x', null, null, null, 0, n, 0, {uuid} from numbers"
         ),
         format!("insert into hold_legs {numbers} select n, 0, n, 1 from numbers"),
         format!("insert into hold_legs {numbers} select n, 1, n % 30, -1 from numbers"),
         format!("insert into hold_states {numbers} select n, 'pending', 0, null, n from numbers"),
-        format!("insert into hold_changes {numbers} select n, n, 'voided', null, 0 from numbers"),
+        format!(
+            "insert into hold_changes {numbers} select n, n, 'voided', null, 0, {uuid} from numbers"
+        ),
         "analyze".to_owned(),
     ] {
         let tx = store.begin().await.unwrap();

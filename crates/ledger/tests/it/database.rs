@@ -32,6 +32,9 @@ async fn the_journal_cannot_be_changed(database: TestDatabase) {
         "delete from accounts where sequence = 1",
         "update transactions set description = 'Gift'",
         "update transactions set recorded_at = 0",
+        "update transactions set initiated_by = id",
+        "update holds set initiated_by = id",
+        "update hold_changes set initiated_by = null",
         "delete from transactions",
         "update entries set amount = amount * 2",
         "update entries set balance_after = balance_after",
@@ -62,7 +65,8 @@ async fn the_journal_cannot_be_changed(database: TestDatabase) {
             "replace into transactions select * from transactions",
             "replace into entries select * from entries",
             "insert or replace into transactions \
-             select sequence, id, 'x', null, null, null, null, 0, 0, null from transactions",
+             select sequence, id, 'x', null, null, null, null, 0, 0, null, null \
+             from transactions",
         ]);
     }
     let mut refused: Vec<String> = refused.into_iter().map(str::to_owned).collect();

@@ -1,8 +1,9 @@
 //! The journal as a stream of events.
 
+use crate::http::uuid;
 use crate::world::*;
 use kernel::Event;
-use ledger_api::{AccountStatus, Ledger as _, NewCapture, NewHold};
+use ledger_api::{AccountStatus, HoldRelease, Ledger as _, NewCapture, NewHold};
 use serde_json::{Value, json};
 use std::time::Duration;
 use store::testing::TestDatabase;
@@ -138,8 +139,10 @@ async fn holds_and_limits_are_events_in_their_places(database: TestDatabase) {
     ledger.set_limits(limits(2, &[daily(500)])).await.unwrap();
     ledger.set_limits(limits(2, &[daily(500)])).await.unwrap();
     ledger.hold(hold(2, 2, 3, 20)).await.unwrap();
-    ledger.release(voided(2)).await.unwrap();
-    ledger.release(voided(2)).await.unwrap();
+    for by in [9, 10] {
+        let initiated_by = Some(user(by));
+        ledger.release(HoldRelease { initiated_by, ..voided(2) }).await.unwrap();
+    }
     ledger.hold(hold(3, 2, 3, 20)).await.unwrap();
     let last = NewCapture { is_final: true, ..capture(9, 3, Some(1)) };
     ledger.capture(last).await.unwrap();
@@ -192,9 +195,17 @@ async fn holds_and_limits_are_events_in_their_places(database: TestDatabase) {
         "status": "voided",
         "reason": "cancelled",
         "releasedAt": noon(),
+        "initiatedBy": uuid(9),
     });
     assert_eq!((events[4].aggregate_id, payload(4)), (hold_id(2).0, ended));
-    assert_eq!((&payload(7)["status"], &payload(7)["reason"]), (&json!("expired"), &Value::Null));
+    let expired = json!({
+        "id": hold_id(1).0,
+        "status": "expired",
+        "reason": null,
+        "releasedAt": noon().plus(Duration::from_secs(5)),
+        "initiatedBy": null,
+    });
+    assert_eq!(payload(7), expired, "nobody asked");
     assert_eq!(events[7].occurred_at, noon().plus(Duration::from_secs(5)));
     assert_eq!(payload(8)["limits"], json!([]));
 }
@@ -241,9 +252,12 @@ async fn what_is_told_from_memory_is_what_is_read_back(database: TestDatabase) {
     rich.effective_at = Some(noon().minus(Duration::from_secs(1_000)));
     rich.metadata.insert("order".into(), "7".into());
     world.ledger.post(rich).await.unwrap();
-    world.ledger.hold(hold(2, 2, 3, 20)).await.unwrap();
+    let by = Some(user(6));
+    world.ledger.hold(NewHold { initiated_by: by, ..hold(2, 2, 3, 20) }).await.unwrap();
     let (id, held) = (transaction_id(3), ledger_api::HoldId(transaction_id(2).0));
-    let capture = NewCapture { id, hold: held, minor_units: Some(5), is_final: true };
+    let by = Some(user(7));
+    let capture =
+        NewCapture { id, hold: held, minor_units: Some(5), is_final: true, initiated_by: by };
     world.ledger.capture(capture).await.unwrap();
     world.ledger.reverse(reversal(4, 1, Some(10))).await.unwrap();
     let told = world.ledger.events().after(start, 10).await.unwrap();

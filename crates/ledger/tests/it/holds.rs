@@ -268,7 +268,8 @@ async fn two_engines_see_each_others_holds_and_limits(database: TestDatabase) {
     let incoming = Limit { direction: Direction::Incoming, ..daily(1) };
     other.set_limits(limits(2, &[incoming])).await.unwrap();
     refusal(one.post(transfer(900, 1, 2, 2)).await);
-    let expired = HoldRelease { hold: hold_id(1), cause: ReleaseCause::Expired };
+    let expired =
+        HoldRelease { hold: hold_id(1), cause: ReleaseCause::Expired, initiated_by: None };
     let refused = refusal(other.release(expired).await);
     assert_eq!(refused, Refusal::HoldNotPending { status: HoldStatus::Voided });
     world.verify_clean().await;

@@ -238,6 +238,7 @@ async fn a_transaction_is_posted_read_and_listed(database: TestDatabase) {
     let mut expected = body.clone();
     expected["reverses"] = Value::Null;
     expected["captures"] = Value::Null;
+    expected["initiatedBy"] = json!(uuid(1));
     expected["sequence"] = json!(3);
     expected["effectiveAt"] = json!("2026-11-20T00:00:00Z");
     expected["recordedAt"] = json!("2026-11-23T12:00:00.000001Z");

@@ -60,6 +60,7 @@ async fn a_batch_answers_with_each_transaction(database: TestDatabase) {
     expected["metadata"] = json!({});
     expected["reverses"] = Value::Null;
     expected["captures"] = Value::Null;
+    expected["initiatedBy"] = json!(uuid(1));
     expected["effectiveAt"] = json!("2026-11-23T12:00:00.000001Z");
     expected["recordedAt"] = json!("2026-11-23T12:00:00.000001Z");
     let item = json!({ "status": "posted", "transaction": expected, "code": null, "detail": null });

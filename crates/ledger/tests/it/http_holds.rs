@@ -59,6 +59,8 @@ async fn a_hold_is_made_read_captured_and_replayed(database: TestDatabase) {
         "toleranceMinorUnits": 5,
         "expiresAt": "2026-11-23T13:00:00Z",
         "createdAt": noon(),
+        "initiatedBy": uuid(1),
+        "releasedBy": null,
     });
     assert_eq!(made.body, expected);
     assert_eq!(client.get(&path).await.body, expected);

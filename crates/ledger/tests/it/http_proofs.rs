@@ -5,7 +5,7 @@ use crate::world::*;
 use axum::body::Body;
 use axum::http::StatusCode;
 use ledger::{CheckpointPolicy, CheckpointSigner, ProofError, Proven, verify_proof};
-use ledger_api::{Ledger as _, NewTransaction};
+use ledger_api::{Ledger as _, NewCapture, NewTransaction};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -26,12 +26,14 @@ async fn every_transaction_is_proven_and_no_other_content(database: TestDatabase
         reference: Some("INV-1".into()),
         effective_at: Some(noon().minus(Duration::from_micros(1))),
         metadata: BTreeMap::from([("b".into(), "2".into()), ("a".into(), "\u{1F600}".into())]),
+        initiated_by: Some(user(7)),
         ..transfer(10, 2, 3, 7)
     };
     world.ledger.post(full).await.unwrap();
     world.ledger.reverse(reversal(11, 10, Some(3))).await.unwrap();
     world.ledger.hold(hold(1, 2, 3, 10)).await.unwrap();
-    world.ledger.capture(capture(12, 1, Some(4))).await.unwrap();
+    let attributed = NewCapture { initiated_by: Some(user(7)), ..capture(12, 1, Some(4)) };
+    world.ledger.capture(attributed).await.unwrap();
     world.ledger.post_all((100..700).map(|id| transfer(id, 1, 2, 1)).collect()).await.unwrap();
     let keys = [signer().verifier_key()];
     let other = [CheckpointSigner::try_new("test/ledger", &[8; 32]).unwrap().verifier_key()];
@@ -48,6 +50,17 @@ async fn every_transaction_is_proven_and_no_other_content(database: TestDatabase
             changed["transaction"][member] = value;
             let refused = verify_proof(&changed.to_string(), &keys);
             assert!(matches!(refused, Err(ProofError::NotIncluded)), "{member}: {refused:?}");
+        }
+        // A proof from before there was `initiatedBy` has no such member; whoever asked cannot be left out.
+        let is_attributed = [10, 12].contains(&id);
+        let initiator = if is_attributed { json!(uuid(7)) } else { Value::Null };
+        assert_eq!(proof.body["transaction"]["initiatedBy"], initiator);
+        let (mut without, mut nobody) = (proof.body.clone(), proof.body.clone());
+        without["transaction"].as_object_mut().unwrap().remove("initiatedBy");
+        nobody["transaction"]["initiatedBy"] = Value::Null;
+        for changed in [without, nobody] {
+            let checked = verify_proof(&changed.to_string(), &keys);
+            assert_eq!(checked.is_err(), is_attributed, "{id}: {checked:?}");
         }
         let mut added = proof.body.clone();
         added["transaction"]["amount"] = json!(1);
@@ -77,6 +90,7 @@ fn changed_members(transaction: &Value) -> Vec<(&'static str, Value)> {
         ("metadata", json!({"a": "b"})),
         ("reverses", json!(Uuid::from_u128(77))),
         ("captures", json!(Uuid::from_u128(77))),
+        ("initiatedBy", json!(Uuid::from_u128(77))),
         ("legs", legs),
         ("legs", sides),
         ("legs", currency),

@@ -63,6 +63,7 @@ async fn a_reversal_is_posted_read_and_replayed(database: TestDatabase) {
         "legs": [leg(2, "credit"), leg(3, "debit")],
         "reverses": uuid(7),
         "captures": null,
+        "initiatedBy": uuid(1),
     });
     assert_eq!(reversed.body, expected);
     assert_eq!(client.get(&path).await.body, expected);

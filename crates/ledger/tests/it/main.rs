@@ -16,6 +16,7 @@ mod holds;
 mod http;
 mod http_batches;
 mod http_holds;
+mod http_initiators;
 mod http_limits;
 mod http_proofs;
 mod http_refusals;

@@ -3,7 +3,9 @@
 use crate::world::*;
 use kernel::PageLimit;
 use ledger::{EngineConfig, MIGRATIONS};
-use ledger_api::{AccountStatus, Direction, EntryKey, Ledger as _, Limit, Refusal};
+use ledger_api::{
+    AccountStatus, Direction, EntryKey, HoldRelease, Ledger as _, Limit, NewTransaction, Refusal,
+};
 use std::fmt::Write as _;
 use std::sync::Arc;
 use store::Store;
@@ -14,6 +16,7 @@ use uuid::Uuid;
 store::on_every_store! {
     a_database_of_the_first_schema_goes_on,
     an_empty_database_of_the_first_schema_goes_on,
+    what_was_recorded_before_anybody_was_named_goes_on,
 }
 
 /// Transfers from account 1 to account 2; every third goes on to account 3.
@@ -223,6 +226,54 @@ async fn go_on(world: &World) {
     let many = (100..200).map(|id| transfer(id, 1, 3, 1)).collect();
     world.ledger.post_all(many).await.unwrap();
     assert_eq!(world.balance(2).await, before + 40);
+    world.verify_clean().await;
+}
+
+/// A hold and its end, as the program wrote them that did not say who asked.
+fn nameless_hold(former: &Former) -> String {
+    let (made, ended, at) = (LAST + 2, LAST + 3, (LAST + 1) / 10 * SECOND + 2 * SECOND);
+    let (id, link) = (former.id(1), if former.is_postgres { "bytea" } else { "blob" });
+    format!(
+        "insert into holds (sequence, id, kind, tolerance, created_at) \
+             values ({made}, {id}, 'card', 0, {at}); \
+         insert into hold_legs values ({made}, 0, 2, 5), ({made}, 1, 1, -5); \
+         insert into hold_states (hold_sequence, status, captured, ended_by) \
+             values ({made}, 'voided', 0, {ended}); \
+         insert into hold_changes (sequence, hold_sequence, status, changed_at) \
+             values ({ended}, {made}, 'voided', {at}); \
+         insert into journal_groups values ({ended}, {at}, cast('' as {link})); \
+         update journal_head set last_sequence = {ended}, last_recorded_at = {at}"
+    )
+}
+
+async fn what_was_recorded_before_anybody_was_named_goes_on(database: TestDatabase) {
+    let store = former_store(&database).await;
+    let former = former_journal(database.postgres_url().is_some());
+    let before = MIGRATIONS.iter().position(|one| one.name == "m0008_initiators").unwrap();
+    for (sql, migrations) in
+        [(former.sql.clone(), &MIGRATIONS[..before]), (nameless_hold(&former), MIGRATIONS)]
+    {
+        let tx = store.begin().await.unwrap();
+        tx.execute_unprepared(&sql).await.unwrap();
+        tx.commit().await.unwrap();
+        store.migrate(migrations).await.unwrap();
+    }
+    let world = world_on(store).await;
+    world.verify_clean().await;
+    let posted = world.ledger.transaction(transaction_id(1_004)).await.unwrap().unwrap();
+    let held = world.ledger.hold_by_id(hold_id(1)).await.unwrap().unwrap();
+    assert_eq!((posted.initiated_by, held.initiated_by, held.released_by), (None, None, None));
+    // Nobody becomes who asked for it by asking again, or by writing it down.
+    let again = NewTransaction { initiated_by: Some(user(7)), ..transfer(1_004, 1, 2, 10) };
+    assert_eq!(world.ledger.post(again).await.unwrap().record, posted);
+    let again = HoldRelease { initiated_by: Some(user(7)), ..voided(1) };
+    assert_eq!(world.ledger.release(again).await.unwrap().record, held);
+    for table in ["transactions", "holds", "hold_changes"] {
+        let sql = format!("update {table} set initiated_by = {}", former.id(7));
+        world.tamper(&sql).await.expect_err(&sql);
+    }
+    let new = NewTransaction { initiated_by: Some(user(7)), ..transfer(1, 1, 2, 100) };
+    assert_eq!(world.ledger.post(new).await.unwrap().record.initiated_by, Some(user(7)));
     world.verify_clean().await;
 }
 

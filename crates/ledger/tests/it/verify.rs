@@ -2,7 +2,7 @@
 
 use crate::world::*;
 use ledger::Finding;
-use ledger_api::{AccountStatus, Ledger as _, NewHold};
+use ledger_api::{AccountStatus, HoldRelease, Ledger as _, NewHold, NewTransaction};
 use std::time::Duration;
 use store::testing::TestDatabase;
 
@@ -11,6 +11,7 @@ store::on_every_store! {
     every_kind_of_tampering_is_found_where_it_is,
     tampered_statuses_and_reversals_are_found,
     tampered_holds_limits_and_lists_are_found,
+    tampered_initiators_are_found,
     progress_reaches_the_end,
 }
 
@@ -70,12 +71,12 @@ const TAMPERINGS: &[(&str, &[i64])] = &[
     ("insert into entries values (8192, 1, 5, 205, null), (8193, 1, -5, 200, null)", &[8]),
     ("insert into entries values (0, 1, 5, 5, null)", &[0]),
     (
-        "insert into transactions select 8, accounts.id, 'gift', null, null, null, null, 0, 0, null \
+        "insert into transactions select 8, accounts.id, 'gift', null, null, null, null, 0, 0, null, null \
       from accounts where sequence = 1",
         &[8],
     ),
     (
-        "insert into transactions select 2, accounts.id, 'gift', null, null, null, null, 0, 0, null \
+        "insert into transactions select 2, accounts.id, 'gift', null, null, null, null, 0, 0, null, null \
       from accounts where sequence = 1",
         &[2],
     ),
@@ -223,7 +224,7 @@ const HOLD_TAMPERINGS: &[(&str, &[i64])] = &[
     ("update hold_changes set hold_sequence = 99 where sequence = 11", &[10, 11]),
     ("update hold_changes set changed_at = 0 where sequence = 11", &[11]),
     ("update hold_changes set sequence = 80 where sequence = 15", &[14, 15, 80]),
-    ("insert into hold_changes values (80, 6, 'voided', null, 0)", &[80]),
+    ("insert into hold_changes values (80, 6, 'voided', null, 0, null)", &[80]),
     ("update transactions set captures = null where sequence = 9", &[8]),
     ("update transactions set captures = id where sequence = 7", &[6, 7]),
     (
@@ -284,6 +285,47 @@ const HOLD_TAMPERINGS: &[(&str, &[i64])] = &[
         &[16, 30],
     ),
 ];
+
+/// 7 and 8 were asked for by somebody, who had 8 released at 9; 3, 5 and 6, and 10, which 11 releases, by
+/// nobody.
+async fn attributed_world(database: &TestDatabase) -> World {
+    let world = World::new(database).await.with_customers(3, 100).await;
+    let (ledger, initiated_by) = (&world.ledger, Some(user(7)));
+    ledger.post(transfer(11, 2, 3, 30)).await.unwrap();
+    ledger.post(NewTransaction { initiated_by, ..transfer(12, 3, 2, 50) }).await.unwrap();
+    ledger.hold(NewHold { initiated_by, ..hold(1, 2, 3, 40) }).await.unwrap();
+    ledger.release(HoldRelease { initiated_by, ..voided(1) }).await.unwrap();
+    ledger.hold(hold(2, 2, 3, 40)).await.unwrap();
+    ledger.release(voided(2)).await.unwrap();
+    world
+}
+
+/// Nothing but the history says who asked.
+const INITIATOR_TAMPERINGS: &[(&str, &[i64])] = &[
+    ("update transactions set initiated_by = null where sequence = 7", &[7]),
+    ("update transactions set initiated_by = id where sequence = 7", &[7]),
+    ("update transactions set initiated_by = id where sequence = 6", &[6]),
+    ("update holds set initiated_by = null where sequence = 8", &[8]),
+    ("update holds set initiated_by = id where sequence = 8", &[8]),
+    ("update holds set initiated_by = id where sequence = 10", &[10]),
+    ("update hold_changes set initiated_by = null where sequence = 9", &[9]),
+    (
+        "update hold_changes set initiated_by = (select id from holds where sequence = 8) \
+      where sequence = 9",
+        &[9],
+    ),
+    (
+        "update hold_changes set initiated_by = (select id from holds where sequence = 8) \
+      where sequence = 11",
+        &[11],
+    ),
+];
+
+async fn tampered_initiators_are_found(database: TestDatabase) {
+    let world = attributed_world(&database).await;
+    world.verify_clean().await;
+    tampered(&database, world, INITIATOR_TAMPERINGS).await;
+}
 
 async fn tampered_holds_limits_and_lists_are_found(database: TestDatabase) {
     let world = held_world(&database).await;

@@ -1,6 +1,6 @@
 //! A ledger of its own for each test, and short words for what is posted to it.
 
-use kernel::{Clock, Currency, ManualClock, Money, Timestamp};
+use kernel::{Clock, Currency, ManualClock, Money, Timestamp, UserId};
 use ledger::{CheckpointSigner, EngineConfig, Ledger, MIGRATIONS};
 use ledger_api::{
     Account, AccountId, AccountStatus, Constraint, Direction, HoldId, HoldRelease, Ledger as _,
@@ -143,6 +143,11 @@ pub(crate) fn account_id(number: u128) -> AccountId {
     AccountId(Uuid::from_u128(number))
 }
 
+/// Somebody, or an API client.
+pub(crate) fn user(number: u128) -> UserId {
+    UserId(Uuid::from_u128(number))
+}
+
 pub(crate) fn transaction_id(number: u128) -> TransactionId {
     TransactionId(Uuid::from_u128(number))
 }
@@ -187,6 +192,7 @@ pub(crate) fn with_legs(id: u128, legs: Vec<Leg>) -> NewTransaction {
         metadata: BTreeMap::new(),
         legs,
         not_after: None,
+        initiated_by: None,
     }
 }
 
@@ -202,6 +208,7 @@ pub(crate) fn reversal(id: u128, original: u128, minor_units: Option<i64>) -> Ne
         original: transaction_id(original),
         minor_units,
         reason: "charged twice".into(),
+        initiated_by: None,
     }
 }
 
@@ -224,15 +231,23 @@ pub(crate) fn hold(id: u128, from: u128, to: u128, amount: i64) -> NewHold {
         legs: transfer(id, from, to, amount).legs,
         expires_at: None,
         tolerance: 0,
+        initiated_by: None,
     }
 }
 
 pub(crate) fn capture(id: u128, hold: u128, minor_units: Option<i64>) -> NewCapture {
-    NewCapture { id: transaction_id(id), hold: hold_id(hold), minor_units, is_final: false }
+    NewCapture {
+        id: transaction_id(id),
+        hold: hold_id(hold),
+        minor_units,
+        is_final: false,
+        initiated_by: None,
+    }
 }
 
 pub(crate) fn voided(hold: u128) -> HoldRelease {
-    HoldRelease { hold: hold_id(hold), cause: ReleaseCause::Voided(Some("cancelled".into())) }
+    let cause = ReleaseCause::Voided(Some("cancelled".into()));
+    HoldRelease { hold: hold_id(hold), cause, initiated_by: None }
 }
 
 /// So much may leave an account in a day, in UTC.

@@ -91,7 +91,8 @@ async fn take(
             let expected = reference.next_to_expire();
             if let Some(hold) = expected {
                 let cause = ledger_api::ReleaseCause::Expired;
-                let release = Command::Release(ledger_api::HoldRelease { hold, cause });
+                let release =
+                    Command::Release(ledger_api::HoldRelease { hold, cause, initiated_by: None });
                 let answer = reference.carry_out(&release);
                 assert!(matches!(answer, Answer::Held(_)), "{answer:?}");
             }

@@ -2,7 +2,7 @@
 //! they meet.
 
 use crate::reference::PostedEach;
-use kernel::{Currency, Money, TimeZone, Timestamp};
+use kernel::{Currency, Money, TimeZone, Timestamp, UserId};
 use ledger_api::{
     Account, AccountId, AccountStatus, Basis, Constraint, Direction, Hold, HoldId, HoldRelease,
     Leg, Limit, LimitChange, Limits, LimitsInUse, NewAccount, NewCapture, NewHold, NewReversal,
@@ -124,6 +124,37 @@ impl Command {
             | Self::DryRun(_) => false,
         }
     }
+
+    /// The same, all of it asked for by one: whose token an HTTP request has.
+    fn asked_by(self, user: UserId) -> Self {
+        let initiated_by = Some(user);
+        let of_user = |new: NewTransaction| NewTransaction { initiated_by, ..new };
+        let all_of_user = |all: Vec<NewTransaction>| all.into_iter().map(of_user).collect();
+        match self {
+            Self::Post(new) => Self::Post(of_user(new)),
+            Self::PostAll(batch) => Self::PostAll(all_of_user(batch)),
+            Self::PostEach(chains) => Self::PostEach(chains.into_iter().map(all_of_user).collect()),
+            Self::Reverse(new) => Self::Reverse(NewReversal { initiated_by, ..new }),
+            Self::Hold(new) => Self::Hold(NewHold { initiated_by, ..new }),
+            Self::Capture(new) => Self::Capture(NewCapture { initiated_by, ..new }),
+            other => other,
+        }
+    }
+
+    /// Who asks for it, or for the first of it.
+    pub(crate) fn initiator(&self) -> Option<UserId> {
+        match self {
+            Self::Post(new) => new.initiated_by,
+            Self::PostAll(batch) => batch.first()?.initiated_by,
+            Self::PostEach(chains) => chains.iter().flatten().next()?.initiated_by,
+            Self::Reverse(new) => new.initiated_by,
+            Self::Hold(new) => new.initiated_by,
+            Self::Capture(new) => new.initiated_by,
+            Self::Release(release) => release.initiated_by,
+            Self::DryRun(command) => command.initiator(),
+            Self::Open(_) | Self::ChangeStatus(_) | Self::SetLimits(_) => None,
+        }
+    }
 }
 
 fn zone_of(name: &str) -> TimeZone {
@@ -231,6 +262,15 @@ fn any_metadata() -> impl Strategy<Value = BTreeMap<String, String>> {
     ]
 }
 
+fn any_user() -> impl Strategy<Value = UserId> {
+    (1..4_u128).prop_map(|number| UserId(Uuid::from_u128(number)))
+}
+
+/// The facade is also asked by nobody.
+fn any_initiator() -> impl Strategy<Value = Option<UserId>> {
+    option::weighted(0.8, any_user())
+}
+
 /// Around the start, mostly close to it.
 fn any_instant(start: Timestamp) -> impl Strategy<Value = Timestamp> {
     let day: i64 = 86_400;
@@ -242,8 +282,9 @@ fn any_transaction(start: Timestamp) -> impl Strategy<Value = NewTransaction> {
     let deadline = prop_oneof![12 => Just(None), 1 => any_instant(start).prop_map(Some)];
     let value_date = prop_oneof![4 => Just(None), 1 => any_instant(start).prop_map(Some)];
     let texts = (any_kind(), any_text(), any_text(), any_metadata());
-    (0..90_u128, texts, any_legs(), value_date, deadline).prop_map(
-        |(id, (kind, description, reference, metadata), legs, effective_at, not_after)| {
+    (0..90_u128, texts, any_legs(), value_date, deadline, any_initiator()).prop_map(
+        |(id, texts, legs, effective_at, not_after, initiated_by)| {
+            let (kind, description, reference, metadata) = texts;
             NewTransaction {
                 id: transaction_id(id),
                 kind,
@@ -253,6 +294,7 @@ fn any_transaction(start: Timestamp) -> impl Strategy<Value = NewTransaction> {
                 metadata,
                 legs,
                 not_after,
+                initiated_by,
             }
         },
     )
@@ -273,6 +315,7 @@ fn any_funding() -> impl Strategy<Value = Command> {
             metadata: BTreeMap::new(),
             legs: vec![leg(from, Side::Debit), leg(to, Side::Credit)],
             not_after: None,
+            initiated_by: None,
         })
     })
 }
@@ -285,14 +328,17 @@ fn any_asked() -> impl Strategy<Value = Option<i64>> {
 fn any_reversal() -> impl Strategy<Value = Command> {
     let id = prop_oneof![8 => 100..130_u128, 1 => 0..100_u128];
     let reason = prop_oneof![15 => Just("wrong"), 1 => Just("")];
-    (id, 0..110_u128, any_asked(), reason).prop_map(|(id, original, minor_units, reason)| {
-        Command::Reverse(NewReversal {
-            id: transaction_id(id),
-            original: transaction_id(original),
-            minor_units,
-            reason: reason.into(),
-        })
-    })
+    (id, 0..110_u128, any_asked(), reason, any_initiator()).prop_map(
+        |(id, original, minor_units, reason, initiated_by)| {
+            Command::Reverse(NewReversal {
+                id: transaction_id(id),
+                original: transaction_id(original),
+                minor_units,
+                reason: reason.into(),
+                initiated_by,
+            })
+        },
+    )
 }
 
 fn any_status() -> impl Strategy<Value = Command> {
@@ -311,8 +357,9 @@ fn any_status() -> impl Strategy<Value = Command> {
 fn any_hold(start: Timestamp) -> impl Strategy<Value = Command> {
     let expires_at = prop_oneof![2 => Just(None), 3 => any_instant(start).prop_map(Some)];
     let tolerance = prop_oneof![4 => Just(0), 3 => 1..40_i64, 1 => Just(i64::MAX), 1 => Just(-1)];
-    (200..216_u128, any_kind(), any_legs(), expires_at, tolerance, any_text()).prop_map(
-        |(id, kind, legs, expires_at, tolerance, description)| {
+    let terms = (any_legs(), expires_at, tolerance);
+    (200..216_u128, any_kind(), terms, any_text(), any_initiator()).prop_map(
+        |(id, kind, (legs, expires_at, tolerance), description, initiated_by)| {
             Command::Hold(NewHold {
                 id: hold_id(id),
                 kind,
@@ -322,6 +369,7 @@ fn any_hold(start: Timestamp) -> impl Strategy<Value = Command> {
                 legs,
                 expires_at,
                 tolerance,
+                initiated_by,
             })
         },
     )
@@ -329,10 +377,10 @@ fn any_hold(start: Timestamp) -> impl Strategy<Value = Command> {
 
 fn any_capture() -> impl Strategy<Value = Command> {
     let id = prop_oneof![8 => 130..170_u128, 1 => 0..130_u128];
-    (id, 200..217_u128, any_asked(), prop::bool::weighted(0.25)).prop_map(
-        |(id, hold, minor_units, is_final)| {
+    (id, 200..217_u128, any_asked(), prop::bool::weighted(0.25), any_initiator()).prop_map(
+        |(id, hold, minor_units, is_final, initiated_by)| {
             let (id, hold) = (transaction_id(id), hold_id(hold));
-            Command::Capture(NewCapture { id, hold, minor_units, is_final })
+            Command::Capture(NewCapture { id, hold, minor_units, is_final, initiated_by })
         },
     )
 }
@@ -343,8 +391,9 @@ fn any_release() -> impl Strategy<Value = Command> {
         1 => Just(ReleaseCause::Voided(Some("cancelled".into()))),
         2 => Just(ReleaseCause::Expired),
     ];
-    (200..217_u128, cause)
-        .prop_map(|(hold, cause)| Command::Release(HoldRelease { hold: hold_id(hold), cause }))
+    (200..217_u128, cause, any_initiator()).prop_map(|(hold, cause, initiated_by)| {
+        Command::Release(HoldRelease { hold: hold_id(hold), cause, initiated_by })
+    })
 }
 
 fn any_limit() -> impl Strategy<Value = Limit> {
@@ -390,11 +439,14 @@ fn any_command(start: Timestamp) -> impl Strategy<Value = Command> {
         3 => chains.prop_map(Command::PostEach),
     ];
     // One in six is only tried, where it can be.
-    (command, 0..6_u8).prop_map(|(command, dry)| match command {
+    (command, 0..6_u8, any_user()).prop_map(|(command, dry, user)| match command {
         Command::PostEach(chains) if !Command::PostEach(chains.clone()).is_for_http() => {
             Command::PostAll(chains.concat())
         }
-        command if dry == 0 && command.is_for_http() => Command::DryRun(command.into()),
+        command if dry == 0 && command.is_for_http() => {
+            Command::DryRun(command.asked_by(user).into())
+        }
+        Command::PostEach(_) => command.asked_by(user),
         command => command,
     })
 }

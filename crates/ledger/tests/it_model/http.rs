@@ -22,14 +22,18 @@ use tower::ServiceExt;
 use uuid::Uuid;
 use web::{AuthenticationError, Authenticator};
 
-/// Whoever asks may do everything.
+/// Whoever asks may do everything; a token is their id.
 struct Anybody;
 
 #[async_trait::async_trait]
 impl Authenticator for Anybody {
-    async fn authenticate(&self, _: &str, _: Option<IpAddr>) -> Result<Actor, AuthenticationError> {
+    async fn authenticate(
+        &self,
+        token: &str,
+        _: Option<IpAddr>,
+    ) -> Result<Actor, AuthenticationError> {
         Ok(Actor {
-            user_id: UserId(Uuid::nil()),
+            user_id: UserId(token.parse().map_err(|_| AuthenticationError::Invalid)?),
             kind: ActorKind::Person,
             session_id: Uuid::nil(),
             roles: [].into(),
@@ -54,11 +58,18 @@ pub(crate) fn router(ledger: &Ledger) -> Router {
     web::authenticate_with(router, Arc::new(Anybody))
 }
 
-async fn send(router: &Router, method: &str, path: &str, body: Option<Value>) -> Value {
+async fn send(
+    router: &Router,
+    user: Option<UserId>,
+    method: &str,
+    path: &str,
+    body: Option<Value>,
+) -> Value {
+    let token = user.map(|user| user.0).unwrap_or_default();
     let request = Request::builder()
         .method(method)
         .uri(path)
-        .header(header::AUTHORIZATION, "Bearer x")
+        .header(header::AUTHORIZATION, format!("Bearer {token}"))
         .header(header::CONTENT_TYPE, "application/json");
     let body = body.map_or(Body::empty(), |body| body.to_string().into());
     let response = router.clone().oneshot(request.body(body).unwrap()).await.unwrap();
@@ -76,7 +87,8 @@ pub(crate) async fn ask(router: &Router, command: &Command) -> Value {
         command => (command, ""),
     };
     let (path, body) = request_of(command);
-    let answer = send(router, "POST", &format!("/api/v1/ledger{path}{query}"), Some(body)).await;
+    let path = format!("/api/v1/ledger{path}{query}");
+    let answer = send(router, command.initiator(), "POST", &path, Some(body)).await;
     match answer["status"].as_u64() {
         Some(200 | 201) => answer,
         status => json!({
@@ -267,6 +279,7 @@ fn transaction_json(one: &Transaction) -> Value {
         "legs": legs_json(&one.legs),
         "reverses": one.reverses.map(|original| original.0),
         "captures": one.captures.map(|hold| hold.0),
+        "initiatedBy": one.initiated_by.map(|user| user.0),
     })
 }
 
@@ -294,6 +307,8 @@ fn hold_json(hold: &Hold) -> Value {
         "toleranceMinorUnits": hold.tolerance,
         "expiresAt": hold.expires_at,
         "createdAt": hold.created_at,
+        "initiatedBy": hold.initiated_by.map(|user| user.0),
+        "releasedBy": hold.released_by.map(|user| user.0),
     })
 }
 
@@ -311,7 +326,7 @@ pub(crate) async fn statement(
     let (from, to) = (period.start, period.end);
     let path =
         format!("/api/v1/ledger/accounts/{account}/statement?from={from}&to={to}&basis={basis}");
-    let answer = send(router, "GET", &path, None).await;
+    let answer = send(router, None, "GET", &path, None).await;
     if answer["status"] == 404 {
         return None;
     }

@@ -34,7 +34,7 @@ impl Clock for SetClock {
 /// What can be told of an answer beforehand.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Seen {
-    Facade(Answer),
+    Facade(Box<Answer>),
     Http(Value),
 }
 
@@ -43,7 +43,7 @@ impl Seen {
     pub(crate) fn of(command: &Command, answer: Answer) -> Self {
         match command {
             Command::DryRun(_) | Command::PostEach(_) => Self::Http(http::expected(&answer)),
-            _ => Self::Facade(answer),
+            _ => Self::Facade(answer.into()),
         }
     }
 }
@@ -146,8 +146,8 @@ impl Process {
             Command::PostAll(batch) => ledger.post_all(batch).await.map(Answer::PostedAll),
         };
         match answer {
-            Ok(answer) => Ok(Seen::Facade(answer)),
-            Err(LedgerError::Refused(refusal)) => Ok(Seen::Facade(Answer::Refused(refusal))),
+            Ok(answer) => Ok(Seen::Facade(answer.into())),
+            Err(LedgerError::Refused(refusal)) => Ok(Seen::Facade(Answer::Refused(refusal).into())),
             Err(error) => Err(format!("{error:?}")),
         }
     }

@@ -33,12 +33,14 @@ async fn holds_are_listed_by_account_and_status(database: TestDatabase) {
             legs: transfer(id, from, to, 10).legs,
             expires_at: None,
             tolerance: 0,
+            initiated_by: None,
         };
         world.ledger.hold(hold).await.unwrap();
         world.post(transfer(1_000 + id, 1, 2, 5)).await;
         if id % 3 == 0 {
             let cause = ReleaseCause::Voided(None);
-            let release = HoldRelease { hold: HoldId(Uuid::from_u128(id)), cause };
+            let hold = HoldId(Uuid::from_u128(id));
+            let release = HoldRelease { hold, cause, initiated_by: None };
             world.ledger.release(release).await.unwrap();
         }
     }

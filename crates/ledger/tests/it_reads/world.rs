@@ -195,6 +195,7 @@ pub(crate) fn with_legs(id: u128, legs: Vec<Leg>) -> NewTransaction {
         metadata: BTreeMap::new(),
         legs,
         not_after: None,
+        initiated_by: None,
     }
 }
 

@@ -8,7 +8,7 @@
 //! Nothing leads out of completed or rejected.
 
 use crate::{OperationId, Refusal, WalletId};
-use kernel::{Money, Timestamp};
+use kernel::{Money, Timestamp, UserId};
 use ledger_api::{AccountId, Leg, NewTransaction, Side, TransactionId};
 use std::collections::BTreeMap;
 use std::fmt;
@@ -77,6 +77,7 @@ impl Operation {
         from: AccountId,
         to: AccountId,
         not_after: Timestamp,
+        initiated_by: UserId,
     ) -> NewTransaction {
         let leg = |account_id, direction| Leg { account_id, direction, amount: self.amount };
         NewTransaction {
@@ -88,6 +89,7 @@ impl Operation {
             metadata: BTreeMap::new(),
             legs: vec![leg(from, Side::Debit), leg(to, Side::Credit)],
             not_after: Some(not_after),
+            initiated_by: Some(initiated_by),
         }
     }
 

@@ -6,6 +6,7 @@ mod repo;
 pub(crate) use entity::{Direction, HistoryLine, Kind};
 pub use entity::{Operation, Outcome};
 
+use crate::wallets::repo::HeldAccount;
 use crate::wallets::{self, Wallet};
 use crate::{Error, OperationId, Refusal, WalletId, Wallets, events};
 use kernel::{Currency, Money, Page, PageLimit, Timestamp, UserId};
@@ -366,9 +367,9 @@ impl Wallets {
             let inconsistent = || StoreError::inconsistent("wallet_accounts", "wallet_id", wallet);
             accounts.get(&wallet).copied().ok_or_else(inconsistent)
         };
-        let own = account(operation.wallet_id)?;
+        let HeldAccount { account: own, owner } = account(operation.wallet_id)?;
         let (from, to) = match &operation.kind {
-            Kind::Transfer { recipient_wallet_id } => (own, account(*recipient_wallet_id)?),
+            Kind::Transfer { recipient_wallet_id } => (own, account(*recipient_wallet_id)?.account),
             Kind::TopUp { payment_method } => {
                 if let Err(refusal) = self.charge(operation, payment_method).await? {
                     return Ok(Outcome::Rejected(refusal));
@@ -376,7 +377,8 @@ impl Wallets {
                 (self.gateway_account(currency).await?, own)
             }
         };
-        let posting = operation.posting(from, to, lease_until);
+        // Nobody else moves the money of a wallet, whoever finishes what its owner began.
+        let posting = operation.posting(from, to, lease_until, owner);
         match self.deps.ledger.post(posting).await {
             Ok(_) => Ok(Outcome::Completed),
             Err(LedgerError::Refused(LedgerRefusal::DeadlinePassed { .. })) => {
@@ -425,7 +427,7 @@ impl Wallets {
     async fn accounts_of(
         &self,
         operation: &Operation,
-    ) -> Result<HashMap<WalletId, AccountId>, StoreError> {
+    ) -> Result<HashMap<WalletId, HeldAccount>, StoreError> {
         let wallets: Vec<_> = operation.sides().into_iter().map(|(wallet, _)| wallet).collect();
         wallets::repo::accounts_in(&self.deps.store, &wallets, operation.amount.currency()).await
     }

@@ -6,8 +6,8 @@ use kernel::{Currency, Page, PageLimit, Timestamp, UserId};
 use ledger_api::AccountId;
 use std::collections::HashMap;
 use store::sea_orm::{
-    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter,
-    QueryOrder, QuerySelect, sea_query::Expr,
+    ActiveValue::Set, ColumnTrait, ConnectionTrait, EntityTrait, JoinType, PaginatorTrait,
+    QueryFilter, QueryOrder, QuerySelect, sea_query::Expr,
 };
 use store::{Store, StoreError, WriteTx};
 use uuid::Uuid;
@@ -129,20 +129,36 @@ pub(crate) async fn count_of_owner(
         .await?)
 }
 
+/// Where a wallet's money of one currency lies, and whose it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct HeldAccount {
+    pub(crate) account: AccountId,
+    pub(crate) owner: UserId,
+}
+
 /// The ledger accounts of these wallets in a currency; wallets that do not hold it are left out.
 pub(crate) async fn accounts_in(
     store: &Store,
     ids: &[WalletId],
     currency: Currency,
-) -> Result<HashMap<WalletId, AccountId>, StoreError> {
+) -> Result<HashMap<WalletId, HeldAccount>, StoreError> {
+    let of_wallet = wallet_accounts::Entity::belongs_to(wallets::Entity)
+        .from(wallet_accounts::Column::WalletId)
+        .to(wallets::Column::Id);
     let rows = wallet_accounts::Entity::find()
+        .select_only()
+        .columns([wallet_accounts::Column::WalletId, wallet_accounts::Column::LedgerAccountId])
+        .column(wallets::Column::OwnerId)
+        .join(JoinType::InnerJoin, of_wallet.into())
         .filter(wallet_accounts::Column::WalletId.is_in(ids.iter().map(|id| id.0)))
         .filter(wallet_accounts::Column::CurrencyCode.eq(currency.code()))
+        .into_tuple::<(Uuid, Uuid, Uuid)>()
         .all(store.read())
         .await?;
-    let pair =
-        |row: wallet_accounts::Model| (WalletId(row.wallet_id), AccountId(row.ledger_account_id));
-    Ok(rows.into_iter().map(pair).collect())
+    let held = |(wallet, account, owner)| {
+        (WalletId(wallet), HeldAccount { account: AccountId(account), owner: UserId(owner) })
+    };
+    Ok(rows.into_iter().map(held).collect())
 }
 
 /// Whose these wallets are.

@@ -47,6 +47,7 @@ async fn a_top_up_answers_with_what_was_done(database: TestDatabase) {
     let posted = world.ledger.transaction(transaction_id).await.unwrap().unwrap();
     assert_eq!(posted.kind, "wallet.top_up");
     assert_eq!(posted.reference, Some(answer.id().to_string()));
+    assert_eq!(posted.initiated_by, Some(amina.user_id));
     let sides: Vec<_> = posted.legs.iter().map(|leg| leg.direction).collect();
     assert_eq!(sides, [Side::Debit, Side::Credit]);
     // What the gateway owes us is an asset that grew.
@@ -64,6 +65,8 @@ async fn a_transfer_answers_with_what_was_done(database: TestDatabase) {
 
     let posted = world.ledger.transaction(transaction_id).await.unwrap().unwrap();
     assert_eq!(posted.kind, "wallet.transfer");
+    // Who sends it, and not who receives it.
+    assert_eq!(posted.initiated_by, Some(amina.user_id));
     // The books hold no personal data.
     assert_eq!((posted.description, posted.metadata.len()), (None, 0));
     world.assert_settled().await;

@@ -2,8 +2,11 @@
 
 use crate::faults::{ChargeFault, Fault};
 use crate::world::{World, mad, tamper, to};
+use kernel::PageLimit;
+use ledger_api::{AccountId, Ledger as _};
 use std::sync::Arc;
 use store::testing::TestDatabase;
+use uuid::Uuid;
 
 store::on_every_store! {
     several_sweepers_finish_each_operation_once,
@@ -36,6 +39,15 @@ async fn several_sweepers_finish_each_operation_once(database: TestDatabase) {
     assert_eq!((first.await.unwrap(), second.await.unwrap()), (0, 0));
     assert_eq!(world.balance(&youssef).await, 120);
     assert_eq!(world.history(&youssef).await.len(), 12);
+    // Whoever finishes it, it is recorded as asked for by who sends it.
+    let received = AccountId(Uuid::new_v5(&youssef.wallet_id, b"MAD"));
+    let limit = PageLimit::new(PageLimit::MAX).unwrap();
+    let entries = world.ledger.entries(received, None, limit).await.unwrap().items;
+    assert_eq!(entries.len(), 12);
+    for entry in entries {
+        let posted = world.ledger.transaction(entry.transaction_id).await.unwrap().unwrap();
+        assert_eq!(posted.initiated_by, Some(amina.user_id));
+    }
     world.assert_settled().await;
 }
 

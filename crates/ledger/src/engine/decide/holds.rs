@@ -12,6 +12,7 @@
 use super::checks::{check_shape, check_sums, check_text, check_texts};
 use super::postings::{Counted, Movement, Posting, part_of};
 use super::{HoldState, NewHoldChange, Standing, Undo, WorkingSet};
+use kernel::UserId;
 use ledger_api::{
     AccountId, Balances, DESCRIPTION_CHARS_MAX, Hold, HoldId, HoldRelease, HoldStatus, NewCapture,
     NewHold, Recorded, Refusal, ReleaseCause, Transaction,
@@ -77,6 +78,8 @@ impl WorkingSet {
             status: HoldStatus::Pending,
             captured: 0,
             ended_by: None,
+            initiated_by: new.initiated_by,
+            released_by: None,
         };
         self.stand_at(hold.accounts(), &after);
         self.holds.insert(hold.id, HoldState { hold: hold.clone(), is_new: true, changed: false });
@@ -144,11 +147,12 @@ impl WorkingSet {
             legs,
             reverses: None,
             captures: Some(hold.id),
+            initiated_by: new.initiated_by,
         };
         let transaction = self.record(posting, &after);
         let event = if is_last { HoldEvent::CapturedLast } else { HoldEvent::CapturedInPart };
         let captured = hold.captured.saturating_add(taken);
-        self.change_hold(hold.id, event, captured, transaction.sequence);
+        self.change_hold(hold.id, event, captured, transaction.sequence, None);
         Ok(Recorded { record: transaction, replayed: false })
     }
 
@@ -186,9 +190,11 @@ impl WorkingSet {
             status: next,
             reason,
             changed_at: self.recorded_at,
+            initiated_by: release.initiated_by,
         });
         self.note(|| Undo::HoldChange);
-        let record = self.change_hold(hold.id, event, hold.captured, sequence).unwrap_or(hold);
+        let by = release.initiated_by;
+        let record = self.change_hold(hold.id, event, hold.captured, sequence, by).unwrap_or(hold);
         Ok(Recorded { record, replayed: false })
     }
 
@@ -199,6 +205,7 @@ impl WorkingSet {
         event: HoldEvent,
         captured: i64,
         sequence: i64,
+        released_by: Option<UserId>,
     ) -> Option<Hold> {
         let state = self.holds.get_mut(&id)?;
         let Hold { status, captured: before, ended_by, .. } = state.hold;
@@ -206,6 +213,7 @@ impl WorkingSet {
         state.hold.status = next_status(status, event)?;
         state.hold.captured = captured;
         state.hold.ended_by = (state.hold.status != HoldStatus::Pending).then_some(sequence);
+        state.hold.released_by = released_by;
         state.changed = true;
         let hold = state.hold.clone();
         self.note(|| Undo::Hold { id, status, captured: before, ended_by, changed });

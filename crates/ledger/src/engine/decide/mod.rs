@@ -15,7 +15,7 @@ pub(crate) use limits::{LimitedAccount, Usage};
 pub(crate) use postings::{Counted, ENTRIES_PER_MARK, Movement, last_of_each_account};
 
 use super::{Command, IdMap, Outcome};
-use kernel::Timestamp;
+use kernel::{Timestamp, UserId};
 use ledger_api::{
     Account, AccountId, AccountStatus, Hold, HoldId, HoldStatus, Limits, Refusal, Transaction,
     TransactionId,
@@ -80,6 +80,7 @@ pub(super) struct NewHoldChange {
     pub(super) status: HoldStatus,
     pub(super) reason: Option<String>,
     pub(super) changed_at: Timestamp,
+    pub(super) initiated_by: Option<UserId>,
 }
 
 /// A hold that the group works on.
@@ -221,7 +222,10 @@ impl WorkingSet {
             }
             Undo::Hold { id, status, captured, ended_by, changed } => {
                 if let Some(state) = self.holds.get_mut(&id) {
-                    state.hold = Hold { status, captured, ended_by, ..state.hold.clone() };
+                    // Nobody changes a hold that was released.
+                    let released_by = None;
+                    let after = state.hold.clone();
+                    state.hold = Hold { status, captured, ended_by, released_by, ..after };
                     state.changed = changed;
                 }
             }

@@ -3,7 +3,7 @@
 use super::checks::{check_shape, check_sums, check_text, check_texts};
 use super::limits::Use;
 use super::{AccountState, NewEntry, NewShift, Standing, Undo, WorkingSet};
-use kernel::{Money, Timestamp};
+use kernel::{Money, Timestamp, UserId};
 use ledger_api::{
     AccountId, AccountStatus, Balances, DESCRIPTION_CHARS_MAX, Direction, EntryKey, Hold, HoldId,
     Leg, NewReversal, NewTransaction, REVERSAL_KIND, Recorded, Refusal, Side, Transaction,
@@ -26,6 +26,7 @@ pub(super) struct Posting<'a> {
     pub(super) legs: Vec<Leg>,
     pub(super) reverses: Option<TransactionId>,
     pub(super) captures: Option<HoldId>,
+    pub(super) initiated_by: Option<UserId>,
 }
 
 /// What happens to the account of one leg.
@@ -128,6 +129,7 @@ impl WorkingSet {
             legs: new.legs.clone(),
             reverses: None,
             captures: None,
+            initiated_by: new.initiated_by,
         };
         Ok(Recorded { record: self.record(posting, &after), replayed: false })
     }
@@ -208,6 +210,7 @@ impl WorkingSet {
             legs,
             reverses: Some(new.original),
             captures: None,
+            initiated_by: new.initiated_by,
         };
         let transaction = self.record(posting, &after);
         self.note(|| Undo::Reversed { original: new.original, before });
@@ -359,6 +362,7 @@ impl WorkingSet {
             legs: posting.legs,
             reverses: posting.reverses,
             captures: posting.captures,
+            initiated_by: posting.initiated_by,
         });
         for (leg_no, (leg, balances)) in (0_i64..).zip(transaction.legs.iter().zip(after)) {
             self.record_entry(&transaction, leg_no, leg, *balances);

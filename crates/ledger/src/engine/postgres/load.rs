@@ -9,7 +9,7 @@ use crate::journal::encode::{
     self, ACCOUNT_COLUMNS, ACCOUNT_TABLES, AccountRow, HOLD_COLUMNS, HoldRow,
 };
 use crate::journal::limits::{limits_from, usage_from};
-use kernel::Timestamp;
+use kernel::{Timestamp, UserId};
 use ledger_api::{AccountId, Balances, HoldId, Leg, Transaction, TransactionId};
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Row};
@@ -195,7 +195,8 @@ async fn load_transactions(
 ) -> Result<(), Error> {
     let ids: Vec<Uuid> = needs.transactions.iter().map(|id| id.0).collect();
     let sql = "select sequence, id, kind, description, reference, metadata, effective_at, \
-               recorded_at, reverses, captures from transactions where id = any($1)";
+               recorded_at, reverses, captures, initiated_by from transactions \
+               where id = any($1)";
     let rows = sqlx::query(sql).bind(ids).fetch_all(&mut *tx).await?;
     if rows.is_empty() {
         return Ok(());
@@ -221,6 +222,7 @@ async fn load_transactions(
             legs: legs.remove(&sequence).unwrap_or_default(),
             reverses: row.try_get::<Option<Uuid>, _>(8)?.map(TransactionId),
             captures: row.try_get::<Option<Uuid>, _>(9)?.map(HoldId),
+            initiated_by: row.try_get::<Option<Uuid>, _>(10)?.map(UserId),
         };
         set.existing_transactions.insert(transaction.id, Arc::new(transaction));
     }
@@ -258,6 +260,8 @@ async fn load_holds(
             status: row.try_get(9)?,
             captured: row.try_get(10)?,
             ended_by: row.try_get(11)?,
+            initiated_by: row.try_get(12)?,
+            released_by: row.try_get(13)?,
         };
         let legs = legs.remove(&row.sequence).unwrap_or_default();
         let hold = row.into_hold(legs)?;

@@ -166,9 +166,10 @@ async fn write_holds(tx: &mut PgConnection, set: &WorkingSet) -> Result<(), Erro
     let leg = |at: usize| legs.iter().map(|leg| leg[at]).collect::<Vec<_>>();
     sqlx::query(
         "with made as (insert into holds (sequence, id, kind, description, reference, metadata, \
-             tolerance, expires_at, created_at) \
+             tolerance, expires_at, created_at, initiated_by) \
              select * from unnest($1::bigint[], $2::uuid[], $3::text[], $4::text[], $5::text[], \
-                                  $6::text[], $7::bigint[], $8::bigint[], $9::bigint[])), \
+                                  $6::text[], $7::bigint[], $8::bigint[], $9::bigint[], \
+                                  $17::uuid[])), \
          standing as (insert into hold_states \
              (hold_sequence, expires_at, status, captured, ended_by) \
              select * from unnest($1::bigint[], $8::bigint[], $10::text[], $11::bigint[], \
@@ -192,6 +193,7 @@ async fn write_holds(tx: &mut PgConnection, set: &WorkingSet) -> Result<(), Erro
     .bind(leg(1))
     .bind(leg(2))
     .bind(leg(3))
+    .bind(new.iter().map(|one| one.initiated_by.map(|user| user.0)).collect::<Vec<_>>())
     .execute(tx)
     .await?;
     Ok(())
@@ -239,14 +241,16 @@ async fn write_changed_holds(tx: &mut PgConnection, set: &WorkingSet) -> Result<
 
 async fn write_hold_changes(tx: &mut PgConnection, new: &[NewHoldChange]) -> Result<(), Error> {
     sqlx::query(
-        "insert into hold_changes (sequence, hold_sequence, status, reason, changed_at) \
-         select * from unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::bigint[])",
+        "insert into hold_changes (sequence, hold_sequence, status, reason, changed_at, initiated_by) \
+         select * from unnest($1::bigint[], $2::bigint[], $3::text[], $4::text[], $5::bigint[], \
+                              $6::uuid[])",
     )
     .bind(new.iter().map(|one| one.sequence).collect::<Vec<_>>())
     .bind(new.iter().map(|one| one.hold_sequence).collect::<Vec<_>>())
     .bind(new.iter().map(|one| encode::hold_status_word(one.status)).collect::<Vec<_>>())
     .bind(new.iter().map(|one| one.reason.as_deref()).collect::<Vec<_>>())
     .bind(new.iter().map(|one| one.changed_at.as_micros()).collect::<Vec<_>>())
+    .bind(new.iter().map(|one| one.initiated_by.map(|user| user.0)).collect::<Vec<_>>())
     .execute(tx)
     .await?;
     Ok(())
@@ -259,10 +263,10 @@ async fn write_transactions(tx: &mut PgConnection, set: &WorkingSet) -> Result<(
     sqlx::query(
         "with posted as (insert into transactions \
              (sequence, id, kind, description, reference, metadata, effective_at, recorded_at, \
-              reverses, captures) \
+              reverses, captures, initiated_by) \
              select * from unnest($1::bigint[], $2::uuid[], $3::text[], $4::text[], $5::text[], \
                                   $6::text[], $7::bigint[], $8::bigint[], $9::uuid[], \
-                                  $10::uuid[])), \
+                                  $10::uuid[], $18::uuid[])), \
          marked as (insert into entry_marks (account_sequence, entry_key) \
              select * from unnest($11::bigint[], $12::bigint[])) \
          insert into entries (entry_key, account_sequence, amount, balance_after, previous) \
@@ -286,6 +290,7 @@ async fn write_transactions(tx: &mut PgConnection, set: &WorkingSet) -> Result<(
     .bind(entries.iter().map(|one| one.amount).collect::<Vec<_>>())
     .bind(entries.iter().map(|one| one.balance_after).collect::<Vec<_>>())
     .bind(entries.iter().map(|one| one.previous).collect::<Vec<_>>())
+    .bind(new.iter().map(|one| one.initiated_by.map(|user| user.0)).collect::<Vec<_>>())
     .execute(tx)
     .await?;
     Ok(())

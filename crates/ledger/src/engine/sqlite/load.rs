@@ -10,7 +10,7 @@ use crate::journal::encode::{
     self, ACCOUNT_COLUMNS, ACCOUNT_TABLES, AccountRow, HOLD_COLUMNS, HoldRow,
 };
 use crate::journal::limits::{limits_from, usage_from};
-use kernel::Timestamp;
+use kernel::{Timestamp, UserId};
 use ledger_api::{AccountId, Balances, EntryKey, Hold, HoldId, Leg, Transaction, TransactionId};
 use rusqlite::{Connection, OptionalExtension, Row, Statement};
 use std::sync::Arc;
@@ -157,7 +157,7 @@ fn account_row(row: &Row<'_>) -> rusqlite::Result<AccountRow> {
 }
 
 const TRANSACTION_SQL: &str = "select sequence, kind, description, reference, metadata, \
-     effective_at, recorded_at, reverses, captures from transactions where id = ?1";
+     effective_at, recorded_at, reverses, captures, initiated_by from transactions where id = ?1";
 
 fn load_transaction(
     tx: &Connection,
@@ -185,6 +185,7 @@ fn load_transaction(
         legs: load_legs(tx, legs, keys)?,
         reverses: row.get::<_, Option<Uuid>>(7)?.map(TransactionId),
         captures: row.get::<_, Option<Uuid>>(8)?.map(HoldId),
+        initiated_by: row.get::<_, Option<Uuid>>(9)?.map(UserId),
     }))
 }
 
@@ -206,6 +207,8 @@ fn load_hold(tx: &Connection, id: HoldId) -> Result<Option<Hold>, Error> {
         status: row.get(9)?,
         captured: row.get(10)?,
         ended_by: row.get(11)?,
+        initiated_by: row.get(12)?,
+        released_by: row.get(13)?,
     };
     let legs = "select a.id, l.amount, s.currency_code from hold_legs l \
                 join accounts a on a.sequence = l.account_sequence \

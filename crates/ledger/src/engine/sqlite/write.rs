@@ -139,7 +139,8 @@ fn write_changes(tx: &Connection, set: &WorkingSet) -> Result<(), Error> {
 fn write_holds(tx: &Connection, set: &WorkingSet) -> Result<(), Error> {
     let mut hold = tx.prepare_cached(
         "insert into holds (sequence, id, kind, description, reference, metadata, tolerance, \
-         expires_at, created_at) values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+         expires_at, created_at, initiated_by) \
+         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
     )?;
     let mut leg = tx.prepare_cached(
         "insert into hold_legs (hold_sequence, leg_no, account_sequence, amount) \
@@ -161,6 +162,7 @@ fn write_holds(tx: &Connection, set: &WorkingSet) -> Result<(), Error> {
             new.tolerance,
             expires_at,
             new.created_at.as_micros(),
+            new.initiated_by.map(|user| user.0),
         ])?;
         for (leg_no, one) in (0_i64..).zip(&new.legs) {
             let Some(account) = set.accounts.get(&one.account_id) else { continue };
@@ -182,8 +184,8 @@ fn write_holds(tx: &Connection, set: &WorkingSet) -> Result<(), Error> {
         state.execute(params![changed.sequence, status, changed.captured, changed.ended_by])?;
     }
     let mut change = tx.prepare_cached(
-        "insert into hold_changes (sequence, hold_sequence, status, reason, changed_at) \
-         values (?1, ?2, ?3, ?4, ?5)",
+        "insert into hold_changes (sequence, hold_sequence, status, reason, changed_at, initiated_by) \
+         values (?1, ?2, ?3, ?4, ?5, ?6)",
     )?;
     for new in &set.new_hold_changes {
         change.execute(params![
@@ -192,6 +194,7 @@ fn write_holds(tx: &Connection, set: &WorkingSet) -> Result<(), Error> {
             encode::hold_status_word(new.status),
             new.reason,
             new.changed_at.as_micros(),
+            new.initiated_by.map(|user| user.0),
         ])?;
     }
     Ok(())
@@ -201,8 +204,8 @@ fn write_transactions(tx: &Connection, set: &WorkingSet) -> Result<(), Error> {
     let mut transaction = tx.prepare_cached(
         "insert into transactions \
          (sequence, id, kind, description, reference, metadata, effective_at, recorded_at, \
-          reverses, captures) \
-         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+          reverses, captures, initiated_by) \
+         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
     )?;
     let mut metadata = tx.prepare_cached(
         "insert into transaction_metadata (name, value, transaction_sequence) values (?1, ?2, ?3)",
@@ -219,6 +222,7 @@ fn write_transactions(tx: &Connection, set: &WorkingSet) -> Result<(), Error> {
             new.recorded_at.as_micros(),
             new.reverses.map(|original| original.0),
             new.captures.map(|hold| hold.0),
+            new.initiated_by.map(|user| user.0),
         ])?;
         for (name, value) in encode::searchable(&new.metadata) {
             metadata.execute(params![name, value, new.sequence])?;

@@ -48,26 +48,33 @@ fn transaction_among(accounts: u128) -> impl Strategy<Value = NewTransaction> {
     });
     let pairs =
         prop_oneof![prop::collection::vec(pair.clone(), 1), { prop::collection::vec(pair, 1..4) }];
-    (0..40_u128, pairs, 0..20_u8).prop_map(|(id, pairs, odd)| {
+    (0..40_u128, pairs, 0..20_u8, any_initiator()).prop_map(|(id, pairs, odd, initiated_by)| {
         let mut legs = pairs.concat();
         if odd == 0 {
             legs.pop();
         }
-        transaction(id, &legs)
+        NewTransaction { initiated_by, ..transaction(id, &legs) }
     })
+}
+
+fn any_initiator() -> impl Strategy<Value = Option<UserId>> {
+    prop::option::of((1..3_u128).prop_map(user))
 }
 
 /// Of ids that transactions have, too.
 fn any_reversal() -> impl Strategy<Value = Command> {
     let asked = prop::option::of(prop_oneof![8 => 1..60_i64, 1 => -1..1_i64, 1 => Just(i64::MAX)]);
-    (30..60_u128, 0..45_u128, asked).prop_map(|(id, original, minor_units)| {
-        Command::Reverse(NewReversal {
-            id: transaction_id(id),
-            original: transaction_id(original),
-            minor_units,
-            reason: "x".into(),
-        })
-    })
+    (30..60_u128, 0..45_u128, asked, any_initiator()).prop_map(
+        |(id, original, minor_units, initiated_by)| {
+            Command::Reverse(NewReversal {
+                id: transaction_id(id),
+                original: transaction_id(original),
+                minor_units,
+                reason: "x".into(),
+                initiated_by,
+            })
+        },
+    )
 }
 
 fn any_change() -> impl Strategy<Value = Command> {
@@ -99,6 +106,7 @@ fn hold_among(accounts: u128) -> impl Strategy<Value = Command> {
                 legs: new.legs,
                 expires_at,
                 tolerance,
+                initiated_by: new.initiated_by,
             })
         },
     )
@@ -107,21 +115,25 @@ fn hold_among(accounts: u128) -> impl Strategy<Value = Command> {
 /// Of ids that transactions have, too.
 fn any_capture() -> impl Strategy<Value = Command> {
     let asked = prop::option::of(prop_oneof![12 => 1..60_i64, 1 => -1..1_i64, 1 => Just(i64::MAX)]);
-    (30..80_u128, 0..9_u128, asked, 0..4_u8).prop_map(|(id, hold, minor_units, last)| {
-        Command::Capture(NewCapture {
-            id: transaction_id(id),
-            hold: hold_id(hold),
-            minor_units,
-            is_final: last == 0,
-        })
-    })
+    (30..80_u128, 0..9_u128, asked, 0..4_u8, any_initiator()).prop_map(
+        |(id, hold, minor_units, last, initiated_by)| {
+            Command::Capture(NewCapture {
+                id: transaction_id(id),
+                hold: hold_id(hold),
+                minor_units,
+                is_final: last == 0,
+                initiated_by,
+            })
+        },
+    )
 }
 
 fn any_release() -> impl Strategy<Value = Command> {
     let cause =
         prop_oneof![4 => Just(ReleaseCause::Voided(None)), 1 => Just(ReleaseCause::Expired)];
-    (0..9_u128, cause)
-        .prop_map(|(hold, cause)| Command::Release(HoldRelease { hold: hold_id(hold), cause }))
+    (0..9_u128, cause, any_initiator()).prop_map(|(hold, cause, initiated_by)| {
+        Command::Release(HoldRelease { hold: hold_id(hold), cause, initiated_by })
+    })
 }
 
 fn limits_of(accounts: u128) -> impl Strategy<Value = Command> {

@@ -19,11 +19,18 @@ pub(super) fn new_hold(id: u128, legs: &[Leg]) -> NewHold {
         legs: legs.to_vec(),
         expires_at: None,
         tolerance: 0,
+        initiated_by: None,
     }
 }
 
 pub(super) fn new_capture(id: u128, hold: u128, minor_units: Option<i64>) -> NewCapture {
-    NewCapture { id: transaction_id(id), hold: hold_id(hold), minor_units, is_final: false }
+    NewCapture {
+        id: transaction_id(id),
+        hold: hold_id(hold),
+        minor_units,
+        is_final: false,
+        initiated_by: None,
+    }
 }
 
 /// The last capture, whatever is left.
@@ -53,7 +60,8 @@ fn release(
     hold: u128,
     cause: ReleaseCause,
 ) -> Result<Recorded<Hold>, Refusal> {
-    match set.decide(&Command::Release(HoldRelease { hold: hold_id(hold), cause }))? {
+    let release = HoldRelease { hold: hold_id(hold), cause, initiated_by: None };
+    match set.decide(&Command::Release(release))? {
         Outcome::Held(held) => Ok(held),
         other => panic!("{other:?}"),
     }
@@ -61,6 +69,11 @@ fn release(
 
 pub(super) fn void(set: &mut WorkingSet, hold: u128) -> Result<Recorded<Hold>, Refusal> {
     release(set, hold, ReleaseCause::Voided(Some("cancelled".into())))
+}
+
+fn voided_by(number: u128) -> HoldRelease {
+    let initiated_by = Some(user(number));
+    HoldRelease { hold: hold_id(1), cause: ReleaseCause::Voided(None), initiated_by }
 }
 
 pub(super) fn expire(set: &mut WorkingSet, hold: u128) -> Result<Recorded<Hold>, Refusal> {
@@ -234,7 +247,8 @@ fn a_capture_is_a_transaction_of_the_hold() {
     };
     let held = hold(&mut set, &new).unwrap().record;
     assert_eq!((held.sequence, held.created_at, held.remaining()), (21, noon(), 60));
-    let posted = capture(&mut set, &new_capture(7, 1, Some(25))).unwrap();
+    let part = NewCapture { initiated_by: Some(user(7)), ..new_capture(7, 1, Some(25)) };
+    let posted = capture(&mut set, &part).unwrap();
     let expected = Transaction {
         id: transaction_id(7),
         sequence: 22,
@@ -247,6 +261,7 @@ fn a_capture_is_a_transaction_of_the_hold() {
         legs: vec![dr(RICH, 25), cr(POOR, 25)],
         reverses: None,
         captures: Some(hold_id(1)),
+        initiated_by: Some(user(7)),
     };
     assert_eq!(posted, Recorded { record: expected, replayed: false });
     let entries: Vec<_> = set.new_entries.iter().map(leg_of).collect();
@@ -550,7 +565,7 @@ fn a_dry_run_of_a_hold_leaves_nothing() {
         Command::Capture(new_capture(3, 1, None)),
         Command::Capture(last_capture(3, 1, 65)),
         Command::Capture(new_capture(3, 1, Some(66))),
-        Command::Release(HoldRelease { hold: hold_id(1), cause: ReleaseCause::Voided(None) }),
+        Command::Release(voided_by(7)),
     ];
     for command in commands {
         let before = all_of(&set);

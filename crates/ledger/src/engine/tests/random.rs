@@ -314,8 +314,14 @@ fn content(outcome: Outcome) -> Vec<String> {
         }
         Outcome::Limits(limits) => vec![format!("{limits:?}")],
         Outcome::Held(held) => {
-            let (status, captured, ended_by) = (HoldStatus::Pending, 0, None);
-            vec![format!("{:?}", Hold { status, captured, ended_by, ..held.record })]
+            let made = Hold {
+                status: HoldStatus::Pending,
+                captured: 0,
+                ended_by: None,
+                released_by: None,
+                ..held.record
+            };
+            vec![format!("{made:?}")]
         }
         Outcome::Posted(posted) => vec![format!("{:?}", posted.record)],
         Outcome::PostedAll(posted) => {

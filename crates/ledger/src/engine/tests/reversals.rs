@@ -10,6 +10,7 @@ pub(super) fn reversal(id: u128, original: u128, minor_units: Option<i64>) -> Ne
         original: transaction_id(original),
         minor_units,
         reason: "charged twice".into(),
+        initiated_by: None,
     }
 }
 
@@ -50,7 +51,8 @@ fn exceeds<T>(left: i64, asked: i64) -> Result<T, Refusal> {
 #[test]
 fn a_whole_reversal_exchanges_the_sides_and_says_what_it_reverses() {
     let mut set = charged_world();
-    let reversed = reverse(&mut set, &reversal(2, 1, None)).unwrap();
+    let new = NewReversal { initiated_by: Some(user(7)), ..reversal(2, 1, None) };
+    let reversed = reverse(&mut set, &new).unwrap();
     let expected = Transaction {
         id: transaction_id(2),
         sequence: 22,
@@ -63,6 +65,7 @@ fn a_whole_reversal_exchanges_the_sides_and_says_what_it_reverses() {
         legs: vec![cr(RICH, 80), dr(POOR, 80)],
         reverses: Some(transaction_id(1)),
         captures: None,
+        initiated_by: Some(user(7)),
     };
     assert_eq!(reversed, Recorded { record: expected, replayed: false });
     assert_eq!(balances(&set), (100, 0));

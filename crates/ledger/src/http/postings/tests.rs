@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::http::fuzz::{
-    amount, any_body, check, config, flag, maybe, object, sound, text, transaction, uuid,
+    amount, any_body, check, config, flag, initiator, maybe, object, sound, text, transaction, uuid,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ type Read = (Option<Uuid>, NewTransaction, bool);
 
 fn content(body: PostTransactionBody) -> Read {
     let (id, is_linked) = (body.id(), body.is_linked());
-    (id, body.into_new(id.unwrap_or_default()), is_linked)
+    (id, body.into_new(id.unwrap_or_default(), initiator()), is_linked)
 }
 
 fn batch(value: &Value) -> Option<(bool, Vec<Read>)> {

@@ -2,6 +2,7 @@
 
 use super::super::bodies::PostTransactionBody;
 use super::ResultLine;
+use kernel::UserId;
 use ledger_api::NewTransaction;
 use serde_json::Value;
 use uuid::Uuid;
@@ -39,8 +40,10 @@ struct Link {
 }
 
 /// Gathers lines until there is enough for a batch.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Gatherer {
+    /// Who sends the lines.
+    initiated_by: UserId,
     batch: Batch,
     /// A batch that was full before the one that is being gathered.
     full: Option<Batch>,
@@ -69,9 +72,20 @@ impl Batch {
 }
 
 impl Gatherer {
+    pub(super) fn new(initiated_by: UserId) -> Self {
+        Self {
+            initiated_by,
+            batch: Batch::default(),
+            full: None,
+            chain: Vec::new(),
+            chain_bytes: 0,
+            is_too_long: false,
+        }
+    }
+
     /// Takes a line. Afterwards a batch may be full.
     pub(super) fn add(&mut self, line: u64, text: &[u8]) {
-        let (link, is_linked) = Link::read(line, text);
+        let (link, is_linked) = Link::read(line, text, self.initiated_by);
         if self.is_too_long {
             self.refuse_too_long(link);
         } else {
@@ -164,13 +178,13 @@ impl Gatherer {
 
 impl Link {
     /// Reads a line, and whether it is linked with the next.
-    fn read(line: u64, text: &[u8]) -> (Self, bool) {
+    fn read(line: u64, text: &[u8], initiated_by: UserId) -> (Self, bool) {
         match parse_json::<PostTransactionBody>(text) {
             Ok(body) => {
                 let is_linked = body.is_linked();
                 let id = body.id();
                 let content = match id {
-                    Some(id) => Ok(body.into_new(id)),
+                    Some(id) => Ok(body.into_new(id, initiated_by)),
                     None => {
                         Err("/id is needed: it makes it safe to send the line again".to_owned())
                     }
@@ -207,7 +221,7 @@ mod tests {
 
     /// The sizes of the batches and of the chains in each.
     fn gathered(lines: impl Iterator<Item = Vec<u8>>) -> Vec<(usize, Vec<usize>)> {
-        let mut gatherer = Gatherer::default();
+        let mut gatherer = Gatherer::new(UserId(Uuid::nil()));
         let mut batches = Vec::new();
         for (line, text) in (1..).zip(lines) {
             gatherer.add(line, &text);

@@ -169,12 +169,13 @@ async fn stream_transactions(
     body: Body,
 ) -> Result<Response, Problem> {
     require_media_type(&headers, MEDIA_TYPE, "newline-delimited JSON")?;
+    let gatherer = Gatherer::new(writer.actor.user_id);
     let noted = match writer.is_person() && !query.dry_run {
         true => Some(Noted::begin(writer, ledger.ids.next()).await?),
         false => None,
     };
     let (sender, answer) = Channel::<Bytes>::new(1);
-    let lines = Lines::new(body, SILENCE_MAX);
+    let lines = (Lines::new(body, SILENCE_MAX), gatherer);
     let stream = stream(ledger, query, lines, sender, noted);
     // The layers around the routes see an answer that is there at once; it ends when the stream does.
     tokio::spawn(stream.in_current_span());
@@ -219,7 +220,7 @@ impl Noted {
 async fn stream(
     ledger: Ledger,
     query: DryRunQuery,
-    lines: Lines,
+    lines: (Lines, Gatherer),
     sender: Sender<Bytes>,
     mut noted: Option<Noted>,
 ) {
@@ -245,12 +246,11 @@ async fn stream(
 async fn read(
     ledger: &Ledger,
     query: DryRunQuery,
-    mut lines: Lines,
+    (mut lines, mut gatherer): (Lines, Gatherer),
     events: mpsc::Sender<Event>,
     unanswered: &AtomicUsize,
     noted: &mut Option<Noted>,
 ) {
-    let mut gatherer = Gatherer::default();
     let mut line: u64 = 0;
     let ended = loop {
         let next = tokio::select! {

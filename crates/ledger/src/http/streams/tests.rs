@@ -4,7 +4,7 @@
 
 use super::*;
 use crate::http::bodies::PostTransactionBody;
-use crate::http::fuzz::{any_body, config, sound, transaction};
+use crate::http::fuzz::{any_body, config, initiator, sound, transaction};
 use http_body_util::channel::Channel;
 use ledger_api::NewTransaction;
 use lines::LINE_BYTES_MAX;
@@ -105,7 +105,7 @@ fn expected(lines: &[&[u8]]) -> Vec<(u64, Option<NewTransaction>)> {
 
 /// What comes of each line.
 fn gathered(lines: &[Bytes]) -> Vec<(u64, Option<NewTransaction>)> {
-    let mut gatherer = Gatherer::default();
+    let mut gatherer = Gatherer::new(initiator());
     let mut batches = Vec::new();
     for (number, line) in (1..).zip(lines) {
         if !line.trim_ascii().is_empty() {

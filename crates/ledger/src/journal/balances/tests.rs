@@ -166,6 +166,10 @@ async fn fill(store: &Store) {
             "insert into hold_states (hold_sequence, status, captured, ended_by) \
              {numbers} select n, 'voided', 0, n from numbers"
         ),
+        format!(
+            "insert into hold_changes (sequence, hold_sequence, status, changed_at) \
+             {numbers} select n, n, 'voided', 0 from numbers"
+        ),
         "analyze".to_owned(),
     ] {
         let tx = store.begin().await.unwrap();

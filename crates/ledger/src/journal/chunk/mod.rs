@@ -8,7 +8,7 @@ pub(crate) use repo::{accounts_touched, holds_ended};
 use super::encode::{self, AccountRow, HoldRow};
 use crate::history::record;
 use crate::history::tree::Hash;
-use kernel::Timestamp;
+use kernel::{Timestamp, UserId};
 use ledger_api::{AccountId, EntryKey, Hold, HoldId, Leg, Transaction, TransactionId};
 use store::StoreError;
 use uuid::Uuid;
@@ -62,6 +62,7 @@ pub(crate) struct HoldEndRow {
     pub(crate) status: String,
     pub(crate) reason: Option<String>,
     pub(crate) changed_at: i64,
+    pub(crate) initiated_by: Option<Uuid>,
 }
 
 pub(crate) struct TransactionRow {
@@ -75,6 +76,7 @@ pub(crate) struct TransactionRow {
     pub(crate) recorded_at: i64,
     reverses: Option<Uuid>,
     captures: Option<Uuid>,
+    initiated_by: Option<Uuid>,
 }
 
 #[derive(Clone, Copy)]
@@ -153,8 +155,8 @@ impl Chunk {
         let holds = holds.map(|(sequence, hold)| (sequence, hold.map(|hold| record::hold(&hold))));
         let hold_ends = self.hold_ends.iter().map(|row| {
             let at = (row.sequence, Timestamp::from_micros(row.changed_at));
-            let reason = row.reason.as_deref();
-            (row.sequence, Ok(record::hold_end(at, row.hold_sequence, &row.status, reason)))
+            let (reason, by) = (row.reason.as_deref(), row.initiated_by.map(UserId));
+            (row.sequence, Ok(record::hold_end(at, row.hold_sequence, &row.status, reason, by)))
         });
         let transactions = self.each_transaction(account).map(|(sequence, transaction)| {
             (sequence, transaction.map(|transaction| record::transaction(&transaction)))
@@ -223,6 +225,7 @@ impl TransactionRow {
             legs,
             reverses: self.reverses.map(TransactionId),
             captures: self.captures.map(HoldId),
+            initiated_by: self.initiated_by.map(UserId),
         })
     }
 }

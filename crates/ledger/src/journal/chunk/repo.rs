@@ -117,10 +117,10 @@ fn limit_change_row(row: (i64, i64, String, i64)) -> LimitChangeRow {
     LimitChangeRow { sequence, account_sequence, limits, changed_at }
 }
 
-/// The state's own `expires_at` comes last.
+/// The state's own `expires_at` comes before who asked for the hold.
 const HOLDS_SQL: &str = "select h.sequence, h.id, h.kind, h.description, h.reference, h.metadata, \
-    h.tolerance, h.expires_at, h.created_at, s.status, s.captured, s.ended_by, s.expires_at \
-    from holds h join hold_states s on s.hold_sequence = h.sequence";
+    h.tolerance, h.expires_at, h.created_at, s.status, s.captured, s.ended_by, s.expires_at, \
+    h.initiated_by from holds h join hold_states s on s.hold_sequence = h.sequence";
 type HoldColumns = (
     i64,
     Uuid,
@@ -135,11 +135,12 @@ type HoldColumns = (
     i64,
     Option<i64>,
     Option<i64>,
+    Option<Uuid>,
 );
 
 fn hold_row(row: HoldColumns) -> StoredHold {
     let (sequence, id, kind, description, reference, metadata, tolerance, expires_at, ..) = row;
-    let (.., created_at, status, captured, ended_by, state_expires_at) = row;
+    let (.., created_at, status, captured, ended_by, state_expires_at, initiated_by) = row;
     let hold = HoldRow {
         sequence,
         id,
@@ -153,6 +154,9 @@ fn hold_row(row: HoldColumns) -> StoredHold {
         status,
         captured,
         ended_by,
+        initiated_by,
+        // Its end is a record of its own.
+        released_by: None,
     };
     StoredHold { hold, state_expires_at }
 }
@@ -166,15 +170,15 @@ fn hold_leg_row(row: (i64, i64, i64)) -> HoldLegRow {
 }
 
 const HOLD_ENDS_SQL: &str =
-    "select sequence, hold_sequence, status, reason, changed_at from hold_changes";
+    "select sequence, hold_sequence, status, reason, changed_at, initiated_by from hold_changes";
 
-fn hold_end_row(row: (i64, i64, String, Option<String>, i64)) -> HoldEndRow {
-    let (sequence, hold_sequence, status, reason, changed_at) = row;
-    HoldEndRow { sequence, hold_sequence, status, reason, changed_at }
+fn hold_end_row(row: (i64, i64, String, Option<String>, i64, Option<Uuid>)) -> HoldEndRow {
+    let (sequence, hold_sequence, status, reason, changed_at, initiated_by) = row;
+    HoldEndRow { sequence, hold_sequence, status, reason, changed_at, initiated_by }
 }
 
 const TRANSACTIONS_SQL: &str = "select sequence, id, kind, description, reference, metadata, \
-    effective_at, recorded_at, reverses, captures from transactions";
+    effective_at, recorded_at, reverses, captures, initiated_by from transactions";
 type TransactionColumns = (
     i64,
     Uuid,
@@ -186,11 +190,12 @@ type TransactionColumns = (
     i64,
     Option<Uuid>,
     Option<Uuid>,
+    Option<Uuid>,
 );
 
 fn transaction_row(row: TransactionColumns) -> TransactionRow {
-    let (sequence, id, kind, description, reference, metadata, effective_at, recorded_at, r, c) =
-        row;
+    let (sequence, id, kind, description, reference, metadata, effective_at, recorded_at, ..) = row;
+    let (.., reverses, captures, initiated_by) = row;
     TransactionRow {
         sequence,
         id,
@@ -200,8 +205,9 @@ fn transaction_row(row: TransactionColumns) -> TransactionRow {
         metadata,
         effective_at,
         recorded_at,
-        reverses: r,
-        captures: c,
+        reverses,
+        captures,
+        initiated_by,
     }
 }
 

@@ -355,7 +355,7 @@ pub(in crate::journal) fn numbered_transactions_sql(sequences: &[i64]) -> Sql {
     let list = list_of(&mut sql, sequences);
     sql.text = format!(
         "select sequence, id, kind, description, reference, metadata, effective_at, recorded_at, \
-         reverses, captures from transactions where sequence in ({list})"
+         reverses, captures, initiated_by from transactions where sequence in ({list})"
     );
     sql
 }

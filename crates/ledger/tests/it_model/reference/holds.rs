@@ -59,6 +59,8 @@ impl Reference {
             status: HoldStatus::Pending,
             captured: 0,
             ended_by: None,
+            initiated_by: new.initiated_by,
+            released_by: None,
         };
         self.holds.push(record.clone());
         Ok(Recorded { record, replayed: false })
@@ -117,6 +119,7 @@ impl Reference {
             legs,
             reverses: None,
             captures: Some(hold.id),
+            initiated_by: new.initiated_by,
         });
         let hold = self.holds.iter_mut().find(|one| one.id == hold.id).unwrap();
         hold.captured += taken;
@@ -153,6 +156,7 @@ impl Reference {
         let hold = self.holds.iter_mut().find(|one| one.id == hold.id).unwrap();
         hold.status = becomes;
         hold.ended_by = Some(sequence);
+        hold.released_by = release.initiated_by;
         Ok(Recorded { record: hold.clone(), replayed: false })
     }
 }

@@ -45,6 +45,7 @@ impl Reference {
             legs: new.legs.clone(),
             reverses: None,
             captures: None,
+            initiated_by: new.initiated_by,
         }))
     }
 
@@ -144,6 +145,7 @@ impl Reference {
             legs,
             reverses: Some(new.original),
             captures: None,
+            initiated_by: new.initiated_by,
         }))
     }
 
