@@ -3,6 +3,7 @@
 mod behind;
 mod load;
 mod memory;
+mod several;
 mod write;
 
 #[cfg(test)]

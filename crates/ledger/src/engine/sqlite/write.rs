@@ -2,6 +2,7 @@
 
 use super::Error;
 use super::memory::Rows;
+use super::several;
 use crate::engine::decide::WorkingSet;
 use crate::engine::seal::Seal;
 use crate::journal::encode::{self, day_of};
@@ -201,29 +202,25 @@ fn write_holds(tx: &Connection, set: &WorkingSet) -> Result<(), Error> {
 }
 
 fn write_transactions(tx: &Connection, set: &WorkingSet) -> Result<(), Error> {
-    let mut transaction = tx.prepare_cached(
-        "insert into transactions \
-         (sequence, id, kind, description, reference, metadata, effective_at, recorded_at, \
-          reverses, captures, initiated_by) \
-         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
-    )?;
+    let into = "transactions (sequence, id, kind, description, reference, metadata, effective_at, \
+                recorded_at, reverses, captures, initiated_by)";
+    several::insert(tx, into, 11, &set.new_transactions, |new, values| {
+        values.put(new.sequence)?;
+        values.put(new.id.0)?;
+        values.put(&new.kind)?;
+        values.put(&new.description)?;
+        values.put(&new.reference)?;
+        values.put(encode::metadata_text(&new.metadata))?;
+        values.put(new.effective_at.as_micros())?;
+        values.put(new.recorded_at.as_micros())?;
+        values.put(new.reverses.map(|original| original.0))?;
+        values.put(new.captures.map(|hold| hold.0))?;
+        values.put(new.initiated_by.map(|user| user.0))
+    })?;
     let mut metadata = tx.prepare_cached(
         "insert into transaction_metadata (name, value, transaction_sequence) values (?1, ?2, ?3)",
     )?;
     for new in &set.new_transactions {
-        transaction.execute(params![
-            new.sequence,
-            new.id.0,
-            new.kind,
-            new.description,
-            new.reference,
-            encode::metadata_text(&new.metadata),
-            new.effective_at.as_micros(),
-            new.recorded_at.as_micros(),
-            new.reverses.map(|original| original.0),
-            new.captures.map(|hold| hold.0),
-            new.initiated_by.map(|user| user.0),
-        ])?;
         for (name, value) in encode::searchable(&new.metadata) {
             metadata.execute(params![name, value, new.sequence])?;
         }
@@ -232,23 +229,18 @@ fn write_transactions(tx: &Connection, set: &WorkingSet) -> Result<(), Error> {
 }
 
 fn write_entries(tx: &Connection, set: &WorkingSet) -> Result<(), Error> {
-    let mut entry = tx.prepare_cached(
-        "insert into entries (entry_key, account_sequence, amount, balance_after, previous) \
-         values (?1, ?2, ?3, ?4, ?5)",
-    )?;
+    let into = "entries (entry_key, account_sequence, amount, balance_after, previous)";
+    several::insert(tx, into, 5, &set.new_entries, |new, values| {
+        values.put(new.entry_key)?;
+        values.put(new.account_sequence)?;
+        values.put(new.amount)?;
+        values.put(new.balance_after)?;
+        values.put(new.previous)
+    })?;
     let mut mark =
         tx.prepare_cached("insert into entry_marks (account_sequence, entry_key) values (?1, ?2)")?;
-    for new in &set.new_entries {
-        entry.execute(params![
-            new.entry_key,
-            new.account_sequence,
-            new.amount,
-            new.balance_after,
-            new.previous,
-        ])?;
-        if new.is_mark {
-            mark.execute([new.account_sequence, new.entry_key])?;
-        }
+    for new in set.new_entries.iter().filter(|new| new.is_mark) {
+        mark.execute([new.account_sequence, new.entry_key])?;
     }
     let mut shift = tx.prepare_cached(
         "insert into shifted_entries \
