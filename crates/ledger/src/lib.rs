@@ -92,9 +92,12 @@ pub mod permissions {
     pub const WRITE: Permission = Permission("ledger:write");
 }
 
-/// The ledger of one store. Cheap to clone; all clones share one engine.
+/// The ledger of one store. Cheap to clone, as it is several times for each request; all clones share one
+/// engine.
 #[derive(Clone)]
-pub struct Ledger {
+pub struct Ledger(Arc<Parts>);
+
+struct Parts {
     journal: Journal,
     engine: Engine,
     prover: Prover,
@@ -114,7 +117,7 @@ impl Ledger {
         let engine = Engine::start(&store, config, clock.clone())?;
         let journal = Journal::new(store.clone(), engine.standings());
         let prover = Prover::new(store, signer, clock.clone());
-        Ok(Self { journal, engine, prover, clock, ids })
+        Ok(Self(Arc::new(Parts { journal, engine, prover, clock, ids })))
     }
 
     /// The ledger's routes. What people change through them is written down in `trail` beforehand.
@@ -124,7 +127,7 @@ impl Ledger {
 
     /// Carries out a command about an account.
     async fn changed(&self, command: Command) -> Result<Recorded<Account>, LedgerError> {
-        match self.engine.submit(command).await? {
+        match self.0.engine.submit(command).await? {
             Outcome::Account(account) => Ok(account),
             _ => Err(mismatched_answer()),
         }
@@ -132,7 +135,7 @@ impl Ledger {
 
     /// Carries out a command that posts one transaction.
     async fn posted(&self, command: Command) -> Result<Recorded<Transaction>, LedgerError> {
-        match self.engine.submit(command).await? {
+        match self.0.engine.submit(command).await? {
             Outcome::Posted(posted) => Ok(unshared(posted)),
             _ => Err(mismatched_answer()),
         }
@@ -140,7 +143,7 @@ impl Ledger {
 
     /// Carries out a command about a hold.
     async fn held(&self, command: Command) -> Result<Recorded<Hold>, LedgerError> {
-        match self.engine.submit(command).await? {
+        match self.0.engine.submit(command).await? {
             Outcome::Held(hold) => Ok(hold),
             _ => Err(mismatched_answer()),
         }
@@ -151,7 +154,7 @@ impl Ledger {
         &self,
         command: Command,
     ) -> Result<Vec<Result<Recorded<Transaction>, Refusal>>, LedgerError> {
-        match self.engine.submit(command).await? {
+        match self.0.engine.submit(command).await? {
             Outcome::PostedAll(posted) => {
                 Ok(posted.into_iter().map(|one| Ok(unshared(one))).collect())
             }
@@ -164,12 +167,15 @@ impl Ledger {
 
     /// The journal as a stream of events.
     pub fn events(&self) -> Arc<dyn EventSource> {
-        Arc::new(events::JournalEvents { journal: self.journal.clone(), tail: self.engine.tail() })
+        Arc::new(events::JournalEvents {
+            journal: self.0.journal.clone(),
+            tail: self.0.engine.tail(),
+        })
     }
 
     /// Releases up to `limit` holds whose time is over, and tells how many it has dealt with.
     pub async fn expire_holds(&self, limit: u32) -> Result<u32, LedgerError> {
-        let over = self.journal.holds_over_time(self.clock.now(), limit.into()).await;
+        let over = self.0.journal.holds_over_time(self.0.clock.now(), limit.into()).await;
         let mut releases = JoinSet::new();
         for hold in over.map_err(unavailable)? {
             let ledger = self.clone();
@@ -191,12 +197,12 @@ impl Ledger {
     /// Signs a checkpoint of all that is committed if one is due. Several processes that look for it sign
     /// one.
     pub async fn sign_checkpoint(&self, policy: CheckpointPolicy) -> Result<(), LedgerError> {
-        self.prover.sign_if_due(policy).await.map_err(unavailable)
+        self.0.prover.sign_if_due(policy).await.map_err(unavailable)
     }
 
     /// Finishes what is queued, refuses what comes after, and returns once the last group is durable.
     pub async fn shut_down(&self) {
-        self.engine.shut_down().await;
+        self.0.engine.shut_down().await;
     }
 }
 
@@ -237,7 +243,7 @@ impl ledger_api::Ledger for Ledger {
         &self,
         transactions: Vec<NewTransaction>,
     ) -> Result<Vec<Recorded<Transaction>>, LedgerError> {
-        match self.engine.submit(Command::PostAll(transactions)).await? {
+        match self.0.engine.submit(Command::PostAll(transactions)).await? {
             Outcome::PostedAll(posted) => Ok(posted.into_iter().map(unshared).collect()),
             _ => Err(mismatched_answer()),
         }
@@ -260,18 +266,18 @@ impl ledger_api::Ledger for Ledger {
     }
 
     async fn hold_by_id(&self, id: HoldId) -> Result<Option<Hold>, LedgerError> {
-        self.journal.hold(id).await.map_err(unavailable)
+        self.0.journal.hold(id).await.map_err(unavailable)
     }
 
     async fn set_limits(&self, change: LimitChange) -> Result<LimitsInUse, LedgerError> {
-        match self.engine.submit(Command::SetLimits(change)).await? {
+        match self.0.engine.submit(Command::SetLimits(change)).await? {
             Outcome::Limits(limits) => Ok(limits),
             _ => Err(mismatched_answer()),
         }
     }
 
     async fn limits(&self, account: AccountId) -> Result<Option<LimitsInUse>, LedgerError> {
-        self.journal.limits(account, self.clock.now()).await.map_err(unavailable)
+        self.0.journal.limits(account, self.0.clock.now()).await.map_err(unavailable)
     }
 
     async fn account(&self, id: AccountId) -> Result<Option<Account>, LedgerError> {
@@ -279,7 +285,7 @@ impl ledger_api::Ledger for Ledger {
     }
 
     async fn accounts(&self, ids: &[AccountId]) -> Result<Vec<Account>, LedgerError> {
-        self.journal.accounts(ids).await.map_err(unavailable)
+        self.0.journal.accounts(ids).await.map_err(unavailable)
     }
 
     async fn balance_as_of(
@@ -288,12 +294,12 @@ impl ledger_api::Ledger for Ledger {
         at: Option<Timestamp>,
         basis: Basis,
     ) -> Result<Option<BalanceAsOf>, LedgerError> {
-        let now = self.clock.now();
-        self.journal.balance_as_of(id, at, now, basis).await.map_err(unavailable)
+        let now = self.0.clock.now();
+        self.0.journal.balance_as_of(id, at, now, basis).await.map_err(unavailable)
     }
 
     async fn transaction(&self, id: TransactionId) -> Result<Option<Transaction>, LedgerError> {
-        self.journal.transaction(id).await.map_err(unavailable)
+        self.0.journal.transaction(id).await.map_err(unavailable)
     }
 
     async fn entries(
@@ -302,7 +308,7 @@ impl ledger_api::Ledger for Ledger {
         after: Option<EntryKey>,
         limit: PageLimit,
     ) -> Result<Page<Entry>, LedgerError> {
-        self.journal.entries(account, after, limit).await.map_err(unavailable)
+        self.0.journal.entries(account, after, limit).await.map_err(unavailable)
     }
 }
 

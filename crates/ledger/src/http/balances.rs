@@ -179,7 +179,7 @@ async fn get_statement(
 ) -> Result<Json<StatementBody>, Problem> {
     require_order(Some(query.from), Some(query.to))?;
     let basis = query.basis.map_or(Basis::Recorded, Into::into);
-    let statement = ledger.journal.statement(AccountId(id), query.from..query.to, basis).await;
+    let statement = ledger.0.journal.statement(AccountId(id), query.from..query.to, basis).await;
     let statement = statement.map_err(|error| Problem::store_unavailable(&error))?;
     let statement = statement.ok_or_else(|| Problem::not_found("account"))?;
     statement.map(|statement| Json(statement.into())).map_err(|_| {
@@ -218,7 +218,7 @@ async fn list_entries(
     } else {
         require_order(query.from, query.to)?;
         let period = (query.from, query.to);
-        let entries = ledger.journal.entries_within(id, period, after, page.limit).await;
+        let entries = ledger.0.journal.entries_within(id, period, after, page.limit).await;
         entries.map_err(|error| Problem::store_unavailable(&error))?
     };
     if entries.items.is_empty() && ledger.account(id).await.map_err(problem)?.is_none() {

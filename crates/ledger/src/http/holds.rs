@@ -238,7 +238,7 @@ async fn list_holds(
         account: query.account_id.map(AccountId),
         status: query.status.map(Into::into),
     };
-    let holds = ledger.journal.find_holds(filter, after, page.limit).await;
+    let holds = ledger.0.journal.find_holds(filter, after, page.limit).await;
     let holds = holds.map_err(|error| Problem::store_unavailable(&error))?;
     Ok(Json(holds.map(HoldBody::from).into()))
 }

@@ -49,7 +49,7 @@ async fn refuse_when_full(
     request: Request,
     next: Next,
 ) -> Result<Response, Problem> {
-    if ledger.engine.is_full() {
+    if ledger.0.engine.is_full() {
         Err(problem(LedgerError::Overloaded))
     } else {
         Ok(next.run(request).await)

@@ -49,7 +49,7 @@ async fn prove_transaction(
     let transaction = ledger.transaction(TransactionId(id)).await.map_err(problem)?;
     let transaction = transaction.ok_or_else(|| Problem::not_found("transaction"))?;
     let leaf = record::transaction(&transaction);
-    let inclusion = ledger.prover.inclusion(transaction.sequence, leaf).await;
+    let inclusion = ledger.0.prover.inclusion(transaction.sequence, leaf).await;
     let inclusion = inclusion.map_err(|error| Problem::store_unavailable(&error))?;
     let Some(Inclusion { checkpoint, path }) = inclusion else {
         let detail = "no checkpoint covers the transaction yet; try again in a minute";
@@ -79,7 +79,8 @@ async fn list_checkpoints(
 ) -> Result<Json<ListBody<CheckpointBody>>, Problem> {
     let page = query.into_request()?;
     let before = page.after.map(|cursor| cursor.as_i64()).transpose()?.unwrap_or(i64::MAX);
-    let rows = repo::checkpoints_before(ledger.journal.store(), before, page.limit.rows_to_fetch());
+    let rows =
+        repo::checkpoints_before(ledger.0.journal.store(), before, page.limit.rows_to_fetch());
     let rows = rows.await.map_err(|error| Problem::store_unavailable(&error))?;
     let found = Page::from_rows(rows, page.limit, |row| Cursor::from_i64(row.tree_size));
     Ok(Json(found.map(CheckpointBody::from).into()))
@@ -97,7 +98,7 @@ async fn list_checkpoints(
 async fn get_latest_checkpoint(
     State(ledger): State<Ledger>,
 ) -> Result<Json<CheckpointBody>, Problem> {
-    let newest = repo::latest_checkpoint(ledger.journal.store(), i64::MAX).await;
+    let newest = repo::latest_checkpoint(ledger.0.journal.store(), i64::MAX).await;
     let newest = newest.map_err(|error| Problem::store_unavailable(&error))?;
     newest.map(|row| Json(row.into())).ok_or_else(|| Problem::not_found("checkpoint"))
 }
@@ -138,14 +139,14 @@ async fn prove_consistency(
         errors.into_result()?;
     }
     let (earlier, later) = (checkpoint(&ledger, from).await?, checkpoint(&ledger, to).await?);
-    let path = ledger.prover.consistency(&earlier, &later).await;
+    let path = ledger.0.prover.consistency(&earlier, &later).await;
     let path = path.map_err(|error| Problem::store_unavailable(&error))?;
     let path = path.iter().map(|hash| STANDARD.encode(hash)).collect();
     Ok(Json(ConsistencyBody { from: earlier.note, to: later.note, path }))
 }
 
 async fn checkpoint(ledger: &Ledger, size: i64) -> Result<CheckpointRow, Problem> {
-    let found = repo::latest_checkpoint(ledger.journal.store(), size).await;
+    let found = repo::latest_checkpoint(ledger.0.journal.store(), size).await;
     let found = found.map_err(|error| Problem::store_unavailable(&error))?;
     let exact = found.filter(|found| found.tree_size == size);
     exact.ok_or_else(|| Problem::not_found("checkpoint"))
@@ -162,7 +163,7 @@ async fn checkpoint(ledger: &Ledger, size: i64) -> Result<CheckpointRow, Problem
 async fn list_checkpoint_keys(
     State(ledger): State<Ledger>,
 ) -> Result<Json<ListBody<VerifierKeyBody>>, Problem> {
-    let keys = repo::checkpoint_keys(ledger.journal.store()).await;
+    let keys = repo::checkpoint_keys(ledger.0.journal.store()).await;
     let keys = keys.map_err(|error| Problem::store_unavailable(&error))?;
     let items = keys.into_iter().map(|verifier_key| VerifierKeyBody { verifier_key }).collect();
     Ok(Json(Page { items, next: None }.into()))

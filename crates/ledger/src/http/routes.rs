@@ -61,7 +61,7 @@ async fn open_account(
     Json(body): Json<OpenAccountBody>,
 ) -> Result<Response, Problem> {
     let details = body.for_trail();
-    let new = body.into_new(ledger.ids.next());
+    let new = body.into_new(ledger.0.ids.next());
     let (action, object) = ("ledger_account_requested", Some(new.id.0));
     writer.note(Deed { action, object, details }).await?;
     let opened = ledger.open_account(new).await.map_err(problem)?;
@@ -120,7 +120,7 @@ async fn get_trial_balance(
     State(ledger): State<Ledger>,
     _: Authorized<Read>,
 ) -> Result<Json<TrialBalanceBody>, Problem> {
-    let lines = ledger.journal.trial_balance().await;
+    let lines = ledger.0.journal.trial_balance().await;
     let lines = lines.map_err(|error| Problem::store_unavailable(&error))?;
     let items = lines
         .into_iter()

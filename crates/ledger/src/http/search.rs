@@ -84,7 +84,7 @@ async fn find_transactions(
 ) -> Result<Json<ListBody<TransactionBody>>, Problem> {
     let Wanted { page, filter } = Wanted::try_new(pairs)?;
     let after = page.after.map(|cursor| cursor.as_i64()).transpose()?;
-    let found = ledger.journal.find_transactions(&filter, after, page.limit).await;
+    let found = ledger.0.journal.find_transactions(&filter, after, page.limit).await;
     let found = found.map_err(|error| Problem::store_unavailable(&error))?;
     Ok(Json(found.map(TransactionBody::from).into()))
 }

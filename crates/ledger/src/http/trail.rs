@@ -61,7 +61,7 @@ impl FromRequestParts<Books> for Writer {
         Ok(Self {
             actor,
             trail: books.trail.clone(),
-            clock: books.ledger.clock.clone(),
+            clock: books.ledger.0.clock.clone(),
             from: ClientAddress::of(&parts.extensions),
             user_agent: parts.headers.get(header::USER_AGENT).cloned(),
         })

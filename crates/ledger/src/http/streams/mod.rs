@@ -171,7 +171,7 @@ async fn stream_transactions(
     require_media_type(&headers, MEDIA_TYPE, "newline-delimited JSON")?;
     let gatherer = Gatherer::new(writer.actor.user_id);
     let noted = match writer.is_person() && !query.dry_run {
-        true => Some(Noted::begin(writer, ledger.ids.next()).await?),
+        true => Some(Noted::begin(writer, ledger.0.ids.next()).await?),
         false => None,
     };
     let (sender, answer) = Channel::<Bytes>::new(1);
@@ -325,7 +325,7 @@ async fn queue(
         room.send(Event::Batch { slots, outcomes: None });
         return true;
     }
-    match ledger.engine.queue(query.wrap(Command::PostEach(chains))).await {
+    match ledger.0.engine.queue(query.wrap(Command::PostEach(chains))).await {
         Ok(outcomes) => {
             room.send(Event::Batch { slots, outcomes: Some(outcomes) });
             true
