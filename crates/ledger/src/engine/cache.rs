@@ -86,8 +86,9 @@ impl Cache {
         states_through: Option<i64>,
         needed: impl Fn(AccountId) -> bool,
     ) {
-        self.as_of = Some(set.head);
-        self.states_through = states_through;
+        // Until all of it is kept nothing is.
+        self.as_of = None;
+        let head = set.head;
         if let Some(Greatest { transaction, hold }) = &mut self.greatest {
             *transaction = set.existing_transactions.keys().copied().fold(*transaction, Ord::max);
             *hold = set.holds.keys().copied().fold(*hold, Ord::max);
@@ -96,8 +97,14 @@ impl Cache {
         if self.accounts.len().saturating_add(accounts.len()) > ACCOUNTS_MAX {
             // Whoever is busy is back at once.
             self.accounts.retain(|id, _| needed(*id));
+            for (id, state) in accounts {
+                if self.accounts.len() < ACCOUNTS_MAX || needed(id) {
+                    self.accounts.insert(id, state);
+                }
+            }
+        } else {
+            self.accounts.extend(accounts);
         }
-        self.accounts.extend(accounts);
         for id in set.holds.keys() {
             self.holds.remove(id);
         }
@@ -112,6 +119,8 @@ impl Cache {
             self.holds.clear();
         }
         self.holds.extend(pending.take(HOLDS_MAX));
+        self.states_through = states_through;
+        self.as_of = Some(head);
     }
 }
 

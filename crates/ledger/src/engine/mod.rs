@@ -235,14 +235,16 @@ impl Engine {
 
 /// How long nothing must have come until rows that are behind are written.
 const REST: Duration = Duration::from_millis(200);
+const REST_AFTER_FAILURE: Duration = Duration::from_secs(10);
 
 fn run_sqlite(mut writer: sqlite::Writer, mut queue: mpsc::Receiver<Waiting>, group_max: usize) {
     let mut waiting = Vec::new();
     // What an engine before this one left behind.
-    let mut is_behind = catch_up(&mut writer);
+    let mut is_behind = catch_up(&mut writer).unwrap_or(true);
+    let mut rest = REST;
     loop {
         let received = match is_behind {
-            true => receive_within(REST, &mut queue, &mut waiting, group_max),
+            true => receive_within(rest, &mut queue, &mut waiting, group_max),
             false => Some(queue.blocking_recv_many(&mut waiting, group_max)),
         };
         match received {
@@ -254,11 +256,16 @@ fn run_sqlite(mut writer: sqlite::Writer, mut queue: mpsc::Receiver<Waiting>, gr
                     drop(catch_unwind(AssertUnwindSafe(|| carry_out_sqlite(&mut writer, group))));
                 }
                 is_behind = writer.is_behind();
+                rest = REST;
             }
-            None => is_behind = catch_up(&mut writer),
+            None => match catch_up(&mut writer) {
+                Some(still) => (is_behind, rest) = (still, Duration::ZERO),
+                None => rest = REST_AFTER_FAILURE,
+            },
         }
     }
-    while catch_up(&mut writer) {}
+    // What cannot be written, the next process makes from the entries.
+    while catch_up(&mut writer) == Some(true) {}
 }
 
 /// What has gathered in the queue, as soon as there is something, or `None` when nothing comes for so long. On
@@ -285,16 +292,16 @@ fn receive_within(
     }
 }
 
-/// Writes some of the rows that are behind, and tells whether any still are.
-fn catch_up(writer: &mut sqlite::Writer) -> bool {
+/// Writes some of the rows that are behind, and tells whether any still are; `None` when it failed.
+fn catch_up(writer: &mut sqlite::Writer) -> Option<bool> {
     match catch_unwind(AssertUnwindSafe(|| writer.catch_up())) {
-        Ok(Ok(is_behind)) => is_behind,
-        // The next group tries again, and so does the next process: nothing is lost.
+        Ok(Ok(is_behind)) => Some(is_behind),
         Ok(Err(error)) => {
             tracing::warn!(%error, "rows of accounts stay behind");
-            false
+            None
         }
-        Err(_) => false,
+        // The panic hook has reported it.
+        Err(_) => None,
     }
 }
 

@@ -276,12 +276,16 @@ impl Journal {
             credits_high: i64,
             credits_low: i64,
         }
+        let behind = format!(
+            "union all select s.currency_code, 0, b.debits, b.credits from ({BEHIND_SQL}) as b \
+             join account_states s on s.account_sequence = b.account_sequence"
+        );
+        // A planner that does not know that there are none might look for them in all entries.
+        let behind = if self.standings.are_kept() { behind } else { String::new() };
         let sql = format!(
             "with totals (currency_code, accounts, debits, credits) as (\
                  select currency_code, 1, posted_debits, posted_credits from account_states \
-                 union all \
-                 select s.currency_code, 0, b.debits, b.credits from ({BEHIND_SQL}) as b \
-                 join account_states s on s.account_sequence = b.account_sequence) \
+                 {behind}) \
              select currency_code, cast(sum(accounts) as bigint) as accounts, \
              cast(sum(debits / 1000000000) as bigint) as debits_high, \
              cast(sum(debits % 1000000000) as bigint) as debits_low, \

@@ -345,15 +345,17 @@ pub(super) async fn misplaced(
     first: i64,
     last: i64,
 ) -> Result<Vec<(i64,)>, StoreError> {
-    let sql = "select s.account_sequence from account_states s \
+    let sql = "select moved.account_sequence from \
+                   (select account_sequence, max(entry_key) as newest from entries \
+                    where entry_key between $1 and $2 \
+                    and entry_key < coalesce((select (states_through + 1) * 1024 from journal_head \
+                                              where id = 1), 9223372036854775807) \
+                    group by account_sequence) moved \
+               left join account_states s on s.account_sequence = moved.account_sequence \
                left join entries l on l.entry_key = s.last_entry \
                    and l.account_sequence = s.account_sequence \
-               where s.account_sequence in \
-                   (select account_sequence from entries where entry_key between $1 and $2 \
-                    and entry_key < coalesce((select (states_through + 1) * 1024 from journal_head \
-                                              where id = 1), 9223372036854775807)) \
-               and (l.entry_key is null \
-                   or (s.posted_credits - s.posted_debits) * s.normal_side <> l.balance_after) \
+               where l.entry_key is null or l.entry_key < moved.newest \
+               or (s.posted_credits - s.posted_debits) * s.normal_side <> l.balance_after \
                order by 1";
     scan.rows(sql, &keys(first, last)).await
 }

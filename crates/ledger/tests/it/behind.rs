@@ -7,7 +7,7 @@ use crate::world::{
 };
 use kernel::{Clock, Page, PageLimit};
 use ledger::{EngineConfig, Ledger};
-use ledger_api::{Basis, Ledger as _, Refusal};
+use ledger_api::{Basis, Ledger as _, LedgerError, Refusal};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use store::testing::TestDatabase;
@@ -18,6 +18,7 @@ store::on_every_store! {
     rows_are_written_while_nothing_happens,
     rows_are_written_at_the_end,
     a_group_that_fails_leaves_no_doubt,
+    a_row_that_cannot_catch_up_refuses_its_own_account_alone,
     what_is_pending_is_never_behind,
     verification_finds_rows_that_were_changed_while_behind,
 }
@@ -156,6 +157,33 @@ async fn a_group_that_fails_leaves_no_doubt(database: TestDatabase) {
     for ledger in [&world.ledger, &other] {
         assert_eq!(balances(ledger).await[1], 700);
     }
+    world.verify_clean().await;
+}
+
+async fn a_row_that_cannot_catch_up_refuses_its_own_account_alone(database: TestDatabase) {
+    let world = World::behind(&database).await;
+    world.ledger.post(transfer(10, 2, 3, 100)).await.unwrap();
+    // With the entries that the row lacks it would break its constraint.
+    let damage = "update account_states set normal_side = -1 where account_sequence = 2";
+    if database.postgres_url().is_some() {
+        assert!(world.tamper(damage).await.is_err(), "the row has its entries");
+        return;
+    }
+    world.tamper(damage).await.unwrap();
+    let other = start(&world.store, BEHIND, Arc::clone(&world.clock) as Arc<dyn Clock>);
+    for (number, ledger) in [&other, &world.ledger, &other, &world.ledger].iter().enumerate() {
+        let id = 20 + 2 * u128::try_from(number).unwrap();
+        ledger.post(transfer(id, 3, 4, 10)).await.unwrap();
+        let refused = ledger.post(transfer(id + 1, 2, 3, 1)).await;
+        assert!(matches!(refused, Err(LedgerError::Unavailable(_))), "{refused:?}");
+    }
+    let repair = "update account_states set normal_side = 1 where account_sequence = 2";
+    world.tamper(repair).await.unwrap();
+    drop(other);
+    let world = world.restarted(&database).await;
+    assert_eq!(balances(&world.ledger).await, [3_000, 900, 1_060, 1_040]);
+    world.ledger.post(transfer(40, 2, 3, 1)).await.unwrap();
+    assert!(!world.is_behind().await);
     world.verify_clean().await;
 }
 

@@ -257,6 +257,24 @@ async fn only_what_came_after_a_checkpoint_is_read(database: TestDatabase) {
         world.tamper(&format!("update entries set {back} {filter}")).await.unwrap();
         assert_eq!(findings(&world, &since).await, []);
     }
+    // A row that does not have its last entry, and agrees with the one before it.
+    let columns = "account_sequence = (select account_sequence from entries \
+                   where entry_key = (select last_sequence * 1024 + 1 from journal_head))";
+    let amount = "(select abs(amount) from entries \
+                  where entry_key = (select last_sequence * 1024 + 1 from journal_head))";
+    let previous = "(select previous from entries \
+                    where entry_key = (select last_sequence * 1024 + 1 from journal_head))";
+    let newest = "(select last_sequence * 1024 + 1 from journal_head)";
+    for (sign, last_entry, is_sound) in [("-", previous, false), ("+", newest, true)] {
+        let sql = format!(
+            "update account_states set posted_credits = posted_credits {sign} {amount}, \
+             last_entry = {last_entry} where {columns}"
+        );
+        world.tamper(&sql).await.unwrap();
+        let found = findings(&world, &since).await;
+        let is_found = found.iter().any(|one| one.what.contains("stand where"));
+        assert_eq!(is_found, !is_sound, "{found:?}");
+    }
     let sql = format!("update transactions set kind = 'gift' where sequence = {last}");
     world.tamper(&sql).await.unwrap();
     let found = findings(&world, &since).await;

@@ -14,6 +14,7 @@ use kernel::{Timestamp, UserId};
 use ledger_api::{AccountId, Balances, EntryKey, Hold, HoldId, Leg, Transaction, TransactionId};
 use rusqlite::{Connection, OptionalExtension, Row, Statement};
 use std::sync::Arc;
+use store::StoreError;
 use uuid::Uuid;
 
 pub(super) fn load(
@@ -60,6 +61,9 @@ pub(super) fn load(
     let mut by_id = tx.prepare_cached(STATE_SQL)?;
     let unknown = memory.read().fill_accounts(set, &needs.accounts);
     for id in unknown {
+        if memory.is_damaged(id) {
+            return Err(StoreError::inconsistent("account_states", "account_sequence", id.0).into());
+        }
         if let Some(state) = load_state(tx, &mut by_id, id)? {
             set.accounts.insert(id, state);
         }

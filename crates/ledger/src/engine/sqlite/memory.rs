@@ -23,6 +23,16 @@ pub(super) struct Memory {
     is_alone: bool,
     /// Whether a group has begun and not ended: what is known here may be more than what was committed.
     is_in_doubt: bool,
+    damaged: Damaged,
+}
+
+/// Rows that cannot have what they lack, because then they would break a rule of the database: somebody has
+/// changed them. Only what is about their accounts is refused.
+#[derive(Debug, Default)]
+struct Damaged {
+    accounts: HashSet<AccountId>,
+    /// `journal_head.states_through` stays there on their account.
+    states_through: Option<i64>,
 }
 
 /// Rows of accounts to be written.
@@ -41,6 +51,7 @@ impl Memory {
             rows_at_once,
             is_alone: true,
             is_in_doubt: true,
+            damaged: Damaged::default(),
         }
     }
 
@@ -48,9 +59,14 @@ impl Memory {
         Standings::of(self.cache.clone())
     }
 
-    /// Whether there are accounts whose rows are behind.
+    /// Whether there are accounts whose rows are behind, as far as they can be written, or may be.
     pub(super) fn is_behind(&self) -> bool {
-        !self.behind.is_empty()
+        self.is_in_doubt || !self.behind.is_empty()
+    }
+
+    /// Whether the account's row says less than its entries, and cannot say more.
+    pub(super) fn is_damaged(&self, account: AccountId) -> bool {
+        self.damaged.accounts.contains(&account)
     }
 
     pub(super) fn read(&self) -> RwLockReadGuard<'_, Cache> {
@@ -63,7 +79,7 @@ impl Memory {
 
     /// Begins a group under the lock of the journal's head. If somebody else has written, or it is not
     /// certain what this engine wrote last, rows that are behind are made from the entries; tells whether any
-    /// were.
+    /// were, and then wants to be asked again once that is committed, so that no group can take it back.
     pub(super) fn begin(
         &mut self,
         tx: &Connection,
@@ -82,10 +98,14 @@ impl Memory {
         }
         self.is_alone &= was_in_doubt;
         self.behind = Behind::default();
+        self.damaged = Damaged::default();
         if states_through.is_none() {
             return Ok(false);
         }
-        write::catch_up(tx)?;
+        let accounts: HashSet<AccountId> = write::catch_up(tx)?.into_iter().collect();
+        if !accounts.is_empty() {
+            self.damaged = Damaged { accounts, states_through };
+        }
         Ok(true)
     }
 
@@ -103,25 +123,24 @@ impl Memory {
             let holds = set.holds_to_add().chain(set.changed_holds());
             let held: HashSet<AccountId> = holds.flat_map(Hold::accounts).collect();
             let first = before.last_sequence.saturating_add(1);
-            for (id, state) in changed {
-                match held.contains(&id) {
-                    true => written.push((id, state)),
-                    false => self.behind.add(id, first),
-                }
-            }
+            let (at_once, later): (Vec<_>, Vec<_>) =
+                changed.into_iter().partition(|(id, _)| held.contains(id));
+            written = at_once;
+            self.behind.add(later.into_iter().map(|(id, _)| id), first);
         }
         let mut standings = Vec::with_capacity(written.len());
         for (id, state) in written {
             self.behind.remove(id);
             standings.push((state.sequence, state.standing));
         }
-        let due = self.behind.take_due(set.head.last_sequence, more);
+        let mut due = self.behind.take_overdue(set.new_entries.len());
+        due.extend(self.behind.take_longest(more));
         self.rows(standings, due, |id| set.accounts.get(&id))
     }
 
     /// Some of the rows that are behind, to be written while nothing else is to be done.
-    pub(super) fn rows_behind(&mut self, head: Head) -> Result<Rows, Error> {
-        let due = self.behind.take_due(head.last_sequence, ROWS_PER_STEP);
+    pub(super) fn rows_behind(&mut self) -> Result<Rows, Error> {
+        let due = self.behind.take_oldest(ROWS_PER_STEP);
         self.rows(Vec::new(), due, |_| None)
     }
 
@@ -139,12 +158,17 @@ impl Memory {
         }
         drop(cache);
         standings.sort_unstable_by_key(|(sequence, _)| *sequence);
-        Ok(Rows { standings, states_through: self.behind.states_through() })
+        Ok(Rows { standings, states_through: self.states_through() })
+    }
+
+    fn states_through(&mut self) -> Option<i64> {
+        let behind = self.behind.states_through();
+        behind.into_iter().chain(self.damaged.states_through).min()
     }
 
     /// Keeps what a group has left behind, once it is durable or when it has changed nothing.
     pub(super) fn end(&mut self, set: WorkingSet) {
-        let states_through = self.behind.states_through();
+        let states_through = self.states_through();
         self.write().keep(set, states_through, |account| self.behind.contains(account));
         self.is_in_doubt = false;
     }

@@ -19,7 +19,7 @@ use crate::history::History;
 use kernel::{Clock, Timestamp};
 use ledger_api::AccountId;
 use memory::Memory;
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -100,9 +100,7 @@ impl Writer {
     /// Decides the commands and writes what came of them; durable when this returns.
     pub(super) fn commit(&mut self, group: &Group) -> Result<Decisions, Error> {
         // Dropped on any error below, the transaction leaves nothing behind.
-        let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let StoredHead { head, history, states_through } = read_head(&tx)?;
-        let has_caught_up = self.memory.begin(&tx, head, states_through)?;
+        let (tx, StoredHead { head, history, .. }) = begin(&self.connection, &mut self.memory)?;
         // The clock is read under the lock: a deadline that has passed for one command has passed for
         // all that are decided after it.
         let mut set = WorkingSet::new(head, self.clock.now());
@@ -111,11 +109,7 @@ impl Writer {
         if set.is_changed() {
             let rows = self.memory.rows_to_write(head, &set)?;
             write::write(&tx, &set, &Seal::of(history, &set), &rows)?;
-        }
-        if set.is_changed() || has_caught_up {
             tx.commit()?;
-        }
-        if set.is_changed() {
             self.tail.push(&mut set);
         }
         self.memory.end(set);
@@ -124,18 +118,30 @@ impl Writer {
 
     /// Writes rows that are behind, as many as a group may wait for, and tells whether any still are.
     pub(super) fn catch_up(&mut self) -> Result<bool, Error> {
-        let tx = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let StoredHead { head, states_through, .. } = read_head(&tx)?;
-        let has_caught_up = self.memory.begin(&tx, head, states_through)?;
-        let rows = self.memory.rows_behind(head)?;
+        let (tx, StoredHead { head, .. }) = begin(&self.connection, &mut self.memory)?;
+        let rows = self.memory.rows_behind()?;
         if !rows.standings.is_empty() {
             write::write_rows(&tx, &rows)?;
-        }
-        if has_caught_up || !rows.standings.is_empty() {
             tx.commit()?;
         }
         self.memory.end(WorkingSet::new(head, head.last_recorded_at));
         Ok(self.memory.is_behind())
+    }
+}
+
+/// A transaction at the end of the journal, where nothing is behind that this engine does not know of.
+fn begin<'connection>(
+    connection: &'connection Connection,
+    memory: &mut Memory,
+) -> Result<(Transaction<'connection>, StoredHead), Error> {
+    loop {
+        let tx = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+        let stored = read_head(&tx)?;
+        if !memory.begin(&tx, stored.head, stored.states_through)? {
+            return Ok((tx, stored));
+        }
+        tx.commit()?;
+        memory.end(WorkingSet::new(stored.head, stored.head.last_recorded_at));
     }
 }
 

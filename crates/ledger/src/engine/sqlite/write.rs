@@ -9,8 +9,9 @@ use crate::journal::encode::{self, day_of};
 use crate::journal::limits::{counter_text, limits_text};
 use crate::journal::standings::repo::BEHIND_SQL;
 use kernel::Timestamp;
-use ledger_api::Side;
-use rusqlite::{Connection, params};
+use ledger_api::{AccountId, Side};
+use rusqlite::{Connection, Row, params};
+use uuid::Uuid;
 
 pub(super) fn write(
     tx: &Connection,
@@ -28,17 +29,54 @@ pub(super) fn write(
     write_rows(tx, rows)
 }
 
-/// Makes all rows from the entries that they lack, which come after `journal_head.states_through`.
-pub(super) fn catch_up(tx: &Connection) -> Result<(), Error> {
+/// Makes all rows from the entries that they lack, which come after `journal_head.states_through`; tells the
+/// accounts whose rows cannot be made, because the database refuses them.
+pub(super) fn catch_up(tx: &Connection) -> Result<Vec<AccountId>, Error> {
     let sql = format!(
         "update account_states as s set \
          posted_debits = s.posted_debits + b.debits, posted_credits = s.posted_credits + b.credits, \
          last_entry = b.last_entry, entry_count = s.entry_count + b.entry_count \
          from ({BEHIND_SQL}) as b where s.account_sequence = b.account_sequence"
     );
-    tx.execute(&sql, [])?;
-    tx.execute("update journal_head set states_through = null where id = 1", [])?;
-    Ok(())
+    match tx.execute(&sql, []).map_err(Error::from) {
+        Ok(_) => {
+            tx.execute("update journal_head set states_through = null where id = 1", [])?;
+            Ok(Vec::new())
+        }
+        Err(error) if error.is_about_data() => catch_up_one_by_one(tx),
+        Err(error) => Err(error),
+    }
+}
+
+fn catch_up_one_by_one(tx: &Connection) -> Result<Vec<AccountId>, Error> {
+    let sql = format!(
+        "select a.id, b.account_sequence, b.debits, b.credits, b.last_entry, b.entry_count \
+         from ({BEHIND_SQL}) as b join accounts a on a.sequence = b.account_sequence"
+    );
+    let mut statement = tx.prepare(&sql)?;
+    let columns = |row: &Row<'_>| {
+        let id: Uuid = row.get(0)?;
+        Ok((id, [row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?]))
+    };
+    let rows = statement.query_map([], columns)?;
+    let rows: Vec<(Uuid, [i64; 5])> = rows.collect::<Result<_, _>>()?;
+    let mut state = tx.prepare(
+        "update account_states set posted_debits = posted_debits + ?2, \
+         posted_credits = posted_credits + ?3, last_entry = ?4, entry_count = entry_count + ?5 \
+         where account_sequence = ?1",
+    )?;
+    let mut damaged = Vec::new();
+    for (id, numbers) in rows {
+        match state.execute(numbers).map_err(Error::from) {
+            Ok(_) => {}
+            Err(error) if error.is_about_data() => {
+                tracing::error!(account = %id, %error, "the row of an account is damaged");
+                damaged.push(AccountId(id));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(damaged)
 }
 
 /// Writes where accounts stand.

@@ -13,10 +13,14 @@ use uuid::Uuid;
 /// Database parameters are bounded; a list longer than this is asked for in parts.
 const IDS_PER_QUERY: usize = 500;
 
-/// How often a reader looks whether the engine has gone on with the journal, and how long it waits in
-/// between. Usually the first time will do: the engine is only for a moment not where the journal is.
-const ATTEMPTS: u32 = 10;
-const PAUSE: Duration = Duration::from_millis(1);
+/// How often a reader looks whether the engine is where the journal is. Usually the first time will do; the
+/// longest that the engine is not is while SQLite copies its log into the database within a commit.
+const ATTEMPTS: u64 = 100;
+
+/// How long to wait before the next attempt: about a second in all.
+async fn pause(attempt: u64) {
+    tokio::time::sleep(Duration::from_millis(attempt.clamp(1, 10))).await;
+}
 
 /// What the rows that are behind lack, account by account: the entries after `journal_head.states_through` that
 /// come after the row's own last one.
@@ -73,7 +77,7 @@ impl Journal {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        for _ in 0..ATTEMPTS {
+        for attempt in 0..ATTEMPTS {
             let rows = match ids.len() {
                 0..=IDS_PER_QUERY => self.rows_of(self.store().read(), &ids).await?,
                 // Several queries must see one instant.
@@ -82,7 +86,7 @@ impl Journal {
             if let Some(accounts) = self.as_of_now(rows) {
                 return accounts.into_iter().map(AccountRow::into_account).collect();
             }
-            tokio::time::sleep(PAUSE).await;
+            pause(attempt).await;
         }
         let snapshot = self.store().snapshot().await?;
         let mut behind: IdMap<Uuid, BehindRow> = IdMap::default();
@@ -142,11 +146,11 @@ impl Journal {
         if !self.standings().are_kept() {
             return Ok(None);
         }
-        for _ in 0..ATTEMPTS {
+        for attempt in 0..ATTEMPTS {
             match self.newest_entry_on(self.store().read(), account).await? {
                 Newest::InRow => return Ok(None),
                 Newest::Known(entry) => return Ok(entry),
-                Newest::Unknown => tokio::time::sleep(PAUSE).await,
+                Newest::Unknown => pause(attempt).await,
             }
         }
         self.newest_of_entries(self.store().read(), account).await
@@ -157,7 +161,7 @@ impl Journal {
         &self,
         account: AccountId,
     ) -> Result<(DatabaseTransaction, Option<i64>), StoreError> {
-        for _ in 0..ATTEMPTS {
+        for attempt in 0..ATTEMPTS {
             let snapshot = self.store().snapshot().await?;
             if !self.standings().are_kept() {
                 return Ok((snapshot, None));
@@ -165,7 +169,7 @@ impl Journal {
             match self.newest_entry_on(&snapshot, account).await? {
                 Newest::InRow => return Ok((snapshot, None)),
                 Newest::Known(entry) => return Ok((snapshot, entry)),
-                Newest::Unknown => tokio::time::sleep(PAUSE).await,
+                Newest::Unknown => pause(attempt).await,
             }
         }
         let snapshot = self.store().snapshot().await?;
