@@ -9,7 +9,7 @@ use crate::journal::encode::{self, day_of};
 use crate::journal::limits::{counter_text, limits_text};
 use crate::journal::standings::repo::BEHIND_SQL;
 use kernel::Timestamp;
-use ledger_api::{AccountId, Side};
+use ledger_api::{AccountId, Hold, Side};
 use rusqlite::{Connection, Row, params};
 use uuid::Uuid;
 
@@ -176,33 +176,23 @@ fn write_changes(tx: &Connection, set: &WorkingSet) -> Result<(), Error> {
 }
 
 fn write_holds(tx: &Connection, set: &WorkingSet) -> Result<(), Error> {
-    let mut hold = tx.prepare_cached(
-        "insert into holds (sequence, id, kind, description, reference, metadata, tolerance, \
-         expires_at, created_at, initiated_by) \
-         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
-    )?;
-    let mut leg = tx.prepare_cached(
-        "insert into hold_legs (hold_sequence, leg_no, account_sequence, amount) \
-         values (?1, ?2, ?3, ?4)",
-    )?;
-    let mut state = tx.prepare_cached(
-        "insert into hold_states (hold_sequence, status, captured, ended_by, expires_at) \
-         values (?1, ?2, ?3, ?4, ?5)",
-    )?;
-    for new in set.holds_to_add() {
-        let expires_at = new.expires_at.map(Timestamp::as_micros);
-        hold.execute(params![
-            new.sequence,
-            new.id.0,
-            new.kind,
-            new.description,
-            new.reference,
-            encode::metadata_text(&new.metadata),
-            new.tolerance,
-            expires_at,
-            new.created_at.as_micros(),
-            new.initiated_by.map(|user| user.0),
-        ])?;
+    let holds: Vec<&Hold> = set.holds_to_add().collect();
+    let into = "holds (sequence, id, kind, description, reference, metadata, tolerance, expires_at, \
+                created_at, initiated_by)";
+    several::insert(tx, into, 10, &holds, |new, values| {
+        values.put(new.sequence)?;
+        values.put(new.id.0)?;
+        values.put(&new.kind)?;
+        values.put(&new.description)?;
+        values.put(&new.reference)?;
+        values.put(encode::metadata_text(&new.metadata))?;
+        values.put(new.tolerance)?;
+        values.put(new.expires_at.map(Timestamp::as_micros))?;
+        values.put(new.created_at.as_micros())?;
+        values.put(new.initiated_by.map(|user| user.0))
+    })?;
+    let mut legs: Vec<[i64; 4]> = Vec::with_capacity(holds.len().saturating_mul(2));
+    for new in &holds {
         for (leg_no, one) in (0_i64..).zip(&new.legs) {
             let Some(account) = set.accounts.get(&one.account_id) else { continue };
             let minor_units = one.amount.minor_units();
@@ -210,11 +200,21 @@ fn write_holds(tx: &Connection, set: &WorkingSet) -> Result<(), Error> {
                 Side::Debit => minor_units,
                 Side::Credit => 0_i64.saturating_sub(minor_units),
             };
-            leg.execute([new.sequence, leg_no, account.sequence, amount])?;
+            legs.push([new.sequence, leg_no, account.sequence, amount]);
         }
-        let status = encode::hold_status_word(new.status);
-        state.execute(params![new.sequence, status, new.captured, new.ended_by, expires_at])?;
     }
+    let into = "hold_legs (hold_sequence, leg_no, account_sequence, amount)";
+    several::insert(tx, into, 4, &legs, |leg, values| {
+        leg.iter().try_for_each(|number| values.put(*number))
+    })?;
+    let into = "hold_states (hold_sequence, status, captured, ended_by, expires_at)";
+    several::insert(tx, into, 5, &holds, |new, values| {
+        values.put(new.sequence)?;
+        values.put(encode::hold_status_word(new.status))?;
+        values.put(new.captured)?;
+        values.put(new.ended_by)?;
+        values.put(new.expires_at.map(Timestamp::as_micros))
+    })?;
     let mut state = tx.prepare_cached(
         "update hold_states set status = ?2, captured = ?3, ended_by = ?4 where hold_sequence = ?1",
     )?;
