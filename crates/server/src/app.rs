@@ -51,7 +51,7 @@ impl App {
         let engine = EngineConfig {
             queue_max: config.ledger.queue_max,
             group_max: config.ledger.group_max,
-            ..EngineConfig::default()
+            rows_at_once: config.ledger.rows_at_once,
         };
         let signer =
             checkpoint_key::load_or_create(&config.keys_dir(), &config.ledger.name, ids.as_ref())?;

@@ -125,6 +125,8 @@ pub(crate) struct LedgerEngine {
     pub(crate) queue_max: usize,
     /// The most commands of one commit.
     pub(crate) group_max: usize,
+    /// On SQLite, the most accounts that a commit may move and write their rows itself.
+    pub(crate) rows_at_once: usize,
     /// What the ledger is called in its checkpoints: your domain and a path, such as
     /// `bank.example/ledger`, and for ever the same.
     pub(crate) name: String,
@@ -453,10 +455,12 @@ impl Default for Jwt {
 
 impl Default for LedgerEngine {
     fn default() -> Self {
-        let ledger::EngineConfig { queue_max, group_max, .. } = ledger::EngineConfig::default();
+        let ledger::EngineConfig { queue_max, group_max, rows_at_once } =
+            ledger::EngineConfig::default();
         Self {
             queue_max,
             group_max,
+            rows_at_once,
             name: "finitech/ledger".to_owned(),
             checkpoint_seconds: 60,
             checkpoint_records: 100_000,
