@@ -99,11 +99,12 @@ async fn plain_requests_to_the_port_of_https_are_told_so_and_not_carried_out() {
     assert!(server.stop().await);
 }
 
-/// How long the server keeps a connection after `said` came over it.
+/// How long the server keeps a connection over which `said` came, from before it accepts it: its
+/// own clock for the connection begins later than this one.
 async fn kept(address: SocketAddr, said: &[u8]) -> Duration {
+    let begun = Instant::now();
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(said).await.unwrap();
-    let begun = Instant::now();
     let mut answered = Vec::new();
     let closed = tokio::time::timeout(Duration::from_secs(60), stream.read_to_end(&mut answered));
     closed.await.expect("the connection is closed at last").unwrap_or_default();
