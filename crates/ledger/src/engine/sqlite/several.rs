@@ -57,7 +57,9 @@ fn execute<T>(
     Ok(())
 }
 
+/// A row that is refused takes the whole transaction with it (`or rollback`), as it would anyway: SQLite need
+/// not copy each page before, so as to undo this statement alone.
 fn sql(into: &str, columns: usize, rows: usize) -> String {
     let row = format!("({})", vec!["?"; columns].join(", "));
-    format!("insert into {into} values {}", vec![row; rows].join(", "))
+    format!("insert or rollback into {into} values {}", vec![row; rows].join(", "))
 }
