@@ -372,6 +372,8 @@ impl Identity {
             store: store.clone(),
             users: users.clone(),
             sessions: sessions.clone(),
+            mfa: mfa.clone(),
+            messages: messages.clone(),
             clock: clock.clone(),
         });
         let roles = Arc::new(Roles {

@@ -115,6 +115,7 @@ pub(super) fn refused_to_staff(error: StaffError) -> Problem {
             Problem::validation(vec![FieldError { pointer, detail: text }])
         }
         StaffError::NotHeld(_) => permission_not_held(text),
+        StaffError::NoSecondFactor => Problem::unprocessable("mfa_not_there", text),
         StaffError::OwnRequest => Problem::conflict("own_request", text),
         StaffError::NotPending(_) => Problem::conflict("action_not_pending", text),
         StaffError::Outdated => Problem::conflict("action_outdated", text),

@@ -323,6 +323,20 @@ impl Mfa {
         Ok(tx.commit().await.map_err(StoreError::from)?)
     }
 
+    /// Forgets all that a user's sign-in asks for beside the password, and the wrong codes that were
+    /// counted.
+    pub(crate) async fn remove_all_in_tx(
+        &self,
+        tx: &WriteTx,
+        user_id: UserId,
+    ) -> Result<(), StoreError> {
+        repo::delete_app_in_tx(&self.store, tx, user_id).await?;
+        repo::delete_codes_in_tx(&self.store, tx, user_id).await?;
+        crate::passkeys::delete_all_in_tx(&self.store, tx, user_id).await?;
+        trusted_devices::forget_all_in_tx(&self.store, tx, user_id).await?;
+        lock_out::forget_in_tx(&self.store, tx, Subject::codes(user_id)).await
+    }
+
     /// What the end of the last factor entails; `false` if one is left. Of who has to have one, the last
     /// does not end.
     async fn switch_off_in_tx(
