@@ -42,7 +42,7 @@ pub use passwords::HashingError;
 pub use resets::ResetError;
 pub use roles::{GrantError, HeldRole, Role};
 pub use secrets::{DATA_KEYS_FILE, DataKeyFile, Resealed};
-pub use sessions::{Device, FreshToken, LogIn, LogInError, OwnSession, RefreshError, TokenPair};
+pub use sessions::{Device, LogIn, LogInError, OwnSession, RefreshError, TokenPair};
 pub use staff_actions::{Action, ActionState, StaffAction};
 pub use staff_error::StaffError;
 pub use trusted_devices::TrustedDevice;

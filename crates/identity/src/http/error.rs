@@ -205,6 +205,7 @@ pub(super) fn mfa_not_changed(error: MfaError) -> Problem {
         MfaError::PasskeyTaken => Problem::conflict("passkey_taken", text),
         MfaError::TooManyPasskeys(_) => Problem::conflict("too_many_passkeys", text),
         MfaError::NoSuchPasskey => Problem::not_found("passkey"),
+        MfaError::SessionOver => Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", text),
         MfaError::NotThere => Problem::unprocessable("mfa_not_there", text),
         MfaError::Busy => too_many_sign_ins(text),
         MfaError::Failed(error) => failed(error),

@@ -78,6 +78,9 @@ pub enum MfaError {
     /// There is none, or none that waits for its confirmation.
     #[error("there is no second factor to do this with; begin with a new one")]
     NotThere,
+    /// The session ended meanwhile, or goes on with other tokens.
+    #[error("the session is over, or goes on with other tokens; use those, or sign in again")]
+    SessionOver,
     /// Too many passwords and codes are being checked.
     #[error("too many sign-ins at once; try again in a moment")]
     Busy,
