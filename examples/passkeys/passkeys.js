@@ -44,9 +44,12 @@ export async function signInWithPassword(server, identifier, password) {
   return post(server, "/api/v1/auth/login/mfa", { mfaToken, passkey: await show(options) });
 }
 
-/** Adds a passkey for whoever is signed in. The first one comes with `recoveryCodes`, which are shown once. */
-export async function add(server, accessToken, name) {
-  return freshly(server, accessToken, async (accessToken) => {
+/**
+ * Adds a passkey for whoever is signed in. The first one comes with `recoveryCodes`, which are shown once.
+ * `keep` is given the session's tokens if the user had to show again who they are.
+ */
+export async function add(server, accessToken, name, keep) {
+  return freshly(server, accessToken, keep, async (accessToken) => {
     const options = await post(server, "/api/v1/me/passkeys/registration", {}, accessToken);
     const passkey = await create(options);
     try {
@@ -67,20 +70,25 @@ async function forget(rpId, credentialId) {
   await forgotten?.catch(() => {});
 }
 
-/** Shows again who one is. Gives an access token for what needs a fresh authentication. */
+/** Shows again who one is. Gives the next tokens of the session; those from before count no more. */
 export async function reauthenticate(server, accessToken) {
   const options = await post(server, "/api/v1/me/passkeys/challenge", {}, accessToken);
   const body = { passkey: await show(options) };
-  return (await post(server, "/api/v1/auth/reauthenticate", body, accessToken)).accessToken;
+  return post(server, "/api/v1/auth/reauthenticate", body, accessToken);
 }
 
-/** Does what may need a fresh authentication, after that where the server asks for it. */
-export async function freshly(server, accessToken, action) {
+/**
+ * Does what may need a fresh authentication, after that where the server asks for it. Then `keep` is given the
+ * session's next tokens, also when the action fails after all.
+ */
+export async function freshly(server, accessToken, keep, action) {
   try {
     return await action(accessToken);
   } catch (problem) {
     if (problem.code !== "insufficient_user_authentication") throw problem;
-    return action(await reauthenticate(server, accessToken));
+    const tokens = await reauthenticate(server, accessToken);
+    keep?.(tokens);
+    return action(tokens.accessToken);
   }
 }
 

@@ -22,6 +22,8 @@ pub(crate) enum RevocationReason {
     PasswordReset,
     /// Staff locked the user.
     UserLocked,
+    /// Staff removed the user's second factors.
+    SecondFactorReset,
     /// The user closed the account.
     UserClosed,
     /// The user changed the e-mail address or phone number in another session.
@@ -31,7 +33,8 @@ pub(crate) enum RevocationReason {
 }
 
 impl RevocationReason {
-    /// Who ends a session of this user, if it is known here: staff are named where they lock the user.
+    /// Who ends a session of this user, if it is known here: staff are named where they lock the user or
+    /// reset the second factor.
     pub(crate) fn actor(self, owner: UserId) -> Option<UserId> {
         match self {
             Self::LoggedOut
@@ -39,7 +42,10 @@ impl RevocationReason {
             | Self::ContactChanged
             | Self::UserClosed
             | Self::EndedByUser => Some(owner),
-            Self::RefreshTokenReused | Self::PasswordReset | Self::UserLocked => None,
+            Self::RefreshTokenReused
+            | Self::PasswordReset
+            | Self::UserLocked
+            | Self::SecondFactorReset => None,
         }
     }
 
@@ -50,6 +56,7 @@ impl RevocationReason {
             Self::PasswordChanged => "password_changed",
             Self::PasswordReset => "password_reset",
             Self::UserLocked => "user_locked",
+            Self::SecondFactorReset => "second_factor_reset",
             Self::UserClosed => "user_closed",
             Self::ContactChanged => "contact_changed",
             Self::EndedByUser => "ended_by_user",
@@ -308,6 +315,17 @@ pub(crate) fn mfa_switched(user_id: UserId, is_on: bool, occurred_at: Timestamp)
         aggregate_id: user_id.0,
         occurred_at,
         payload: json!({ "userId": user_id.0 }).to_string(),
+    }
+}
+
+/// `identity.second_factor_reset`: `{userId, by}`, where `by` is a member of staff: the user lost all
+/// second factors and has none any more. The reason is free text and stays in the store.
+pub(crate) fn second_factor_reset(user_id: UserId, by: UserId, occurred_at: Timestamp) -> NewEvent {
+    NewEvent {
+        event_type: "identity.second_factor_reset",
+        aggregate_id: user_id.0,
+        occurred_at,
+        payload: json!({ "userId": user_id.0, "by": by.0 }).to_string(),
     }
 }
 

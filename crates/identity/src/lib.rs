@@ -42,7 +42,7 @@ pub use passwords::HashingError;
 pub use resets::ResetError;
 pub use roles::{GrantError, HeldRole, Role};
 pub use secrets::{DATA_KEYS_FILE, DataKeyFile, Resealed};
-pub use sessions::{Device, FreshToken, LogIn, LogInError, OwnSession, RefreshError, TokenPair};
+pub use sessions::{Device, LogIn, LogInError, OwnSession, RefreshError, TokenPair};
 pub use staff_actions::{Action, ActionState, StaffAction};
 pub use staff_error::StaffError;
 pub use trusted_devices::TrustedDevice;
@@ -372,6 +372,8 @@ impl Identity {
             store: store.clone(),
             users: users.clone(),
             sessions: sessions.clone(),
+            mfa: mfa.clone(),
+            messages: messages.clone(),
             clock: clock.clone(),
         });
         let roles = Arc::new(Roles {

@@ -27,9 +27,21 @@ impl Messages {
         if user.email_verified_at.is_none() {
             return;
         }
+        self.notify_at(Channel::Email(user.email), subject, text);
+    }
+
+    /// Sends a notice to every contact that is known to be a user's, for what they must not miss. Nobody
+    /// waits for it.
+    pub(crate) fn notify_everywhere(&self, user: UserRow, subject: &'static str, text: &str) {
+        if user.phone_verified_at.is_some() {
+            self.notify_at(Channel::Sms(user.phone_number.clone()), subject, text.to_owned());
+        }
+        self.notify(user, subject, text.to_owned());
+    }
+
+    fn notify_at(&self, channel: Channel, subject: &'static str, text: String) {
         let messages = self.clone();
         let work = async move {
-            let channel = Channel::Email(user.email);
             if let Err(error) = messages.send(channel, subject, text.into()).await {
                 tracing::warn!(%error, subject, "a notice was not sent");
             }

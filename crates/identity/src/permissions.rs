@@ -14,6 +14,8 @@ pub const LEDGER_WRITE: Permission = Permission("ledger:write");
 pub const USERS_READ: Permission = Permission("users:read");
 /// Lock other users and let them in again.
 pub const USERS_WRITE: Permission = Permission("users:write");
+/// Remove the second factors of somebody who lost them.
+pub const FACTORS_RESET: Permission = Permission("factors:reset");
 /// See who did what.
 pub const AUDIT_READ: Permission = Permission("audit:read");
 
@@ -46,6 +48,7 @@ pub const ALL: &[Permission] = &[
     LEDGER_WRITE,
     USERS_READ,
     USERS_WRITE,
+    FACTORS_RESET,
     AUDIT_READ,
     CLIENTS_READ,
     CLIENTS_WRITE,
@@ -66,6 +69,7 @@ pub const DESCRIPTIONS: &[(Permission, &str)] = &[
     (LEDGER_WRITE, "Open ledger accounts and post to them"),
     (USERS_READ, "See users, their contact data and their roles"),
     (USERS_WRITE, "Lock users, and ask to let them in again"),
+    (FACTORS_RESET, "Ask to remove the second factors of somebody who lost them"),
     (AUDIT_READ, "See who did what"),
     (CLIENTS_READ, "See API clients"),
     (CLIENTS_WRITE, "Make API clients, give them secrets and take them back"),

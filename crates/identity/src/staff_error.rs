@@ -28,9 +28,15 @@ pub enum StaffError {
     /// There is no such permission.
     #[error("there is no permission {0}")]
     UnknownPermission(String),
-    /// Nobody gives or takes what they do not have.
-    #[error("you do not have the permission {0}, so you can neither give nor take it")]
+    /// Nobody gives or takes what they do not have, or opens the account of somebody who has it.
+    #[error(
+        "you do not have the permission {0}, so you can neither give nor take it, nor reset the second \
+         factor of somebody who has it"
+    )]
     NotHeld(String),
+    /// There is nothing to reset.
+    #[error("the user has no second factor; the password alone signs them in")]
+    NoSecondFactor,
     /// There is no such action.
     #[error("there is no such action")]
     NoSuchAction,

@@ -1,5 +1,6 @@
 //! Who calls, and whether they may.
 
+use crate::problem::Noted;
 use crate::{ClientAddress, Problem};
 use async_trait::async_trait;
 use axum::extract::FromRequestParts;
@@ -27,13 +28,56 @@ pub trait Authenticator: Send + Sync {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuthenticationError {
     /// Not a token of ours, or altered, or of a session that ended.
-    Invalid,
+    Invalid(InvalidToken),
     /// Too old, or what the actor may do has changed since: refresh it.
     Expired,
     /// It counts, but not from this address; whose it is.
     AddressNotAllowed(UserId),
     /// It could not be checked now.
     Unavailable,
+}
+
+/// What is wrong with a token that no honest client sends, or that was taken back. The caller is not told
+/// which: it is for whoever looks for attacks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InvalidToken {
+    /// It cannot be read.
+    Malformed,
+    /// It says that it is signed by another algorithm than ours, or by none.
+    Algorithm,
+    /// It says that it is signed by a key that is none of ours.
+    UnknownKey,
+    /// The signature is not that of the key.
+    Forged,
+    /// It is signed by us, for somebody else or in another name.
+    NotForUs,
+    /// Its time has not come.
+    NotYet,
+    /// It is genuine, and was taken back; whose it was.
+    Revoked(UserId),
+}
+
+impl InvalidToken {
+    /// What the audit trail calls it.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Malformed => "token_malformed",
+            Self::Algorithm => "token_algorithm",
+            Self::UnknownKey => "token_key_unknown",
+            Self::Forged => "token_forged",
+            Self::NotForUs => "token_not_for_us",
+            Self::NotYet => "token_not_yet",
+            Self::Revoked(_) => "token_revoked",
+        }
+    }
+
+    /// Whose it was, if that is known for sure.
+    fn actor(self) -> Option<UserId> {
+        match self {
+            Self::Revoked(actor) => Some(actor),
+            _ => None,
+        }
+    }
 }
 
 /// A right as a type, for [`Authorized`].
@@ -95,8 +139,9 @@ pub(crate) fn bearer_token(headers: &HeaderMap) -> Option<&str> {
 fn refusal(error: AuthenticationError) -> Problem {
     let invalid = HeaderValue::from_static("Bearer error=\"invalid_token\"");
     match error {
-        AuthenticationError::Invalid => {
+        AuthenticationError::Invalid(token) => {
             unauthenticated("the access token is not valid; sign in again", invalid)
+                .noted(Noted { code: token.code(), actor: token.actor() })
         }
         AuthenticationError::Expired => {
             unauthenticated("the access token has expired; use the refresh token", invalid)

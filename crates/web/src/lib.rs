@@ -19,8 +19,8 @@ pub mod testing;
 mod validate;
 
 pub use auth::{
-    AnyUser, AuthenticationError, Authenticator, Authorized, Right, authenticate_with,
-    require_fresh,
+    AnyUser, AuthenticationError, Authenticator, Authorized, InvalidToken, Right,
+    authenticate_with, require_fresh,
 };
 pub use extract::{Form, Json, Path, Query, parse_json, require_media_type};
 pub use https::{HttpsPolicy, OverTls, redirect_to_https, require_https};

@@ -3,6 +3,7 @@
 use crate::request_id::RequestId;
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use kernel::UserId;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
@@ -13,9 +14,10 @@ pub struct Problem {
     status: StatusCode,
     code: &'static str,
     detail: String,
-    errors: Vec<FieldError>,
+    errors: Box<[FieldError]>,
     members: Map<String, Value>,
     headers: Vec<(HeaderName, HeaderValue)>,
+    noted: Option<Box<Noted>>,
 }
 
 /// What is wrong with one field of a request.
@@ -32,6 +34,15 @@ pub struct FieldError {
 /// The code of a problem, for middleware that the answer passes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Code(pub(crate) &'static str);
+
+/// What whoever keeps count of refusals is told, and the caller is not.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Noted {
+    /// Why.
+    pub(crate) code: &'static str,
+    /// Whose token it was, if that is known for sure.
+    pub(crate) actor: Option<UserId>,
+}
 
 /// The body of every answer with a status of 400 or above (RFC 9457).
 #[derive(Serialize, ToSchema)]
@@ -71,9 +82,10 @@ impl Problem {
             status,
             code,
             detail: detail.into(),
-            errors: Vec::new(),
+            errors: Box::default(),
             members: Map::new(),
             headers: Vec::new(),
+            noted: None,
         }
     }
 
@@ -98,7 +110,7 @@ impl Problem {
             "validation_failed",
             "the request is not valid; see `errors` for each field",
         );
-        problem.errors = errors;
+        problem.errors = errors.into_boxed_slice();
         problem
     }
 
@@ -141,6 +153,13 @@ impl Problem {
         self
     }
 
+    /// Tells whoever keeps count of refusals more than the caller.
+    #[must_use]
+    pub(crate) fn noted(mut self, noted: Noted) -> Self {
+        self.noted = Some(Box::new(noted));
+        self
+    }
+
     /// Adds `Retry-After`.
     #[must_use]
     pub fn retry_after(self, seconds: u64) -> Self {
@@ -177,6 +196,9 @@ impl IntoResponse for Problem {
         };
         let mut response = (self.status, axum::Json(body)).into_response();
         response.extensions_mut().insert(Code(self.code));
+        if let Some(noted) = self.noted {
+            response.extensions_mut().insert(*noted);
+        }
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         for (name, value) in self.headers {

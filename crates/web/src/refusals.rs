@@ -1,20 +1,19 @@
 //! Requests that are refused because of who makes them, from where or how often, for whoever keeps count of
 //! them.
 
-use crate::problem::Code;
+use crate::problem::{Code, Noted};
 use crate::{AuthenticationError, Authenticator, ClientAddress};
 use axum::Router;
 use axum::extract::{MatchedPath, Request};
 use axum::http::{HeaderMap, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use kernel::UserId;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 /// A request that was refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefusedAccess {
-    /// Whose token it came with, if that is good.
+    /// Whose token it came with, if that is good or was before it was taken back.
     pub actor: Option<UserId>,
     /// Where it came from, if that is known.
     pub from: Option<ClientAddress>,
@@ -23,7 +22,7 @@ pub struct RefusedAccess {
     /// Method and path, as they were declared: `GET /api/v1/admin/users/{id}`. Whatever else a caller may
     /// think of is one word.
     pub route: String,
-    /// Why: the code of the problem.
+    /// Why: the code of the problem, or what is wrong with the token ([`crate::InvalidToken::code`]).
     pub code: &'static str,
 }
 
@@ -34,7 +33,7 @@ pub trait RefusalLog: Send + Sync {
 }
 
 /// Tells `log` of requests to these routes that are refused: 403, 429, a 401 that wants a fresh
-/// authentication, and a 404 for a signed-in caller's choice of an object, which may be somebody else's.
+/// authentication or is for a token that no honest client sends, and a 404 for a signed-in caller's choice of an object, which may be somebody else's.
 /// [`crate::trust_proxies`] has to wrap the result.
 pub fn note_refusals(
     router: Router,
@@ -46,9 +45,14 @@ pub fn note_refusals(
         let asked = Asked::of(&request);
         async move {
             let response = next.run(request).await;
-            let code = response.extensions().get::<Code>();
-            if let Some(code) = code.filter(|code| asked.is_refused(response.status(), code.0)) {
-                asked.note(code.0, authenticator.as_ref(), log.as_ref()).await;
+            let extensions = response.extensions();
+            if let Some(Noted { code, actor }) = extensions.get::<Noted>().copied() {
+                log.note(asked.refused(code, actor));
+            } else if let Some(Code(code)) = extensions.get::<Code>().copied()
+                && asked.is_refused(response.status(), code)
+            {
+                let actor = asked.actor(authenticator.as_ref()).await;
+                log.note(asked.refused(code, actor));
             }
             response
         }
@@ -87,37 +91,28 @@ impl Asked {
         }
     }
 
-    async fn note(
-        self,
-        code: &'static str,
-        authenticator: &dyn Authenticator,
-        log: &dyn RefusalLog,
-    ) {
-        let from = self.from.map(|address| address.0);
-        let actor = actor(self.authorization, from, authenticator).await;
+    /// What is told of the request. Of its token nothing is.
+    fn refused(self, code: &'static str, actor: Option<UserId>) -> RefusedAccess {
         let user_agent = self.user_agent.as_ref().and_then(|value| value.to_str().ok());
-        log.note(RefusedAccess {
+        RefusedAccess {
             actor,
             from: self.from,
             user_agent: user_agent.unwrap_or_default().to_owned(),
             route: route(&self.method, self.path.as_ref()),
             code,
-        });
+        }
     }
-}
 
-/// Tokens that were checked a moment ago are remembered, so this costs next to nothing.
-async fn actor(
-    authorization: Option<axum::http::HeaderValue>,
-    from: Option<IpAddr>,
-    authenticator: &dyn Authenticator,
-) -> Option<UserId> {
-    let headers = HeaderMap::from_iter([(header::AUTHORIZATION, authorization?)]);
-    let token = crate::auth::bearer_token(&headers)?;
-    match authenticator.authenticate(token, from).await {
-        Ok(actor) => Some(actor.user_id),
-        Err(AuthenticationError::AddressNotAllowed(client)) => Some(client),
-        Err(_) => None,
+    /// Whose token it came with. Those that were checked a moment ago are remembered, so this costs next to
+    /// nothing.
+    async fn actor(&self, authenticator: &dyn Authenticator) -> Option<UserId> {
+        let headers = HeaderMap::from_iter([(header::AUTHORIZATION, self.authorization.clone()?)]);
+        let token = crate::auth::bearer_token(&headers)?;
+        match authenticator.authenticate(token, self.from.map(|address| address.0)).await {
+            Ok(actor) => Some(actor.user_id),
+            Err(AuthenticationError::AddressNotAllowed(client)) => Some(client),
+            Err(_) => None,
+        }
     }
 }
 

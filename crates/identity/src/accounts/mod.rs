@@ -1,11 +1,16 @@
-//! What becomes of an account: its owner changes the password or leaves, staff lock it and unlock it.
+//! What becomes of an account: its owner changes the password or leaves, staff lock it and unlock it,
+//! and remove second factors that were lost.
 //! Whatever keeps a user out also ends their sessions.
 
+mod second_factor;
 mod staff;
 
+pub(crate) use second_factor::SecondFactorReset;
 pub use staff::{StaffView, UserStatus};
 
 use crate::events::{self, RevocationReason};
+use crate::messages::Messages;
+use crate::mfa::Mfa;
 use crate::passwords::PasswordError;
 use crate::sessions::Sessions;
 use crate::users::entity::{ACTIVE, CLOSED};
@@ -70,6 +75,8 @@ pub(crate) struct Accounts {
     pub(crate) store: Store,
     pub(crate) users: Arc<Users>,
     pub(crate) sessions: Arc<Sessions>,
+    pub(crate) mfa: Arc<Mfa>,
+    pub(crate) messages: Messages,
     pub(crate) clock: Arc<dyn Clock>,
 }
 

@@ -80,8 +80,8 @@ impl Accounts {
     }
 
     /// Keeps a user out: ends their sessions, sign-ins and resets that are under way, and takes no
-    /// password of theirs. A locked one stays locked, with the first reason. Requests to unlock that
-    /// were made before are rejected.
+    /// password of theirs. A locked one stays locked, with the first reason. Requests to unlock, or to
+    /// remove the second factors, that were made before are rejected.
     pub(crate) async fn lock(
         &self,
         actor: &Actor,
@@ -93,10 +93,15 @@ impl Accounts {
         let change = StatusChange { from: ACTIVE, to: LOCKED, reason, by: actor.user_id, at: now };
         let tx = self.store.begin().await?;
         // Whoever asked to let the user in again did not know of this.
-        let unlock = Action::UnlockUser { user_id: id.0 };
         let (store, since) = (&self.store, format!("locked since: {reason}"));
-        let rejected =
-            staff_actions::reject_pending_in_tx(store, &tx, &unlock, actor, &since, now).await?;
+        let mut rejected = Vec::new();
+        for asked in
+            [Action::UnlockUser { user_id: id.0 }, Action::ResetSecondFactor { user_id: id.0 }]
+        {
+            rejected.extend(
+                staff_actions::reject_pending_in_tx(store, &tx, &asked, actor, &since, now).await?,
+            );
+        }
         let changed = repo::change_status_in_tx(&self.store, &tx, id, &change).await?;
         resets::forget_in_tx(&self.store, &tx, id).await?;
         trusted_devices::forget_all_in_tx(&self.store, &tx, id).await?;
@@ -115,7 +120,7 @@ impl Accounts {
                 entry(actor, "user_lock_repeated", Some(id), json!({ "reason": reason }), now);
             audit::append_in_tx(&self.store, &tx, entry).await?;
         }
-        if let Some(rejected) = rejected {
+        for rejected in rejected {
             staff_actions::tell_rejected_in_tx(store, &tx, &rejected, actor, &since, now).await?;
         }
         tx.commit().await.map_err(StoreError::from)?;
@@ -165,7 +170,7 @@ impl Accounts {
     }
 
     /// Nobody does it to themselves, nor to somebody who left.
-    async fn require_other(&self, actor: &Actor, id: UserId) -> Result<(), StaffError> {
+    pub(super) async fn require_other(&self, actor: &Actor, id: UserId) -> Result<(), StaffError> {
         if actor.user_id == id {
             return Err(StaffError::OwnAccount);
         }

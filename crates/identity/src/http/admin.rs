@@ -18,6 +18,7 @@ pub(super) fn router() -> OpenApiRouter<Identities> {
         .routes(routes!(get_user))
         .routes(routes!(lock_user))
         .routes(routes!(unlock_user))
+        .routes(routes!(reset_second_factor))
 }
 
 struct Read;
@@ -30,6 +31,12 @@ struct Write;
 
 impl Right for Write {
     const PERMISSION: Option<Permission> = Some(permissions::USERS_WRITE);
+}
+
+struct ResetFactors;
+
+impl Right for ResetFactors {
+    const PERMISSION: Option<Permission> = Some(permissions::FACTORS_RESET);
 }
 
 /// Who is looked for. In a body, because addresses of requests are kept in many logs.
@@ -218,6 +225,41 @@ async fn unlock_user(
     Json(body): Json<StaffReasonBody>,
 ) -> Result<Response, Problem> {
     let action = Action::UnlockUser { user_id: id };
+    let asked = identity.staff_actions().ask(&caller.actor, action, body.reason.trim()).await;
+    let done =
+        async { Ok(StaffUserBody::from(identity.accounts().after_change(UserId(id)).await?)) };
+    answer(asked, done).await
+}
+
+/// Remove all second factors of somebody who lost them: the app, passkeys, recovery codes and trusted
+/// devices. All of their sessions end; they sign in with the password alone and add a new one. A
+/// colleague has to approve it. Look at who asks as carefully as when the account was opened.
+#[utoipa::path(
+    post,
+    path = "/api/v1/admin/users/{id}/reset-second-factor",
+    operation_id = "resetSecondFactor",
+    tag = "Users",
+    params(("id" = Uuid, Path, description = "The user's id.")),
+    security(("bearer" = ["factors:reset"])),
+    request_body = StaffReasonBody,
+    responses(
+        (status = 200, description = "There is none any more: this installation needs no second \
+            person.", body = StaffUserBody),
+        (status = 202, description = "It waits for a colleague.", body = StaffActionBody),
+        (status = 403, description = "`forbidden`, or `permission_not_held`: the user may do what \
+            you may not."),
+        (status = 404, description = "`not_found`: there is no such user."),
+        (status = 409, description = "`user_closed` or `own_account`."),
+        (status = 422, description = "`mfa_not_there`: the user has none, or `validation_failed`."),
+    ),
+)]
+async fn reset_second_factor(
+    State(identity): State<Identity>,
+    caller: Authorized<ResetFactors>,
+    Path(id): Path<Uuid>,
+    Json(body): Json<StaffReasonBody>,
+) -> Result<Response, Problem> {
+    let action = Action::ResetSecondFactor { user_id: id };
     let asked = identity.staff_actions().ask(&caller.actor, action, body.reason.trim()).await;
     let done =
         async { Ok(StaffUserBody::from(identity.accounts().after_change(UserId(id)).await?)) };

@@ -115,6 +115,7 @@ pub(super) fn refused_to_staff(error: StaffError) -> Problem {
             Problem::validation(vec![FieldError { pointer, detail: text }])
         }
         StaffError::NotHeld(_) => permission_not_held(text),
+        StaffError::NoSecondFactor => Problem::unprocessable("mfa_not_there", text),
         StaffError::OwnRequest => Problem::conflict("own_request", text),
         StaffError::NotPending(_) => Problem::conflict("action_not_pending", text),
         StaffError::Outdated => Problem::conflict("action_outdated", text),
@@ -204,6 +205,7 @@ pub(super) fn mfa_not_changed(error: MfaError) -> Problem {
         MfaError::PasskeyTaken => Problem::conflict("passkey_taken", text),
         MfaError::TooManyPasskeys(_) => Problem::conflict("too_many_passkeys", text),
         MfaError::NoSuchPasskey => Problem::not_found("passkey"),
+        MfaError::SessionOver => Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", text),
         MfaError::NotThere => Problem::unprocessable("mfa_not_there", text),
         MfaError::Busy => too_many_sign_ins(text),
         MfaError::Failed(error) => failed(error),

@@ -1,5 +1,6 @@
 //! One's own sessions.
 
+use super::step_up::require_fresh;
 use super::{Identities, error};
 use crate::{Identity, OwnSession};
 use axum::extract::State;
@@ -81,7 +82,8 @@ async fn list_sessions(
     Ok(Json(page.map(SessionBody::from).into()))
 }
 
-/// End one of one's own sessions, with all of its tokens.
+/// End one of one's own sessions, with all of its tokens. Another one than this needs a fresh
+/// authentication.
 #[utoipa::path(
     post,
     path = "/api/v1/me/sessions/{id}/end",
@@ -91,6 +93,7 @@ async fn list_sessions(
     security(("bearer" = [])),
     responses(
         (status = 204, description = "The session is over."),
+        (status = 401, description = "`unauthenticated`, or `insufficient_user_authentication`."),
         (status = 404, description = "`not_found`: no such session, one that is over, or somebody \
             else's."),
     ),
@@ -100,6 +103,10 @@ async fn end_session(
     caller: Authorized<AnyUser>,
     Path(id): Path<Uuid>,
 ) -> Result<StatusCode, Problem> {
+    // Signing out is for everybody who is signed in.
+    if id != caller.actor.session_id {
+        require_fresh(&identity, &caller.actor)?;
+    }
     let ended = identity.sessions().end_mine(&caller.actor, id).await.map_err(error::failed)?;
     if !ended {
         return Err(Problem::not_found("session"));
@@ -107,19 +114,23 @@ async fn end_session(
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// End all of one's own sessions but this one.
+/// End all of one's own sessions but this one, freshly authenticated.
 #[utoipa::path(
     post,
     path = "/api/v1/me/sessions/end-others",
     operation_id = "endOtherSessions",
     tag = "Identity",
     security(("bearer" = [])),
-    responses((status = 204, description = "Only this session goes on.")),
+    responses(
+        (status = 204, description = "Only this session goes on."),
+        (status = 401, description = "`unauthenticated`, or `insufficient_user_authentication`."),
+    ),
 )]
 async fn end_other_sessions(
     State(identity): State<Identity>,
     caller: Authorized<AnyUser>,
 ) -> Result<StatusCode, Problem> {
+    require_fresh(&identity, &caller.actor)?;
     identity.sessions().end_my_others(&caller.actor).await.map_err(error::failed)?;
     Ok(StatusCode::NO_CONTENT)
 }

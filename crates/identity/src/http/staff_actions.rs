@@ -70,10 +70,10 @@ pub(super) struct StaffActionBody {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "it documents how an action is written")]
 struct StaffActionKindBody {
-    /// `unlock_user`, `grant_role` or `widen_role`.
+    /// `unlock_user`, `reset_second_factor`, `grant_role` or `widen_role`.
     #[schema(example = "unlock_user")]
     kind: String,
-    /// `userId`; `userId`, `role` and `permissions`; or `role` and `permissions`.
+    /// `userId`, for the first two; `userId`, `role` and `permissions`; or `role` and `permissions`.
     #[schema(example = json!({"userId": "0199c0de-0000-7000-8000-000000000000"}))]
     body: serde_json::Value,
 }

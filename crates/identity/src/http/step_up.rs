@@ -1,13 +1,14 @@
 //! Showing again who one is, for what needs a fresh authentication (RFC 9470).
 
+use super::dto::TokenPairBody;
 use super::mfa::{Needed, answer_of, check_answer};
 use super::passkeys::AssertionBody;
 use super::{Identities, error};
-use crate::{FreshToken, Identity};
+use crate::Identity;
 use axum::extract::State;
 use kernel::Actor;
-use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize};
+use secrecy::SecretString;
+use serde::Deserialize;
 use utoipa::ToSchema;
 use web::{AnyUser, Authorized, FieldErrors, Json, OpenApiRouter, Problem, Validate, routes};
 
@@ -42,31 +43,8 @@ impl Validate for ReauthenticateBody {
     }
 }
 
-/// An access token that says that its user was authenticated just now.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-struct FreshTokenBody {
-    /// For each call: `Authorization: Bearer …`.
-    access_token: String,
-    /// Always `Bearer`.
-    #[schema(example = "Bearer")]
-    token_type: &'static str,
-    /// How long the access token counts, in seconds.
-    #[schema(example = 900)]
-    expires_in: u64,
-}
-
-impl From<FreshToken> for FreshTokenBody {
-    fn from(token: FreshToken) -> Self {
-        Self {
-            access_token: token.access_token.expose_secret().to_owned(),
-            token_type: "Bearer",
-            expires_in: token.expires_in.as_secs(),
-        }
-    }
-}
-
-/// Show again who one is, with all one's factors. The session goes on, with its refresh token.
+/// Show again who one is, with all one's factors. The session goes on with other tokens and another id:
+/// those from before count no more, and the refresh token from before ends it when it comes again.
 #[utoipa::path(
     post,
     path = "/api/v1/auth/reauthenticate",
@@ -75,8 +53,10 @@ impl From<FreshToken> for FreshTokenBody {
     security(("bearer" = [])),
     request_body = ReauthenticateBody,
     responses(
-        (status = 200, description = "An access token for what answers \
-            `insufficient_user_authentication`.", body = FreshTokenBody),
+        (status = 200, description = "The next tokens of the session, for what answers \
+            `insufficient_user_authentication` too.", body = TokenPairBody),
+        (status = 401, description = "`unauthenticated`: no token that counts, or the session ended or \
+            was shown again meanwhile."),
         (status = 422, description = "`wrong_password`, or `wrong_mfa_code`: the code or passkey is wrong, or \
             missing."),
         (status = 503, description = "`too_many_sign_ins`, or the service cannot answer now; \
@@ -87,9 +67,9 @@ async fn reauthenticate(
     State(identity): State<Identity>,
     caller: Authorized<AnyUser>,
     Json(body): Json<ReauthenticateBody>,
-) -> Result<Json<FreshTokenBody>, Problem> {
+) -> Result<Json<TokenPairBody>, Problem> {
     let ReauthenticateBody { password, code, passkey } = body;
     let (sessions, answer) = (identity.sessions(), answer_of(code, passkey));
-    let token = sessions.reauthenticate(&caller.actor, password.as_ref(), answer.as_ref()).await;
-    Ok(Json(token.map_err(error::mfa_not_changed)?.into()))
+    let pair = sessions.reauthenticate(&caller.actor, password.as_ref(), answer.as_ref()).await;
+    Ok(Json(pair.map_err(error::mfa_not_changed)?.into()))
 }

@@ -78,6 +78,9 @@ pub enum MfaError {
     /// There is none, or none that waits for its confirmation.
     #[error("there is no second factor to do this with; begin with a new one")]
     NotThere,
+    /// The session ended meanwhile, or goes on with other tokens.
+    #[error("the session is over, or goes on with other tokens; use those, or sign in again")]
+    SessionOver,
     /// Too many passwords and codes are being checked.
     #[error("too many sign-ins at once; try again in a moment")]
     Busy,
@@ -321,6 +324,20 @@ impl Mfa {
             audit::tell_in_tx(&self.store, &tx, Some(user_id), event, None).await?;
         }
         Ok(tx.commit().await.map_err(StoreError::from)?)
+    }
+
+    /// Forgets all that a user's sign-in asks for beside the password, and the wrong codes that were
+    /// counted.
+    pub(crate) async fn remove_all_in_tx(
+        &self,
+        tx: &WriteTx,
+        user_id: UserId,
+    ) -> Result<(), StoreError> {
+        repo::delete_app_in_tx(&self.store, tx, user_id).await?;
+        repo::delete_codes_in_tx(&self.store, tx, user_id).await?;
+        crate::passkeys::delete_all_in_tx(&self.store, tx, user_id).await?;
+        trusted_devices::forget_all_in_tx(&self.store, tx, user_id).await?;
+        lock_out::forget_in_tx(&self.store, tx, Subject::codes(user_id)).await
     }
 
     /// What the end of the last factor entails; `false` if one is left. Of who has to have one, the last

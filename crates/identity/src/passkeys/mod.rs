@@ -10,7 +10,7 @@ mod repo;
 
 pub use ceremony::Refusal;
 pub(crate) use key::ALGORITHMS;
-pub(crate) use repo::{Purpose, count_in_tx, delete_in_tx, use_in_tx};
+pub(crate) use repo::{Purpose, count_in_tx, delete_all_in_tx, delete_in_tx, use_in_tx};
 
 use crate::audit::{self, NewEntry};
 use crate::lock_out::{self, Subject};

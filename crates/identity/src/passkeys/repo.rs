@@ -182,6 +182,21 @@ pub(crate) async fn delete_in_tx(
     Ok(deleted.rows_affected() == 1)
 }
 
+/// Removes all passkeys of a user, and the questions for others that wait for their answer.
+pub(crate) async fn delete_all_in_tx(
+    store: &Store,
+    tx: &WriteTx,
+    user_id: UserId,
+) -> Result<(), StoreError> {
+    for sql in [
+        "delete from passkeys where user_id = $1",
+        "delete from passkey_challenges where user_id = $1",
+    ] {
+        tx.execute_raw(store.statement(sql, [user_id.0.into()])).await?;
+    }
+    Ok(())
+}
+
 /// Notes a use and how far the authenticator counted; `false` if the passkey is gone, or was used
 /// meanwhile by who counted as far.
 pub(crate) async fn use_in_tx(

@@ -2,8 +2,8 @@
 
 use crate::permissions::{
     APPROVALS_READ, APPROVALS_WRITE, AUDIT_READ, CARDS_DELETE, CARDS_DETOKENIZE, CARDS_TOKENIZE,
-    CLIENTS_READ, CLIENTS_WRITE, LEDGER_READ, LEDGER_WRITE, ROLES_READ, ROLES_WRITE, USERS_READ,
-    USERS_WRITE, WALLET_READ, WALLET_WRITE,
+    CLIENTS_READ, CLIENTS_WRITE, FACTORS_RESET, LEDGER_READ, LEDGER_WRITE, ROLES_READ, ROLES_WRITE,
+    USERS_READ, USERS_WRITE, WALLET_READ, WALLET_WRITE,
 };
 use kernel::Permission;
 
@@ -34,12 +34,19 @@ pub(crate) const BUILT_IN: &[BuiltInRole] = &[
     BuiltInRole {
         name: "Support",
         description: "Helps customers; sees who they are, not their money.",
-        permissions: &[USERS_READ],
+        permissions: &[USERS_READ, FACTORS_RESET],
     },
     BuiltInRole {
         name: "Compliance",
         description: "Watches over customers and what staff do.",
-        permissions: &[USERS_READ, USERS_WRITE, AUDIT_READ, APPROVALS_READ, APPROVALS_WRITE],
+        permissions: &[
+            USERS_READ,
+            USERS_WRITE,
+            FACTORS_RESET,
+            AUDIT_READ,
+            APPROVALS_READ,
+            APPROVALS_WRITE,
+        ],
     },
     BuiltInRole {
         name: "Auditor",
@@ -67,6 +74,7 @@ const ADMIN: &[Permission] = &[
     LEDGER_WRITE,
     USERS_READ,
     USERS_WRITE,
+    FACTORS_RESET,
     AUDIT_READ,
     CLIENTS_READ,
     CLIENTS_WRITE,

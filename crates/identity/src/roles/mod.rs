@@ -6,8 +6,8 @@ mod repo;
 mod staff;
 
 pub(crate) use repo::grant_in_tx;
-pub(crate) use staff::Roles;
 pub use staff::{HeldRole, Role};
+pub(crate) use staff::{Roles, require_held};
 
 use crate::audit::{self, NewEntry};
 use crate::permissions::{DESCRIPTIONS, OF_CUSTOMERS};
@@ -30,6 +30,12 @@ impl Grants {
     /// Whether there is a permission among them that is for staff.
     pub(crate) fn are_of_staff(&self) -> bool {
         self.permissions.iter().any(|permission| is_for_staff(permission))
+    }
+
+    /// What of it is for staff.
+    pub(crate) fn staff_permissions(mut self) -> BTreeSet<String> {
+        self.permissions.retain(|permission| is_for_staff(permission));
+        self.permissions
     }
 
     /// The same without what is for staff.

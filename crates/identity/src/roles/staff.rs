@@ -291,7 +291,11 @@ fn require_known(permissions: &BTreeSet<String>) -> Result<(), StaffError> {
     }
 }
 
-fn require_held(actor: &Actor, permissions: &BTreeSet<String>) -> Result<(), StaffError> {
+/// Refuses an actor who lacks one of these permissions.
+pub(crate) fn require_held(
+    actor: &Actor,
+    permissions: &BTreeSet<String>,
+) -> Result<(), StaffError> {
     match permissions.difference(&actor.permissions).next() {
         Some(lacking) => Err(StaffError::NotHeld(lacking.clone())),
         None => Ok(()),

@@ -106,6 +106,7 @@ fn not_right(error: MfaError) -> LogInError {
         MfaError::NoSuchPasskey => LogInError::NoPasskey,
         MfaError::WrongPassword
         | MfaError::WrongCode
+        | MfaError::SessionOver
         | MfaError::AlreadyOn
         | MfaError::NotThere
         | MfaError::Needed

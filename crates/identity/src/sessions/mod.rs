@@ -16,7 +16,6 @@ pub use challenges::LogIn;
 pub use device::Device;
 pub(crate) use device::name as device_name;
 pub use mine::OwnSession;
-pub use reauthenticate::FreshToken;
 
 use crate::audit::{self, NewEntry};
 use crate::events::{self, RevocationReason};
@@ -267,9 +266,7 @@ impl Sessions {
             factors: Some(evidence.factors().to_owned()),
         };
         let shown = evidence.audited();
-        let refresh_token = OpaqueToken::generate()?;
-        let access_token = self.access_token(&session).await?;
-        let row = self.token_row(&refresh_token, &session, now);
+        let (pair, row) = self.next_tokens(&session, now).await?;
         let tx = self.store.begin().await?;
         if !users::repo::note_log_in_in_tx(&self.store, &tx, &user, now).await? {
             return Err(LogInError::InvalidCredentials);
@@ -310,7 +307,7 @@ impl Sessions {
             self.tell_of_new_device(user, &device_name, now);
         }
         let device_token = trusted.map(|trusted| trusted.token);
-        Ok(TokenPair { device_token, ..self.pair(access_token, refresh_token) })
+        Ok(TokenPair { device_token, ..pair })
     }
 
     /// Uses up what was shown, and trusts the device if that is wanted.
@@ -390,9 +387,7 @@ impl Sessions {
         if !self.users.find(user_id).await?.is_some_and(|user: UserRow| user.is_active()) {
             return Err(RefreshError::InvalidRefreshToken);
         }
-        let refresh_token = OpaqueToken::generate()?;
-        let access_token = self.access_token(session).await?;
-        let row = self.token_row(&refresh_token, session, now);
+        let (pair, row) = self.next_tokens(session, now).await?;
         let expires_at = Timestamp::from_micros(row.expires_at);
         let tx = self.store.begin().await?;
         if !repo::use_token_in_tx(&self.store, &tx, token_id, now).await? {
@@ -404,7 +399,7 @@ impl Sessions {
         }
         repo::insert_token_in_tx(&tx, row).await?;
         tx.commit().await.map_err(StoreError::from)?;
-        Ok(self.pair(access_token, refresh_token))
+        Ok(pair)
     }
 
     async fn end_reused(
@@ -488,30 +483,31 @@ impl Sessions {
         now.plus(self.refresh_token_lifetime).min(created_at.plus(self.session_lifetime))
     }
 
-    fn token_row(
+    /// The next tokens of a session, and what is stored of the refresh token. Made before anything is
+    /// spent for them, because there may be nobody to sign.
+    async fn next_tokens(
         &self,
-        token: &OpaqueToken,
         session: &Session,
         now: Timestamp,
-    ) -> refresh_token::Model {
+    ) -> Result<(TokenPair, refresh_token::Model), Error> {
+        let refresh_token = OpaqueToken::generate()?;
+        let access_token = self.access_token(session).await?;
         let created_at = Timestamp::from_micros(session.created_at);
-        refresh_token::Model {
+        let row = refresh_token::Model {
             id: self.ids.next(),
             session_id: session.id,
-            token_hash: token.hash(),
+            token_hash: refresh_token.hash(),
             created_at: now.as_micros(),
             expires_at: self.expiry(created_at, now).as_micros(),
             used_at: None,
-        }
-    }
-
-    fn pair(&self, access_token: AccessToken, refresh_token: OpaqueToken) -> TokenPair {
-        TokenPair {
+        };
+        let pair = TokenPair {
             access_token: access_token.token,
             second_factor_needed: access_token.second_factor_needed,
             refresh_token: refresh_token.into_secret(),
             expires_in: self.tokens.lifetime(),
             device_token: None,
-        }
+        };
+        Ok((pair, row))
     }
 }

@@ -1,34 +1,26 @@
 //! Showing again who one is, within a session.
 
 use super::entity::Model as Session;
-use super::{PASSKEY_FACTORS, PASSWORD_FACTOR, Sessions, both_factors, repo};
+use super::{PASSKEY_FACTORS, PASSWORD_FACTOR, Sessions, TokenPair, both_factors, repo};
 use crate::audit::{self, NewEntry};
 use crate::mfa::{Answer, MfaError};
 use crate::users;
-use kernel::Actor;
+use kernel::{Actor, Timestamp};
 use secrecy::SecretString;
 use serde_json::json;
-use std::time::Duration;
 use store::StoreError;
-
-/// An access token of a user who was authenticated just now.
-#[derive(Clone, Debug)]
-pub struct FreshToken {
-    /// For each call: `Authorization: Bearer …`.
-    pub access_token: SecretString,
-    /// How long it counts.
-    pub expires_in: Duration,
-}
 
 impl Sessions {
     /// Authenticates the actor again, with the password, and the second factor if they have one; or with
-    /// a passkey alone, which is both. The tokens of the session say so from now on.
+    /// a passkey alone, which is both. The session goes on under another id: its tokens from before count
+    /// no more, neither the access tokens, as those of a session that was revoked, nor the refresh token,
+    /// as one that was exchanged.
     pub(crate) async fn reauthenticate(
         &self,
         actor: &Actor,
         password: Option<&SecretString>,
         answer: Option<&Answer>,
-    ) -> Result<FreshToken, MfaError> {
+    ) -> Result<TokenPair, MfaError> {
         let user_id = actor.user_id;
         match (password, answer) {
             (Some(password), _) => {
@@ -53,15 +45,22 @@ impl Sessions {
             Some(_) => PASSKEY_FACTORS,
         };
         let now = self.clock.now();
-        let session_id = actor.session_id;
-        let session = repo::find(&self.store, session_id).await?.ok_or(MfaError::WrongPassword)?;
+        let before = repo::find(&self.store, actor.session_id).await?;
+        let before = before.ok_or(MfaError::SessionOver)?;
+        let expires_at = self.expiry(Timestamp::from_micros(before.created_at), now);
+        if expires_at <= now {
+            return Err(MfaError::SessionOver);
+        }
         let session = Session {
+            id: self.ids.next(),
+            last_used_at: now.as_micros(),
+            expires_at: expires_at.as_micros(),
             authenticated_at: Some(now.as_micros()),
             factors: Some(factors.to_owned()),
-            ..session
+            ..before
         };
-        // Before the code is spent, because there may be nobody to sign.
-        let access_token = self.access_token(&session).await?.token;
+        let session_id = session.id;
+        let (pair, row) = self.next_tokens(&session, now).await?;
         let tx = self.store.begin().await?;
         if !users::repo::lock_active_in_tx(&self.store, &tx, user_id).await? {
             return Err(MfaError::WrongPassword);
@@ -74,14 +73,20 @@ impl Sessions {
         if !is_complete {
             return Err(MfaError::WrongCode);
         }
-        if !repo::authenticate_in_tx(&self.store, &tx, session_id, factors, now).await? {
-            return Err(MfaError::WrongPassword);
+        if !repo::replace_session_in_tx(&self.store, &tx, actor.session_id, session, now).await? {
+            return Err(MfaError::SessionOver);
         }
-        let details = json!({ "sessionId": session_id, "withSecondFactor": proof.is_some() });
-        let (actor, action, object) = (Some(user_id), "reauthenticated", Some(user_id.0));
-        let entry = NewEntry { actor, action, object, details, at: now };
+        repo::insert_token_in_tx(&tx, row).await?;
+        let details = json!({
+            "sessionId": session_id,
+            "sessionIdBefore": actor.session_id,
+            "withSecondFactor": proof.is_some(),
+        });
+        let (actor_id, action, object) = (Some(user_id), "reauthenticated", Some(user_id.0));
+        let entry = NewEntry { actor: actor_id, action, object, details, at: now };
         audit::append_in_tx(&self.store, &tx, entry).await?;
         tx.commit().await.map_err(StoreError::from)?;
-        Ok(FreshToken { access_token, expires_in: self.tokens.lifetime() })
+        self.forget(&[actor.session_id], now);
+        Ok(pair)
     }
 }

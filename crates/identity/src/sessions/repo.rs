@@ -119,22 +119,42 @@ pub(super) async fn prolong_in_tx(
     Ok(prolonged.rows_affected() == 1)
 }
 
-/// Records that a session's user showed again who they are; `false` if it was revoked.
-pub(super) async fn authenticate_in_tx(
+/// Lets a session go on as another one, which has the refresh tokens of the first, all of them used: one
+/// that comes again ends it. `false` if the first is over.
+pub(super) async fn replace_session_in_tx(
     store: &Store,
     tx: &WriteTx,
-    session_id: Uuid,
-    factors: &str,
+    before: Uuid,
+    session: Session,
     now: Timestamp,
 ) -> Result<bool, StoreError> {
-    let authenticated = tx
+    // The token before the session, as an exchange has it: who locks rows in one order never waits in a
+    // circle.
+    tx.execute_raw(store.statement(
+        "update refresh_tokens set used_at = $1 where session_id = $2 and used_at is null",
+        [now.as_micros().into(), before.into()],
+    ))
+    .await?;
+    let ended = tx
         .execute_raw(store.statement(
-            "update user_sessions set authenticated_at = $1, factors = $2 \
-             where id = $3 and revoked_at is null and expires_at > $1",
-            [now.as_micros().into(), factors.into(), session_id.into()],
+            "update user_sessions set revoked_at = $1 \
+             where id = $2 and revoked_at is null and expires_at > $1",
+            [now.as_micros().into(), before.into()],
         ))
         .await?;
-    Ok(authenticated.rows_affected() == 1)
+    if ended.rows_affected() == 0 {
+        return Ok(false);
+    }
+    let after = session.id;
+    insert_session_in_tx(tx, session).await?;
+    // With the one of an exchange that was under way just now.
+    tx.execute_raw(store.statement(
+        "update refresh_tokens set session_id = $1, used_at = coalesce(used_at, $2) \
+         where session_id = $3",
+        [after.into(), now.as_micros().into(), before.into()],
+    ))
+    .await?;
+    Ok(true)
 }
 
 /// Revokes a session; `false` if it was revoked before or does not exist.

@@ -1,6 +1,6 @@
 //! What staff do only when a colleague agrees, and when it can be decided.
 
-use crate::permissions::{ROLES_WRITE, USERS_WRITE};
+use crate::permissions::{FACTORS_RESET, ROLES_WRITE, USERS_WRITE};
 use crate::staff_error::StaffError;
 use kernel::{Actor, Permission, Timestamp, UserId};
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,11 @@ pub enum Action {
     /// Let a user in again.
     UnlockUser {
         /// Whom.
+        user_id: Uuid,
+    },
+    /// Remove all second factors of a user who lost them.
+    ResetSecondFactor {
+        /// Whose.
         user_id: Uuid,
     },
     /// Give a user a role.
@@ -40,17 +45,8 @@ impl Action {
     pub(crate) fn permission(&self) -> Permission {
         match self {
             Self::UnlockUser { .. } => USERS_WRITE,
+            Self::ResetSecondFactor { .. } => FACTORS_RESET,
             Self::GrantRole { .. } | Self::WidenRole { .. } => ROLES_WRITE,
-        }
-    }
-
-    /// The permissions that it gives to somebody. Nobody gives what they do not have.
-    pub(super) fn gives(&self) -> Option<&BTreeSet<String>> {
-        match self {
-            Self::UnlockUser { .. } => None,
-            Self::GrantRole { permissions, .. } | Self::WidenRole { permissions, .. } => {
-                Some(permissions)
-            }
         }
     }
 }

@@ -8,7 +8,7 @@ mod repo;
 pub(crate) use entity::Mandate;
 pub use entity::{Action, ActionState, StaffAction};
 
-use crate::accounts::Accounts;
+use crate::accounts::{Accounts, SecondFactorReset};
 use crate::roles::{self, Roles};
 use crate::staff_error::StaffError;
 use crate::users::Users;
@@ -16,6 +16,7 @@ use crate::{Error, audit, events};
 use kernel::{Actor, Clock, Cursor, IdSource, Page, PageLimit, Timestamp, UserId};
 use repo::Decision;
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use store::{Store, StoreError, WriteTx};
@@ -69,8 +70,9 @@ impl StaffActions {
         let tx = self.store.begin().await?;
         if !self.four_eyes {
             let mandate = Mandate { requested_by: actor.user_id, approved: None };
-            self.carry_out_in_tx(&tx, &asked, mandate, now).await?;
+            let reset = self.carry_out_in_tx(&tx, &asked, mandate, now).await?;
             tx.commit().await.map_err(StoreError::from)?;
+            self.finish(reset).await;
             return Ok(Asked::Done);
         }
         repo::expire_in_tx(&self.store, &tx, now).await?;
@@ -124,10 +126,11 @@ impl StaffActions {
         }
         let approved = Some((actor.user_id, id));
         let mandate = Mandate { requested_by: asked.requested_by, approved };
-        self.carry_out_in_tx(&tx, &asked, mandate, now).await?;
+        let reset = self.carry_out_in_tx(&tx, &asked, mandate, now).await?;
         let event = events::staff_action(events::StaffActionStep::Approved, &asked, actor, now);
         audit::tell_in_tx(&self.store, &tx, Some(actor.user_id), event, None).await?;
         tx.commit().await.map_err(StoreError::from)?;
+        self.finish(reset).await;
         self.find(id).await
     }
 
@@ -175,11 +178,28 @@ impl StaffActions {
             Action::UnlockUser { user_id } => {
                 self.accounts.check_unlock(actor, UserId(*user_id)).await
             }
+            Action::ResetSecondFactor { user_id } => {
+                self.accounts.check_second_factor_reset(actor, UserId(*user_id)).await
+            }
             Action::GrantRole { user_id, role, permissions } => {
                 self.roles.check_grant(actor, UserId(*user_id), role, permissions).await
             }
             Action::WidenRole { role, permissions } => {
                 self.roles.check_widen(actor, role, permissions).await
+            }
+        }
+    }
+
+    /// The permissions that come to somebody by an action, or that somebody has whom it lets in by less.
+    /// Nobody does either who does not hold them.
+    async fn at_stake(&self, action: &Action) -> Result<BTreeSet<String>, StoreError> {
+        match action {
+            Action::UnlockUser { .. } => Ok(BTreeSet::new()),
+            Action::ResetSecondFactor { user_id } => {
+                self.accounts.staff_permissions(UserId(*user_id)).await
+            }
+            Action::GrantRole { permissions, .. } | Action::WidenRole { permissions, .. } => {
+                Ok(permissions.clone())
             }
         }
     }
@@ -190,29 +210,43 @@ impl StaffActions {
         let grants = roles::grants(&self.store, asked.requested_by).await?;
         let is_entitled = user.is_some_and(|user| user.is_active())
             && grants.permissions.contains(asked.action.permission().0)
-            && asked.action.gives().is_none_or(|given| given.is_subset(&grants.permissions));
+            && self.at_stake(&asked.action).await?.is_subset(&grants.permissions);
         if is_entitled { Ok(()) } else { Err(StaffError::RequesterNotEntitled) }
     }
 
+    /// Does what is asked for. What is returned is for [`Self::finish`] after the commit.
     async fn carry_out_in_tx(
         &self,
         tx: &WriteTx,
         asked: &StaffAction,
         mandate: Mandate,
         now: Timestamp,
-    ) -> Result<(), StaffError> {
+    ) -> Result<Option<SecondFactorReset>, StaffError> {
+        let reason = asked.reason.as_str();
         match &asked.action {
             Action::UnlockUser { user_id } => {
-                let (id, reason) = (UserId(*user_id), asked.reason.as_str());
-                Ok(self.accounts.unlock_in_tx(tx, id, mandate, reason, now).await?)
+                self.accounts.unlock_in_tx(tx, UserId(*user_id), mandate, reason, now).await?;
+            }
+            Action::ResetSecondFactor { user_id } => {
+                let id = UserId(*user_id);
+                let reset = self.accounts.reset_second_factor_in_tx(tx, id, mandate, reason, now);
+                return Ok(Some(reset.await?));
             }
             Action::GrantRole { user_id, role, permissions } => {
                 let id = UserId(*user_id);
-                self.roles.grant_in_tx(tx, id, role, permissions, mandate, now).await
+                self.roles.grant_in_tx(tx, id, role, permissions, mandate, now).await?;
             }
             Action::WidenRole { role, permissions } => {
-                self.roles.widen_in_tx(tx, role, permissions, mandate, now).await
+                self.roles.widen_in_tx(tx, role, permissions, mandate, now).await?;
             }
+        }
+        Ok(None)
+    }
+
+    /// Does what is left when an action is committed.
+    async fn finish(&self, reset: Option<SecondFactorReset>) {
+        if let Some(reset) = reset {
+            self.accounts.after_second_factor_reset(reset).await;
         }
     }
 }

@@ -16,13 +16,14 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cache::Cache;
 use claims::Claims;
-use jsonwebtoken::{Algorithm, Header, Validation, decode, decode_header};
+use jsonwebtoken::errors::ErrorKind;
+use jsonwebtoken::{Algorithm, Header, Validation, decode};
 use kernel::{Actor, ActorKind, Clock, IdSource, Timestamp, UserId};
 use secrecy::SecretString;
 use std::sync::Arc;
 use std::time::Duration;
 use uuid::Uuid;
-use web::Network;
+use web::{InvalidToken, Network};
 
 /// Issues and checks access tokens.
 pub(crate) struct AccessTokens {
@@ -75,8 +76,8 @@ pub(crate) enum SubjectKind {
 /// Why a token does not count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TokenError {
-    #[error("the access token is not valid")]
-    Invalid,
+    #[error("the access token is not valid: {}", .0.code())]
+    Invalid(InvalidToken),
     #[error("the access token has expired")]
     Expired,
     #[error("the access token cannot be checked now")]
@@ -171,7 +172,7 @@ impl AccessTokens {
     /// What a token says, if it is one of ours and this is its time.
     pub(crate) async fn check(&self, token: &str) -> Result<Arc<Checked>, TokenError> {
         if token.len() > TOKEN_LENGTH_MAX {
-            return Err(TokenError::Invalid);
+            return Err(TokenError::Invalid(InvalidToken::Malformed));
         }
         let digest = sha256(token.as_bytes());
         let checked = match self.checked.get(&digest) {
@@ -187,34 +188,44 @@ impl AccessTokens {
             return Err(TokenError::Expired);
         }
         if now.saturating_add(LEEWAY_SECONDS) < checked.claims_nbf {
-            return Err(TokenError::Invalid);
+            return Err(TokenError::Invalid(InvalidToken::NotYet));
         }
         Ok(checked)
+    }
+
+    /// A key is forgotten when its tokens are over, so whoever slept that long with one brings it honestly.
+    /// It counts as little as one that only says so.
+    fn by_unknown_key(&self, token: &str) -> TokenError {
+        #[derive(serde::Deserialize)]
+        struct End {
+            exp: i64,
+        }
+        let end: Option<End> = part(token, 1);
+        match end.is_some_and(|end| end.exp <= self.clock.now().as_seconds()) {
+            true => TokenError::Expired,
+            false => TokenError::Invalid(InvalidToken::UnknownKey),
+        }
     }
 
     /// RFC 8725: the algorithm is ours to choose, not the token's, and the key is one that we
     /// published.
     async fn check_signature(&self, token: &str) -> Result<Checked, TokenError> {
-        let header = decode_header(token).map_err(|_| TokenError::Invalid)?;
-        if header.alg != Algorithm::RS256 {
-            return Err(TokenError::Invalid);
+        let malformed = TokenError::Invalid(InvalidToken::Malformed);
+        let header: Algorithms = part(token, 0).ok_or(malformed)?;
+        if header.alg != RS256 {
+            return Err(TokenError::Invalid(InvalidToken::Algorithm));
         }
-        let kid = header.kid.ok_or(TokenError::Invalid)?;
-        let key = self
-            .keys
-            .find(&kid)
-            .await
-            .map_err(|KeysUnavailable| TokenError::Unavailable)?
-            .ok_or(TokenError::Invalid)?;
-        let claims = decode::<Claims>(token, &key, &self.validation)
-            .map_err(|_| TokenError::Invalid)?
-            .claims;
+        let kid = header.kid.ok_or(malformed)?;
+        let found =
+            self.keys.find(&kid).await.map_err(|KeysUnavailable| TokenError::Unavailable)?;
+        let Some(key) = found else {
+            return Err(self.by_unknown_key(token));
+        };
+        let claims = decode::<Claims>(token, &key, &self.validation).map_err(why)?.claims;
         let networks = claims.allowed_networks.iter().map(|network| network.parse());
         Ok(Checked {
             grants_version: claims.grants_version,
-            allowed_networks: networks
-                .collect::<Result<_, _>>()
-                .map_err(|_| TokenError::Invalid)?,
+            allowed_networks: networks.collect::<Result<_, _>>().map_err(|_| malformed)?,
             claims_nbf: claims.nbf,
             claims_exp: claims.exp,
             actor: Actor {
@@ -230,6 +241,31 @@ impl AccessTokens {
             },
         })
     }
+}
+
+/// What a header says of the signature. Nothing else in it is looked at.
+#[derive(serde::Deserialize)]
+struct Algorithms {
+    alg: String,
+    kid: Option<String>,
+}
+
+/// The one algorithm (RFC 7518 section 3.1).
+const RS256: &str = "RS256";
+
+/// A part of a token, as it claims to be.
+fn part<T: serde::de::DeserializeOwned>(token: &str, index: usize) -> Option<T> {
+    let part = URL_SAFE_NO_PAD.decode(token.split('.').nth(index)?).ok()?;
+    serde_json::from_slice(&part).ok()
+}
+
+/// What is wrong with a token whose key is one of ours.
+fn why(error: jsonwebtoken::errors::Error) -> TokenError {
+    TokenError::Invalid(match error.kind() {
+        ErrorKind::InvalidSignature => InvalidToken::Forged,
+        ErrorKind::InvalidAudience | ErrorKind::InvalidIssuer => InvalidToken::NotForUs,
+        _ => InvalidToken::Malformed,
+    })
 }
 
 fn encoded(part: &impl serde::Serialize) -> Result<String, Error> {

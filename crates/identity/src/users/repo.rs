@@ -1,4 +1,4 @@
-use super::entity::{ACTIVE, Model};
+use super::entity::{ACTIVE, CLOSED, Model};
 use super::row::{ActiveModel, Column, Entity, Model as Row};
 use crate::Contact;
 use crate::secrets::{DataKeys, Indexed, Purpose, SealError, Sealer};
@@ -310,6 +310,21 @@ pub(crate) async fn lock_active_in_tx(
         .execute_raw(store.statement(
             "update users set status = status where id = $1 and status = $2",
             [id.0.into(), ACTIVE.into()],
+        ))
+        .await?;
+    Ok(locked.rows_affected() == 1)
+}
+
+/// Locks the row of a user as above, whether staff keep them out or not; `false` if they left.
+pub(crate) async fn lock_unless_closed_in_tx(
+    store: &Store,
+    tx: &WriteTx,
+    id: UserId,
+) -> Result<bool, StoreError> {
+    let locked = tx
+        .execute_raw(store.statement(
+            "update users set status = status where id = $1 and status <> $2",
+            [id.0.into(), CLOSED.into()],
         ))
         .await?;
     Ok(locked.rows_affected() == 1)

@@ -103,9 +103,10 @@ async fn changing_asks_for_the_password_and_a_fresh_authentication(database: Tes
     assert!(process.messages.stays_empty().await);
     let body = json!({ "password": PASSWORD });
     let fresh = process.post_as(&access, "/api/v1/auth/reauthenticate", body).await.body;
-    let (_, sent) = code(&process, fresh["accessToken"].as_str().unwrap(), new()).await;
+    let access = fresh["accessToken"].as_str().unwrap();
+    let (_, sent) = code(&process, access, new()).await;
     process.clock.advance(5 * MINUTE);
-    let put = confirm(&process, &access, "email", &sent).await;
+    let put = confirm(&process, access, "email", &sent).await;
     assert_eq!(put.status, 204, "the code is enough");
 }
 

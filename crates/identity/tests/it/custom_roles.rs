@@ -165,7 +165,7 @@ async fn nobody_gives_what_they_do_not_have(database: TestDatabase) {
     let (_, admin) = process.staff("admin", &["Admin"]).await;
     let (amal, _) = process.staff("amal", &[]).await;
     let head = json!({
-        "name": "Head", "description": "Leads.", "permissions": ["roles:write", "users:read"],
+        "name": "Head", "description": "Leads.", "permissions": ["factors:reset", "roles:write", "users:read"],
     });
     assert_eq!(process.post_as(&admin, ROLES, head).await.status, 201);
     assert_eq!(process.post_as(&admin, ROLES, teller()).await.status, 201);

@@ -23,6 +23,7 @@ mod resets;
 mod roles;
 mod rotation;
 mod sealed;
+mod second_factor_reset;
 mod sessions;
 mod signing_in;
 mod staff_actions;

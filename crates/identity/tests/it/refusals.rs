@@ -3,6 +3,9 @@
 use crate::support::{PASSWORD, Process, clock};
 use axum::body::Body;
 use axum::http::Request;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use serde_json::{Value, json};
 use std::time::Duration;
 use store::Store;
@@ -15,6 +18,8 @@ store::on_every_store! {
     an_api_client_that_calls_from_elsewhere_is_named,
     a_flood_takes_bounded_room_in_the_trail,
     who_tries_everything_hides_nobody,
+    tokens_that_do_not_count_are_written_down_without_what_they_say,
+    a_flood_of_tokens_that_do_not_count_takes_bounded_room,
     what_cannot_be_written_now_is_written_later,
 }
 
@@ -189,6 +194,138 @@ async fn who_tries_everything_hides_nobody(database: TestDatabase) {
     assert!(found.iter().any(|entry| entry["clientAddress"] == "192.0.2.3"));
     let counted = found.iter().map(|entry| entry["details"]["count"].as_i64().unwrap());
     assert_eq!(counted.sum::<i64>(), 2_002);
+}
+
+/// A token with this header and claims, and a signature that fits neither or was made elsewhere.
+fn token(header: &Value, claims: &Value, signature: &str) -> String {
+    let base64 = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
+    format!("{}.{}.{signature}", base64(header), base64(claims))
+}
+
+async fn tokens_that_do_not_count_are_written_down_without_what_they_say(database: TestDatabase) {
+    let process = Process::start(&database, &clock()).await;
+    let (auditor_id, _) = process.staff("auditor", &["Auditor"]).await;
+    let (access, _) = process.signed_in_amina().await;
+    let amina = process.me(&access).await.body["id"].clone();
+    let (signed_out, _) = process.log_in("amina@example.com", PASSWORD).await.tokens();
+    assert_eq!(process.log_out(&signed_out).await.status, 204);
+    let parts: Vec<&str> = access.split('.').collect();
+    let part = |index: usize| -> Value {
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(parts[index]).unwrap()).unwrap()
+    };
+    let (header, claims) = (part(0), part(1));
+    let with = |value: &Value, name: &str, new: Value| {
+        let mut value = value.clone();
+        value[name] = new;
+        value
+    };
+    let key = EncodingKey::from_rsa_pem(&std::fs::read(process.key_file()).unwrap()).unwrap();
+    let signed = |claims: &Value| {
+        let kid = Some(header["kid"].as_str().unwrap().to_owned());
+        encode(&Header { kid, ..Header::new(Algorithm::RS256) }, claims, &key).unwrap()
+    };
+    let now = process.now();
+    let promoted = with(&claims, "permissions", json!(["ledger:write"]));
+    let old_key = with(&header, "kid", json!("forgotten"));
+    let bad = [
+        ("token_malformed", "x".to_owned()),
+        ("token_malformed", "x".repeat(100_000)),
+        ("token_algorithm", token(&with(&header, "alg", json!("none")), &claims, "")),
+        ("token_algorithm", token(&with(&header, "alg", json!("HS256")), &claims, parts[2])),
+        ("token_forged", token(&header, &promoted, parts[2])),
+        ("token_forged", token(&header, &claims, "")),
+        ("token_key_unknown", token(&old_key, &claims, parts[2])),
+        ("token_not_for_us", signed(&with(&claims, "aud", json!("Elsewhere")))),
+        ("token_not_for_us", signed(&with(&claims, "iss", json!("Elsewhere")))),
+        ("token_not_yet", signed(&with(&claims, "nbf", json!(now + 60)))),
+        ("token_revoked", signed_out.clone()),
+    ];
+    for (code, token) in &bad {
+        assert_eq!(get_from(&process, "203.0.113.9", "/api/v1/me", token).await, 401, "{code}");
+    }
+    // What happens to honest clients is no event: no token, one whose time is over, also with a key that
+    // is forgotten by now, and one from before a role was taken.
+    let (taken_id, taken) = process.staff("taken", &["Support", "Agent"]).await;
+    let (_, admin) = process.staff("admin", &["Admin"]).await;
+    let take = format!("/api/v1/admin/users/{taken_id}/roles/Support/take");
+    assert_eq!(process.post_as(&admin, &take, json!({})).await.status, 200);
+    let over = with(&claims, "exp", json!(now));
+    for token in ["", &taken, &signed(&over), &token(&old_key, &over, parts[2])] {
+        assert_eq!(get_from(&process, "203.0.113.9", "/api/v1/me", token).await, 401);
+    }
+    // Where nobody has to sign in, tokens are not looked at.
+    get_from(&process, "203.0.113.9", "/.well-known/jwks.json", &bad[4].1).await;
+    // An API client whose token was taken from it.
+    let body = json!({ "name": "Partner", "scopes": ["users:read"] });
+    let made = process.post_as(&admin, CLIENTS, body).await.body;
+    let id = made["id"].as_str().unwrap();
+    let secret = made["clientSecret"].as_str().unwrap();
+    let form = format!("grant_type=client_credentials&client_id={id}&client_secret={secret}");
+    let request = Request::post("/api/v1/oauth/token")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(Body::from(form));
+    let client = process.send(request.unwrap()).await.body["access_token"].clone();
+    let revoke = format!("{CLIENTS}/{id}/revoke");
+    process.post_as(&admin, &revoke, json!({ "reason": "leaked" })).await;
+    let path = "/api/v1/admin/users/0199c0de-0000-7000-8000-000000000000";
+    assert_eq!(get_from(&process, "203.0.113.9", path, client.as_str().unwrap()).await, 401);
+
+    process.identity.write_all_refusals().await.unwrap();
+    let (auditor, _) = process.log_in("auditor@staff.example.com", PASSWORD).await.tokens();
+    let found = refusals(&process, &auditor, "").await;
+    let mut told: Vec<_> = found
+        .iter()
+        .map(|entry| {
+            let (details, actor) = (&entry["details"], entry["actorId"].clone());
+            let code = details["code"].as_str().unwrap();
+            (code, details["count"].as_i64().unwrap(), actor, details["route"].as_str().unwrap())
+        })
+        .collect();
+    told.sort_by_key(|one| (one.0, one.3));
+    let me = "GET /api/v1/me";
+    let nobody = Value::Null;
+    assert_eq!(
+        told,
+        [
+            ("token_algorithm", 2, nobody.clone(), me),
+            ("token_forged", 2, nobody.clone(), me),
+            ("token_key_unknown", 1, nobody.clone(), me),
+            ("token_malformed", 2, nobody.clone(), me),
+            ("token_not_for_us", 2, nobody.clone(), me),
+            ("token_not_yet", 1, nobody, me),
+            ("token_revoked", 1, made["id"].clone(), "GET /api/v1/admin/users/{id}"),
+            ("token_revoked", 1, amina, me),
+        ]
+    );
+    assert!(found.iter().all(|entry| entry["clientAddress"] == "203.0.113.9"));
+    let trail = Value::from(found).to_string();
+    for (code, token) in &bad {
+        // Of the short ones by chance.
+        assert!(token.len() < 9 || !trail.contains(&token[..token.len().min(40)]), "{code}");
+    }
+    assert!(!trail.contains(&auditor_id.0.to_string()));
+}
+
+/// From a thousand addresses, with a thousand tokens and programs.
+async fn a_flood_of_tokens_that_do_not_count_takes_bounded_room(database: TestDatabase) {
+    let process = Process::start(&database, &clock()).await;
+    let (_, auditor) = process.staff("auditor", &["Auditor"]).await;
+    for number in 0..1_000_u32 {
+        let address = std::net::Ipv4Addr::from_bits(number).to_string();
+        let bad = [
+            format!("x{number}"),
+            token(&json!({ "alg": "none" }), &json!({ "sub": number }), ""),
+            token(&json!({ "alg": "RS256", "kid": number.to_string() }), &json!({}), "AA"),
+        ];
+        let bad = &bad[usize::try_from(number % 3).unwrap()];
+        assert_eq!(get_from(&process, &address, "/api/v1/me", bad).await, 401);
+    }
+    assert_eq!(get_from(&process, "192.0.2.1", CLIENTS, &auditor).await, 403);
+    // One for each of a hundred, one for each kind of the others, and who is known.
+    assert_eq!(process.identity.write_all_refusals().await.unwrap(), 100 + 3 + 1);
+    let found = refusals(&process, &auditor, "").await;
+    let counted = found.iter().map(|entry| entry["details"]["count"].as_i64().unwrap());
+    assert_eq!(counted.sum::<i64>(), 1_001, "none is forgotten");
 }
 
 async fn what_cannot_be_written_now_is_written_later(database: TestDatabase) {

@@ -6,6 +6,7 @@ use store::testing::TestDatabase;
 store::on_every_store! {
     users_see_their_living_sessions,
     users_end_their_sessions_one_by_one_or_all_others,
+    ending_other_sessions_needs_a_fresh_authentication,
     a_new_device_is_told,
 }
 
@@ -91,6 +92,44 @@ async fn users_end_their_sessions_one_by_one_or_all_others(database: TestDatabas
     assert_eq!(process.me(&other).await.status, 200);
     let last = process.events().await.pop().unwrap();
     assert!(last.payload.contains("ended_by_user"), "{}", last.payload);
+}
+
+async fn ending_other_sessions_needs_a_fresh_authentication(database: TestDatabase) {
+    let process = Process::start(&database, &clock()).await;
+    let (stolen, refresh) = process.signed_in_amina().await;
+    let (other, _) = process.log_in_from(FIREFOX).await.tokens();
+    process.clock.advance(Duration::from_mins(5));
+    let sessions = list(&process, &stolen).await;
+    let path = |session: &Value| format!("{PATH}/{}/end", session["id"].as_str().unwrap());
+    let others = format!("{PATH}/end-others");
+    let nobodys = format!("{PATH}/0199c0de-0000-7000-8000-000000000000/end");
+    // A refresh makes nobody fresh.
+    let (stolen, _) = process.refresh(&refresh).await.tokens();
+    for refused in [path(&sessions[0]), others.clone(), nobodys] {
+        let refused = process.post_as(&stolen, &refused, Value::Null).await;
+        assert_eq!(refused.problem(), (401, "insufficient_user_authentication"));
+        assert_eq!(refused.body["maxAgeSeconds"], 300);
+    }
+    assert_eq!(process.me(&other).await.status, 200, "it goes on");
+    // One's own ends without more ado.
+    assert_eq!(sessions[1]["deviceName"], "tests");
+    assert_eq!(process.post_as(&stolen, &path(&sessions[1]), Value::Null).await.status, 204);
+    assert_eq!(process.me(&stolen).await.problem(), (401, "unauthenticated"));
+    assert_eq!(process.log_out(&other).await.status, 204);
+
+    // Whoever shows again who they are, or has signed in just now, ends the others.
+    let (fourth, _) = process.log_in_from(FIREFOX).await.tokens();
+    process.clock.advance(Duration::from_mins(5));
+    let (fifth, _) = process.log_in_from("curl/8.5.0").await.tokens();
+    let again = "/api/v1/auth/reauthenticate";
+    let body = json!({ "password": PASSWORD });
+    let fresh = process.post_as(&fourth, again, body).await.body;
+    let fresh = fresh["accessToken"].as_str().unwrap();
+    assert_eq!(process.post_as(fresh, &others, Value::Null).await.status, 204);
+    assert_eq!(process.me(&fifth).await.problem(), (401, "unauthenticated"));
+    let (sixth, _) = process.log_in_from("curl/8.5.0").await.tokens();
+    assert_eq!(process.post_as(&sixth, &others, Value::Null).await.status, 204);
+    assert_eq!(process.me(fresh).await.problem(), (401, "unauthenticated"));
 }
 
 async fn a_new_device_is_told(database: TestDatabase) {

@@ -68,7 +68,9 @@ async fn a_colleague_approves_and_it_is_done_once(database: TestDatabase) {
         json!({
             "id": action,
             "kind": "grant_role",
-            "body": { "userId": amal.0, "role": "Support", "permissions": ["users:read"] },
+            "body": {
+                "userId": amal.0, "role": "Support", "permissions": ["factors:reset", "users:read"],
+            },
             "reason": "a new task",
             "requestedBy": one.0,
             "requestedAt": "2026-11-23T09:30:00Z",

@@ -5,6 +5,7 @@ use crate::support::{Answer, PASSWORD, Process, clock};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::Duration;
 use store::testing::TestDatabase;
 
@@ -12,6 +13,8 @@ store::on_every_store! {
     sensitive_changes_ask_who_it_is_after_a_while,
     a_second_factor_is_part_of_showing_who_one_is,
     wrong_proofs_are_counted_and_change_nothing,
+    what_was_given_before_an_authentication_ends_with_it,
+    at_once_one_authentication_goes_on,
     a_refresh_keeps_when_somebody_was_authenticated,
     a_trusted_device_is_not_asked_for_the_code,
     a_trusted_device_does_not_make_an_authentication_fresh,
@@ -74,7 +77,7 @@ async fn log_in_with(process: &Process, password: &str, device_token: &str) -> A
 
 async fn sensitive_changes_ask_who_it_is_after_a_while(database: TestDatabase) {
     let process = Process::start(&database, &clock()).await;
-    let (access, refresh) = process.signed_in_amina().await;
+    let (access, _) = process.signed_in_amina().await;
     let began = process.now();
     let said = claims(&access);
     assert_eq!((&said["auth_time"], &said["amr"]), (&json!(began), &json!(["pwd"])));
@@ -88,11 +91,9 @@ async fn sensitive_changes_ask_who_it_is_after_a_while(database: TestDatabase) {
     assert_stale(&close);
     let fresh = reauthenticate(&process, &access, json!({ "password": PASSWORD })).await;
     assert_eq!((fresh.status, &fresh.body["expiresIn"]), (200, &json!(900)), "{}", fresh.body);
-    let fresh = fresh.body["accessToken"].as_str().unwrap();
-    assert_eq!(claims(fresh)["auth_time"], process.now());
-    assert_eq!(claims(fresh)["sid"], said["sid"], "the session is the same");
-    assert_stale(&change_password(&process, &access).await);
-    assert_eq!(change_password(&process, fresh).await.status, 204);
+    let (fresh, refresh) = fresh.tokens();
+    assert_eq!(claims(&fresh)["auth_time"], process.now());
+    assert_eq!(change_password(&process, &fresh).await.status, 204);
     process.refresh(&refresh).await.tokens();
 }
 
@@ -107,10 +108,9 @@ async fn a_second_factor_is_part_of_showing_who_one_is(database: TestDatabase) {
     assert_eq!(alone.problem(), (422, "wrong_mfa_code"));
     let code = app_code(&process, &secret);
     let body = json!({ "password": PASSWORD, "code": code });
-    let fresh = reauthenticate(&process, &access, body.clone()).await;
-    let again = reauthenticate(&process, &access, body).await;
+    let (fresh, _) = reauthenticate(&process, &access, body.clone()).await.tokens();
+    let again = reauthenticate(&process, &fresh, body).await;
     assert_eq!(again.problem(), (422, "wrong_mfa_code"), "a code counts once");
-    let fresh = fresh.body["accessToken"].as_str().unwrap().to_owned();
     assert_eq!(claims(&fresh)["amr"], json!(["pwd", "otp", "mfa"]));
     let body = json!({ "password": PASSWORD, "code": codes[0] });
     let disabled = process.post_as(&fresh, "/api/v1/me/mfa/disable", body).await;
@@ -139,6 +139,74 @@ async fn wrong_proofs_are_counted_and_change_nothing(database: TestDatabase) {
     assert_stale(&change_password(&process, &access).await);
 }
 
+/// ASVS 7.2.4: other tokens, and those from before count no more.
+async fn what_was_given_before_an_authentication_ends_with_it(database: TestDatabase) {
+    let clock = clock();
+    let process = Process::start(&database, &clock).await;
+    let elsewhere = Process::start(&database, &clock).await;
+    let (access, refresh) = process.signed_in_amina().await;
+    process.clock.advance(Duration::from_mins(6));
+    assert_eq!(elsewhere.me(&access).await.status, 200);
+    let again = reauthenticate(&process, &access, json!({ "password": PASSWORD })).await;
+    let (fresh, refresh_after) = again.tokens();
+    assert_eq!(process.me(&access).await.problem(), (401, "unauthenticated"), "at once here");
+    let once_more = reauthenticate(&process, &access, json!({ "password": PASSWORD })).await;
+    assert_eq!(once_more.problem(), (401, "unauthenticated"));
+    for _ in 0..500 {
+        if elsewhere.me(&access).await.status == 401 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(elsewhere.me(&access).await.status, 401, "soon elsewhere");
+    assert_eq!(elsewhere.me(&fresh).await.status, 200);
+
+    // It is the session of the sign-in, so it ends when that would have.
+    let listed = process.get("/api/v1/me/sessions", &fresh).await.body["items"].clone();
+    assert_eq!(listed.as_array().unwrap().len(), 1);
+    let [created, used] = ["createdAt", "lastUsedAt"].map(|member| listed[0][member].clone());
+    assert_eq!((created, used), (json!("2026-11-23T09:30:00Z"), json!("2026-11-23T09:36:00Z")));
+    assert_eq!((&listed[0]["isCurrent"], &listed[0]["id"]), (&json!(true), &claims(&fresh)["sid"]));
+    assert_ne!(claims(&fresh)["sid"], claims(&access)["sid"]);
+    assert_eq!(process.audited("reauthenticated").await, 1);
+
+    // Who has a copy of the refresh token from before ends the session by it, as ever.
+    let (next, refresh_next) = process.refresh(&refresh_after).await.tokens();
+    assert_eq!(process.refresh(&refresh).await.problem(), (401, "invalid_refresh_token"));
+    assert_eq!(process.me(&next).await.problem(), (401, "unauthenticated"));
+    assert_eq!(process.refresh(&refresh_next).await.problem(), (401, "invalid_refresh_token"));
+    let last = process.events().await.pop().unwrap();
+    assert!(last.payload.contains("refresh_token_reused"), "{}", last.payload);
+}
+
+async fn at_once_one_authentication_goes_on(database: TestDatabase) {
+    let process = Arc::new(Process::start(&database, &clock()).await);
+    process.register_amina().await;
+    for _ in 0..4 {
+        let (access, refresh) = process.log_in("amina@example.com", PASSWORD).await.tokens();
+        let mut asked = tokio::task::JoinSet::new();
+        for number in 0..5 {
+            let (process, access, refresh) = (process.clone(), access.clone(), refresh.clone());
+            asked.spawn(async move {
+                match number {
+                    0 => process.refresh(&refresh).await,
+                    _ => reauthenticate(&process, &access, json!({ "password": PASSWORD })).await,
+                }
+            });
+        }
+        let mut shown = 0;
+        for answer in asked.join_all().await {
+            assert!([200, 401].contains(&answer.status), "{}", answer.body);
+            if answer.status == 200 {
+                let counts = process.me(&answer.tokens().0).await.status == 200;
+                shown += usize::from(counts);
+            }
+        }
+        assert!(shown <= 1, "{shown} access tokens of one session count");
+        assert_eq!(process.me(&access).await.status, 401);
+    }
+}
+
 async fn a_refresh_keeps_when_somebody_was_authenticated(database: TestDatabase) {
     let process = Process::start(&database, &clock()).await;
     let (access, refresh) = process.signed_in_amina().await;
@@ -147,8 +215,10 @@ async fn a_refresh_keeps_when_somebody_was_authenticated(database: TestDatabase)
     let (access, refresh) = process.refresh(&refresh).await.tokens();
     assert_eq!(claims(&access)["auth_time"], began);
     assert_stale(&change_password(&process, &access).await);
-    reauthenticate(&process, &access, json!({ "password": PASSWORD })).await;
-    let (access, _) = process.refresh(&refresh).await.tokens();
+    let again = reauthenticate(&process, &access, json!({ "password": PASSWORD })).await;
+    let (_, refresh_after) = again.tokens();
+    assert_ne!(refresh_after, refresh);
+    let (access, _) = process.refresh(&refresh_after).await.tokens();
     assert_eq!(claims(&access)["auth_time"], process.now());
     assert_eq!(change_password(&process, &access).await.status, 204);
 }

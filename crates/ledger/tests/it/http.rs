@@ -17,7 +17,7 @@ use std::time::Duration;
 use store::testing::TestDatabase;
 use tower::ServiceExt;
 use uuid::Uuid;
-use web::{AuthenticationError, Authenticator, Limits};
+use web::{AuthenticationError, Authenticator, InvalidToken, Limits};
 
 store::on_every_store! {
     an_account_is_opened_and_read,
@@ -39,12 +39,14 @@ impl Authenticator for Tokens {
         token: &str,
         _: Option<IpAddr>,
     ) -> Result<Actor, AuthenticationError> {
-        let (permissions, user) = token.split_once('@').ok_or(AuthenticationError::Invalid)?;
+        let (permissions, user) =
+            token.split_once('@').ok_or(AuthenticationError::Invalid(InvalidToken::Malformed))?;
         let (user, kind) = match user.strip_suffix("/program") {
             Some(user) => (user, ActorKind::Program),
             None => (user, ActorKind::Person),
         };
-        let user: u128 = user.parse().map_err(|_| AuthenticationError::Invalid)?;
+        let user: u128 =
+            user.parse().map_err(|_| AuthenticationError::Invalid(InvalidToken::Malformed))?;
         Ok(Actor {
             user_id: UserId(Uuid::from_u128(user)),
             kind,

@@ -20,7 +20,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use tower::ServiceExt;
 use uuid::Uuid;
-use web::{AuthenticationError, Authenticator};
+use web::{AuthenticationError, Authenticator, InvalidToken};
 
 /// Whoever asks may do everything; a token is their id.
 struct Anybody;
@@ -33,7 +33,9 @@ impl Authenticator for Anybody {
         _: Option<IpAddr>,
     ) -> Result<Actor, AuthenticationError> {
         Ok(Actor {
-            user_id: UserId(token.parse().map_err(|_| AuthenticationError::Invalid)?),
+            user_id: UserId(
+                token.parse().map_err(|_| AuthenticationError::Invalid(InvalidToken::Malformed))?,
+            ),
             kind: ActorKind::Person,
             session_id: Uuid::nil(),
             roles: [].into(),

@@ -26,7 +26,7 @@ const PUBLIC: [&str; 18] = [
 ];
 
 /// What each other operation asks for; empty for anyone who is signed in.
-const PROTECTED: [(&str, &str); 86] = [
+const PROTECTED: [(&str, &str); 87] = [
     ("GET /api/v1/admin/api-clients", "clients:read"),
     ("GET /api/v1/admin/api-clients/{id}", "clients:read"),
     ("GET /api/v1/admin/audit-events", "audit:read"),
@@ -66,6 +66,7 @@ const PROTECTED: [(&str, &str); 86] = [
     ("POST /api/v1/admin/staff-actions/{id}/reject", "approvals:write"),
     ("POST /api/v1/admin/users/search", "users:read"),
     ("POST /api/v1/admin/users/{id}/lock", "users:write"),
+    ("POST /api/v1/admin/users/{id}/reset-second-factor", "factors:reset"),
     ("POST /api/v1/admin/users/{id}/roles", "roles:write"),
     ("POST /api/v1/admin/users/{id}/roles/{role}/take", "roles:write"),
     ("POST /api/v1/admin/users/{id}/unlock", "users:write"),

@@ -23,10 +23,17 @@ const ROLES: [(&str, &[&str]); 8] = [
     ("Customer", &["wallet:read", "wallet:write"]),
     ("Merchant", &["wallet:read", "wallet:write"]),
     ("Agent", &[]),
-    ("Support", &["users:read"]),
+    ("Support", &["users:read", "factors:reset"]),
     (
         "Compliance",
-        &["users:read", "users:write", "audit:read", "approvals:read", "approvals:write"],
+        &[
+            "users:read",
+            "users:write",
+            "factors:reset",
+            "audit:read",
+            "approvals:read",
+            "approvals:write",
+        ],
     ),
     ("Auditor", &["ledger:read", "audit:read"]),
     (
@@ -38,6 +45,7 @@ const ROLES: [(&str, &[&str]); 8] = [
             "ledger:write",
             "users:read",
             "users:write",
+            "factors:reset",
             "audit:read",
             "clients:read",
             "clients:write",

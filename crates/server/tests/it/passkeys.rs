@@ -276,21 +276,25 @@ async fn a_passkey_is_a_second_factor_and_shows_again_who_one_is(site: &Site) {
     let trusted = client.post("/api/v1/auth/login/mfa", &body).await.expect(200);
     let mut log_in = log_in;
     log_in["deviceToken"] = trusted["deviceToken"].clone();
-    let tokens = client.post("/api/v1/auth/login", &log_in).await.expect(200);
-    let stale = client.with_token(tokens["accessToken"].as_str().unwrap());
+    let stale = async || {
+        let tokens = client.post("/api/v1/auth/login", &log_in).await.expect(200);
+        client.with_token(tokens["accessToken"].as_str().unwrap())
+    };
+    let (stale, other) = (stale().await, stale().await);
     let refused = stale.post(REGISTRATION, &json!({})).await.expect(401);
     assert_eq!(code(refused), "insufficient_user_authentication");
 
     // The page shows the passkey first and goes on, to where the authenticator has made one already.
     assert_eq!(site.add(&stale).await, Err("InvalidStateError".to_owned()));
-    let fresh = site.call("reauthenticate", json!([site.base(), stale.token()])).await.unwrap();
-    let fresh = client.with_token(fresh.as_str().unwrap());
+    stale.get(MINE).await.expect(401);
+    let fresh = site.call("reauthenticate", json!([site.base(), other.token()])).await.unwrap();
+    let fresh = client.with_token(fresh["accessToken"].as_str().unwrap());
     authenticator.unplug().await;
     let second = site.browser.authenticator(json!({"transport": "usb"})).await;
     let added = site.add(&fresh).await.unwrap();
     assert_eq!(added["recoveryCodes"], Value::Null);
     assert_eq!(second.credentials().await.len(), 1);
-    let listed = stale.get(MINE).await.expect(200);
+    let listed = fresh.get(MINE).await.expect(200);
     assert_eq!(listed["items"].as_array().unwrap().len(), 2);
     second.unplug().await;
 }

@@ -1,6 +1,6 @@
 use super::local::{LocalCounts, WINDOWS_MAX};
 use super::*;
-use crate::AuthenticationError;
+use crate::{AuthenticationError, InvalidToken};
 use async_trait::async_trait;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
@@ -20,7 +20,8 @@ impl Authenticator for Numbers {
         token: &str,
         _: Option<IpAddr>,
     ) -> Result<Actor, AuthenticationError> {
-        let number: u128 = token.parse().map_err(|_| AuthenticationError::Invalid)?;
+        let number: u128 =
+            token.parse().map_err(|_| AuthenticationError::Invalid(InvalidToken::Malformed))?;
         Ok(Actor {
             user_id: UserId(Uuid::from_u128(number)),
             kind: ActorKind::Person,

@@ -1,17 +1,18 @@
 use super::*;
-use crate::{AnyUser, Authorized, Path, Problem, Right};
+use crate::{AnyUser, Authorized, InvalidToken, Path, Problem, Right};
 use async_trait::async_trait;
 use axum::body::Body;
 use axum::extract::ConnectInfo;
 use axum::routing::{get, post};
 use kernel::{Actor, ActorKind, Permission, Timestamp};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Mutex;
 use std::time::Duration;
 use tower::ServiceExt;
 use uuid::Uuid;
 
-/// Tokens are numbers of users; 9 is that of an API client which calls from elsewhere.
+/// Tokens are numbers of users; 9 is that of an API client which calls from elsewhere, 8 was taken back,
+/// and 7 has expired.
 struct Numbers;
 
 #[async_trait]
@@ -21,9 +22,13 @@ impl Authenticator for Numbers {
         token: &str,
         _: Option<IpAddr>,
     ) -> Result<Actor, AuthenticationError> {
-        let number: u128 = token.parse().map_err(|_| AuthenticationError::Invalid)?;
-        if number == 9 {
-            return Err(AuthenticationError::AddressNotAllowed(user(9)));
+        let number: u128 =
+            token.parse().map_err(|_| AuthenticationError::Invalid(InvalidToken::Forged))?;
+        match number {
+            9 => return Err(AuthenticationError::AddressNotAllowed(user(9))),
+            8 => return Err(AuthenticationError::Invalid(InvalidToken::Revoked(user(8)))),
+            7 => return Err(AuthenticationError::Expired),
+            _ => {}
         }
         Ok(Actor {
             user_id: user(number),
@@ -92,6 +97,8 @@ async fn who_was_refused_what_and_why_is_noted() {
         ("GET", "/all", Some("9"), Some(9), "GET /all", "address_not_allowed"),
         ("GET", "/things/2", Some("1"), Some(1), "GET /things/{id}", "not_found"),
         ("POST", "/sensitive", Some("1"), Some(1), "POST /sensitive", crate::auth::NOT_FRESH),
+        ("GET", "/all", Some("forged"), None, "GET /all", "token_forged"),
+        ("GET", "/things/1", Some("8"), Some(8), "GET /things/{id}", "token_revoked"),
         ("GET", "/busy", None, None, "GET /busy", "busy"),
         ("GET", "/busy", Some("forged"), None, "GET /busy", "busy"),
     ] {
@@ -112,7 +119,7 @@ async fn what_is_not_about_the_caller_is_not_noted() {
         ("GET", "/things/1", Some("1")),
         ("GET", "/things/2", None),
         ("GET", "/all", None),
-        ("GET", "/all", Some("forged")),
+        ("GET", "/all", Some("7")),
         ("GET", "/broken", Some("1")),
         ("GET", "/nowhere", Some("1")),
         ("POST", "/all", Some("1")),
