@@ -29,6 +29,8 @@ pub struct Config {
     pub four_eyes: bool,
     /// How long a second person may take.
     pub staff_action_lifetime: Duration,
+    /// Words that nobody may make a password of: what the organisation and its products are called.
+    pub context_words: Vec<String>,
     /// What a password hash costs.
     pub password_hash: PasswordHashConfig,
 }
@@ -75,6 +77,7 @@ impl Default for Config {
             trust_contacts: false,
             four_eyes: true,
             staff_action_lifetime: Duration::from_hours(24),
+            context_words: Vec::new(),
             password_hash: PasswordHashConfig::default(),
         }
     }

@@ -59,7 +59,7 @@ use keys::Keys;
 use messages::Messages;
 use mfa::Mfa;
 use passkeys::Passkeys;
-use passwords::Passwords;
+use passwords::{Acceptance, Passwords};
 use ports::{DataKeySource, EmailSender, SigningKeySource, SmsSender};
 use resets::Resets;
 use revocations::Revocations;
@@ -327,6 +327,7 @@ impl Identity {
             store: store.clone(),
             keys: data_keys.clone(),
             passwords: passwords.clone(),
+            acceptance: Acceptance::new(passwords.clone(), &config.context_words),
             clock: clock.clone(),
             ids: ids.clone(),
         });

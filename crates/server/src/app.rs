@@ -156,6 +156,7 @@ async fn start_identity(
         staff_second_factor: config.staff.needs_second_factor(config.environment),
         relying_party: config.passkeys.relying_party(config.environment),
         trust_contacts: config.registration.trusts_contacts(config.environment),
+        context_words: config.passwords.context_words.clone(),
         ..identity::Config::default()
     };
     let deps = identity::Dependencies {

@@ -10,13 +10,13 @@ pub(crate) use directory::{Directory, find_active};
 
 use crate::contacts::{EmailAddress, PhoneNumber};
 use crate::lock_out::{self, Subject};
-use crate::passwords::{PasswordError, Passwords, Verdict, policy};
+use crate::passwords::{Acceptance, PasswordError, Passwords, Verdict};
 use crate::secrets::DataKeys;
 use crate::{Contact, Error, audit, events, roles};
 use entity::{ACTIVE, Model, Registration};
 use kernel::{Clock, IdSource, Timestamp, UserId};
 use row::Model as Row;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde_json::json;
 use std::fmt;
 use std::sync::Arc;
@@ -139,6 +139,7 @@ pub(crate) struct Users {
     pub(crate) store: Store,
     pub(crate) keys: Arc<DataKeys>,
     pub(crate) passwords: Arc<Passwords>,
+    pub(crate) acceptance: Acceptance,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn IdSource>,
 }
@@ -150,8 +151,11 @@ impl Users {
         roles: &[&str],
         contacts: Contacts,
     ) -> Result<User, RegisterError> {
+        let own = [&new_user.email, &new_user.phone_number, &new_user.display_name];
+        let own = own.map(String::as_str);
+        let objection = self.acceptance.objection(&new_user.password, own).await?;
         let registration =
-            Registration::try_new(new_user, roles).map_err(RegisterError::Invalid)?;
+            Registration::try_new(new_user, objection, roles).map_err(RegisterError::Invalid)?;
         // Before the hash is paid for. The constraints decide below, when two register at once.
         self.free_contacts(&registration, contacts).await?;
         let password_hash = self.passwords.hash(&registration.password).await?;
@@ -262,7 +266,7 @@ impl Users {
         password: &SecretString,
     ) -> Result<Result<String, InvalidField>, PasswordError> {
         let own = [user.email.as_str(), &user.phone_number, &user.display_name];
-        if let Some(reason) = policy::objection(password.expose_secret(), &own) {
+        if let Some(reason) = self.acceptance.objection(password, own).await? {
             return Ok(Err(InvalidField { field, reason }));
         }
         Ok(Ok(self.passwords.hash(password).await?))

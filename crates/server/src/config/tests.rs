@@ -197,6 +197,19 @@ fn text_messages_leave_through_twilio_only_if_nothing_is_missing() {
 }
 
 #[test]
+fn words_that_nobody_may_make_a_password_of_can_be_named() {
+    let words = [("FINITECH__PASSWORDS__CONTEXT_WORDS", "[\"Banque Zellige\", \"ZLG\"]")];
+    let config = load("", &words).unwrap();
+    assert_eq!(config.passwords.context_words, ["Banque Zellige", "ZLG"]);
+    assert_eq!(config.refusals(), [""; 0]);
+    let many = format!("[{}]", "\"word\",".repeat(201));
+    for (list, told) in [("[\"ab\"]", "shorter than 3"), (many.as_str(), "more than 200")] {
+        let config = load(&format!("[passwords]\ncontext_words = {list}"), &[]).unwrap();
+        assert!(config.refusals().concat().contains(told), "{list}");
+    }
+}
+
+#[test]
 fn rate_limits_are_on_in_production() {
     let limits = |text| load(text, &[]).unwrap().rate_limits();
     assert!(limits("").is_none());
