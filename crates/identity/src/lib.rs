@@ -60,7 +60,7 @@ use messages::Messages;
 use mfa::Mfa;
 use passkeys::Passkeys;
 use passwords::{Acceptance, Passwords};
-use ports::{DataKeySource, EmailSender, SigningKeySource, SmsSender};
+use ports::{Breaches, DataKeySource, EmailSender, SigningKeySource, SmsSender};
 use resets::Resets;
 use revocations::Revocations;
 use roles::Roles;
@@ -197,6 +197,8 @@ pub struct Dependencies {
     pub email: Arc<dyn EmailSender>,
     /// Who carries text messages.
     pub sms: Arc<dyn SmsSender>,
+    /// Who knows breached passwords; without one none is asked about.
+    pub breaches: Option<Arc<dyn Breaches>>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// New ids.
@@ -301,8 +303,10 @@ impl Identity {
     /// public half, and writes the built-in roles. Needs a running tokio runtime, on which it
     /// follows what other processes revoke.
     pub async fn init(deps: Dependencies, config: Config) -> Result<Self, Error> {
-        let Dependencies { store, data_keys, signing_keys, email, sms, clock, ids } = deps;
+        let Dependencies { store, data_keys, signing_keys, email, sms, breaches, clock, ids } =
+            deps;
         let passwords = Arc::new(Passwords::try_new(&config.password_hash)?);
+        let acceptance = Acceptance::new(passwords.clone(), breaches, &config);
         let messages = Messages { email, sms };
         roles::ensure_built_in(&store, clock.now()).await?;
         let data_keys = secrets::data_keys(&store, data_keys.as_ref(), clock.now()).await?;
@@ -327,7 +331,7 @@ impl Identity {
             store: store.clone(),
             keys: data_keys.clone(),
             passwords: passwords.clone(),
-            acceptance: Acceptance::new(passwords.clone(), &config.context_words),
+            acceptance,
             clock: clock.clone(),
             ids: ids.clone(),
         });

@@ -233,7 +233,7 @@ impl Config {
         }
         refusals.extend(self.signing_keys.refusals(&self.pkcs11));
         refusals.extend(self.registration.refusals(self.environment));
-        refusals.extend(self.passwords.refusals());
+        refusals.extend(self.passwords.refusals(self.environment));
         refusals.extend(self.staff.refusals(self.environment));
         refusals.extend(self.step_up.refusals());
         refusals.extend(self.sessions.refusals());

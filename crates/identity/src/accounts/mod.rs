@@ -6,7 +6,7 @@ mod staff;
 pub use staff::{StaffView, UserStatus};
 
 use crate::events::{self, RevocationReason};
-use crate::passwords::PasswordError;
+use crate::passwords::{AcceptanceError, PasswordError, UNCHECKED};
 use crate::sessions::Sessions;
 use crate::users::entity::{ACTIVE, CLOSED};
 use crate::users::repo::{self, StatusChange};
@@ -33,6 +33,9 @@ pub enum AccountError {
     /// What the account holds cannot be closed now.
     #[error(transparent)]
     HoldingsUnknown(#[from] HoldingsError),
+    /// Nobody knows whether the new password was in a breach.
+    #[error("{UNCHECKED}")]
+    PasswordUnchecked,
     /// Too many passwords are being checked.
     #[error("too many sign-ins at once; try again in a moment")]
     Busy,
@@ -44,6 +47,15 @@ pub enum AccountError {
 impl From<StoreError> for AccountError {
     fn from(error: StoreError) -> Self {
         Self::Failed(error.into())
+    }
+}
+
+impl From<AcceptanceError> for AccountError {
+    fn from(error: AcceptanceError) -> Self {
+        match error {
+            AcceptanceError::Password(error) => error.into(),
+            AcceptanceError::Unchecked => Self::PasswordUnchecked,
+        }
     }
 }
 

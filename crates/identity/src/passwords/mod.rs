@@ -7,7 +7,7 @@ mod pbkdf2;
 mod policy;
 mod rest;
 
-pub(crate) use acceptance::Acceptance;
+pub(crate) use acceptance::{Acceptance, AcceptanceError, UNCHECKED};
 
 use crate::PasswordHashConfig;
 use argon2::password_hash::phc::{Output, PasswordHash, Salt};

@@ -10,7 +10,7 @@ pub(crate) use directory::{Directory, find_active};
 
 use crate::contacts::{EmailAddress, PhoneNumber};
 use crate::lock_out::{self, Subject};
-use crate::passwords::{Acceptance, PasswordError, Passwords, Verdict};
+use crate::passwords::{Acceptance, AcceptanceError, PasswordError, Passwords, UNCHECKED, Verdict};
 use crate::secrets::DataKeys;
 use crate::{Contact, Error, audit, events, roles};
 use entity::{ACTIVE, Model, Registration};
@@ -75,6 +75,9 @@ pub enum RegisterError {
     /// Somebody has this phone number.
     #[error("this phone number is registered; sign in instead")]
     PhoneAlreadyRegistered,
+    /// Nobody knows whether the password was in a breach.
+    #[error("{UNCHECKED}")]
+    PasswordUnchecked,
     /// Too many passwords are being hashed.
     #[error("too many sign-ins at once; try again in a moment")]
     Busy,
@@ -111,6 +114,15 @@ impl From<PasswordError> for RegisterError {
         match error {
             PasswordError::Busy => Self::Busy,
             PasswordError::Hashing(error) => Self::Failed(error.into()),
+        }
+    }
+}
+
+impl From<AcceptanceError> for RegisterError {
+    fn from(error: AcceptanceError) -> Self {
+        match error {
+            AcceptanceError::Password(error) => error.into(),
+            AcceptanceError::Unchecked => Self::PasswordUnchecked,
         }
     }
 }
@@ -264,7 +276,7 @@ impl Users {
         user: &Model,
         field: &'static str,
         password: &SecretString,
-    ) -> Result<Result<String, InvalidField>, PasswordError> {
+    ) -> Result<Result<String, InvalidField>, AcceptanceError> {
         let own = [user.email.as_str(), &user.phone_number, &user.display_name];
         if let Some(reason) = self.acceptance.objection(password, own).await? {
             return Ok(Err(InvalidField { field, reason }));
