@@ -29,6 +29,10 @@ pub struct Config {
     pub four_eyes: bool,
     /// How long a second person may take.
     pub staff_action_lifetime: Duration,
+    /// Words that nobody may make a password of: what the organisation and its products are called.
+    pub context_words: Vec<String>,
+    /// Whether a new password is accepted while nobody can be asked whether it was in a breach.
+    pub accept_unchecked_passwords: bool,
     /// What a password hash costs.
     pub password_hash: PasswordHashConfig,
 }
@@ -75,6 +79,8 @@ impl Default for Config {
             trust_contacts: false,
             four_eyes: true,
             staff_action_lifetime: Duration::from_hours(24),
+            context_words: Vec::new(),
+            accept_unchecked_passwords: true,
             password_hash: PasswordHashConfig::default(),
         }
     }

@@ -13,6 +13,7 @@ mod keys;
 mod lock_out;
 mod messages;
 mod mfa;
+mod migrations;
 mod passkeys;
 mod passwords;
 pub mod permissions;
@@ -38,6 +39,7 @@ pub use error::Error;
 pub use keys::{KeyFileError, Rotation, RotationError, SigningKeyFolder};
 pub use mfa::{Enrolment, MfaError, MfaStatus};
 pub use passkeys::{Passkey, Refusal as PasskeyRefusal};
+pub use migrations::MIGRATIONS;
 pub use passwords::HashingError;
 pub use resets::ResetError;
 pub use roles::{GrantError, HeldRole, Role};
@@ -59,8 +61,8 @@ use keys::Keys;
 use messages::Messages;
 use mfa::Mfa;
 use passkeys::Passkeys;
-use passwords::Passwords;
-use ports::{DataKeySource, EmailSender, SigningKeySource, SmsSender};
+use passwords::{Acceptance, Passwords};
+use ports::{Breaches, DataKeySource, EmailSender, SigningKeySource, SmsSender};
 use resets::Resets;
 use revocations::Revocations;
 use roles::Roles;
@@ -71,118 +73,12 @@ use staff_actions::StaffActions;
 use std::sync::Arc;
 use std::time::Duration;
 use store::outbox::{EventSource, Outbox};
-use store::{SqlMigration, Store};
+use store::Store;
 use tokens::AccessTokens;
 use tokio::sync::Semaphore;
 use trusted_devices::TrustedDevices;
 use users::{Contacts, Directory, Users, sealing};
 use verification::Verifications;
-
-/// The schema of identity's store.
-pub const MIGRATIONS: &[SqlMigration] = &[
-    SqlMigration {
-        name: "m0001_users_sessions_roles",
-        sql: include_str!("migrations/m0001_users_sessions_roles.sql"),
-        sqlite: "",
-        postgres: "",
-    },
-    SqlMigration {
-        name: "m0002_accounts",
-        sql: include_str!("migrations/m0002_accounts.sql"),
-        sqlite: "",
-        postgres: "",
-    },
-    SqlMigration {
-        name: "m0003_verification",
-        sql: include_str!("migrations/m0003_verification.sql"),
-        sqlite: "",
-        postgres: "",
-    },
-    SqlMigration {
-        name: "m0004_devices",
-        sql: include_str!("migrations/m0004_devices.sql"),
-        sqlite: "",
-        postgres: "",
-    },
-    SqlMigration {
-        name: "m0005_mfa",
-        sql: include_str!("migrations/m0005_mfa.sql"),
-        sqlite: "",
-        postgres: "",
-    },
-    SqlMigration {
-        name: "m0006_retired_keys",
-        sql: include_str!("migrations/m0006_retired_keys.sql"),
-        sqlite: "",
-        postgres: "",
-    },
-    SqlMigration {
-        name: "m0007_sealed_contacts",
-        sql: include_str!("migrations/m0007_sealed_contacts.sql"),
-        sqlite: "",
-        postgres: include_str!("migrations/m0007_sealed_contacts_postgres.sql"),
-    },
-    SqlMigration {
-        name: "m0008_contact_changes",
-        sql: include_str!("migrations/m0008_contact_changes.sql"),
-        sqlite: "",
-        postgres: "",
-    },
-    SqlMigration {
-        name: "m0009_audit_trail",
-        sql: include_str!("migrations/m0009_audit_trail.sql"),
-        sqlite: include_str!("migrations/m0009_audit_trail_sqlite.sql"),
-        postgres: include_str!("migrations/m0009_audit_trail_postgres.sql"),
-    },
-    SqlMigration {
-        name: "m0010_api_clients",
-        sql: include_str!("migrations/m0010_api_clients.sql"),
-        sqlite: "",
-        postgres: "",
-    },
-    SqlMigration {
-        name: "m0011_permissions",
-        sql: include_str!("migrations/m0011_permissions.sql"),
-        sqlite: "",
-        postgres: "",
-    },
-    SqlMigration {
-        name: "m0012_staff_actions",
-        sql: include_str!("migrations/m0012_staff_actions.sql"),
-        sqlite: "",
-        postgres: "",
-    },
-    SqlMigration {
-        name: "m0013_step_up",
-        sql: include_str!("migrations/m0013_step_up.sql"),
-        sqlite: "",
-        postgres: "",
-    },
-    SqlMigration {
-        name: "m0014_passkeys",
-        sql: include_str!("migrations/m0014_passkeys.sql"),
-        sqlite: "",
-        postgres: "",
-    },
-    SqlMigration {
-        name: "m0015_rotation_leases",
-        sql: include_str!("migrations/m0015_rotation_leases.sql"),
-        sqlite: "",
-        postgres: "",
-    },
-    SqlMigration {
-        name: "m0016_role_names",
-        sql: include_str!("migrations/m0016_role_names.sql"),
-        sqlite: "",
-        postgres: "",
-    },
-    SqlMigration {
-        name: "m0017_imported_passwords",
-        sql: include_str!("migrations/m0017_imported_passwords.sql"),
-        sqlite: "",
-        postgres: "",
-    },
-];
 
 /// What the module needs from others.
 #[derive(Clone)]
@@ -197,6 +93,8 @@ pub struct Dependencies {
     pub email: Arc<dyn EmailSender>,
     /// Who carries text messages.
     pub sms: Arc<dyn SmsSender>,
+    /// Who knows breached passwords; without one none is asked about.
+    pub breaches: Option<Arc<dyn Breaches>>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// New ids.
@@ -301,8 +199,10 @@ impl Identity {
     /// public half, and writes the built-in roles. Needs a running tokio runtime, on which it
     /// follows what other processes revoke.
     pub async fn init(deps: Dependencies, config: Config) -> Result<Self, Error> {
-        let Dependencies { store, data_keys, signing_keys, email, sms, clock, ids } = deps;
+        let Dependencies { store, data_keys, signing_keys, email, sms, breaches, clock, ids } =
+            deps;
         let passwords = Arc::new(Passwords::try_new(&config.password_hash)?);
+        let acceptance = Acceptance::new(passwords.clone(), breaches, &config);
         let messages = Messages { email, sms };
         roles::ensure_built_in(&store, clock.now()).await?;
         let data_keys = secrets::data_keys(&store, data_keys.as_ref(), clock.now()).await?;
@@ -327,6 +227,7 @@ impl Identity {
             store: store.clone(),
             keys: data_keys.clone(),
             passwords: passwords.clone(),
+            acceptance,
             clock: clock.clone(),
             ids: ids.clone(),
         });

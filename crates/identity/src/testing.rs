@@ -27,6 +27,7 @@ pub fn dependencies(store: &Store, keys_folder: &Path, clock: Arc<dyn Clock>) ->
         signing_keys: Arc::new(signing_keys(keys_folder)),
         email: Arc::new(DisabledMessages),
         sms: Arc::new(DisabledMessages),
+        breaches: None,
         clock,
         ids: Arc::new(SystemIds),
     }

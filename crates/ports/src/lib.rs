@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod breaches;
 mod data_keys;
 mod event_bus;
 mod messages;
@@ -8,6 +9,7 @@ mod private_file;
 mod signing_keys;
 mod system;
 
+pub use breaches::{Breaches, BreachesError};
 pub use data_keys::{DataKey, DataKeySource, DataKeysError};
 pub use event_bus::{EventBus, EventBusError, LoggingEventBus};
 pub use messages::{

@@ -7,7 +7,7 @@ use crate::holdings::WalletHoldings;
 use crate::stores::Stores;
 use crate::workers::{Modules, Workers};
 use crate::{checkpoint_key, documentation, health, sms_status};
-use adapters::{RedisCounter, SmtpSender, TwilioCallbacks, TwilioSender};
+use adapters::{PwnedPasswords, RedisCounter, SmtpSender, TwilioCallbacks, TwilioSender};
 use anyhow::Context;
 use axum::Router;
 use cards::Cards;
@@ -15,7 +15,7 @@ use identity::Identity;
 use kernel::{Clock, IdSource};
 use ledger::{EngineConfig, Ledger};
 use ports::{
-    DisabledMessages, DisabledPaymentGateway, EmailSender, LoggingEventBus, OutboxFolder,
+    Breaches, DisabledMessages, DisabledPaymentGateway, EmailSender, LoggingEventBus, OutboxFolder,
     PaymentGateway, SandboxPaymentGateway, SmsSender, SystemClock, SystemIds,
 };
 use std::sync::Arc;
@@ -156,6 +156,8 @@ async fn start_identity(
         staff_second_factor: config.staff.needs_second_factor(config.environment),
         relying_party: config.passkeys.relying_party(config.environment),
         trust_contacts: config.registration.trusts_contacts(config.environment),
+        context_words: config.passwords.context_words.clone(),
+        accept_unchecked_passwords: config.passwords.accept_unchecked,
         ..identity::Config::default()
     };
     let deps = identity::Dependencies {
@@ -164,6 +166,7 @@ async fn start_identity(
         signing_keys: config.signing_key_source(ids.clone()),
         email: email_sender(config)?,
         sms: sms_sender(config)?,
+        breaches: breaches(config)?,
         clock: clock.clone(),
         ids: ids.clone(),
     };
@@ -209,6 +212,14 @@ fn sms_sender(config: &Config) -> anyhow::Result<Arc<dyn SmsSender>> {
         SmsProvider::Twilio => Arc::new(TwilioSender::try_new(config.twilio.sender_config()?)?),
         SmsProvider::Disabled => Arc::new(DisabledMessages),
     })
+}
+
+/// Who knows breached passwords; `None` where nobody is asked.
+fn breaches(config: &Config) -> anyhow::Result<Option<Arc<dyn Breaches>>> {
+    let Some(url) = &config.passwords.breaches_url else {
+        return Ok(None);
+    };
+    Ok(Some(Arc::new(PwnedPasswords::try_new(url)?)))
 }
 
 /// What knows Twilio's requests; `None` where it makes none.

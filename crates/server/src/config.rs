@@ -7,6 +7,7 @@ mod listening;
 mod messages;
 mod origin;
 mod passkeys;
+mod passwords;
 mod payment_gateway;
 mod rate_limiting;
 mod registration;
@@ -27,6 +28,7 @@ use listening::Server;
 use messages::{EmailSettings, SmsSettings, Smtp, SmtpSecurity};
 use origin::is_origin;
 use passkeys::PasskeySettings;
+use passwords::PasswordSettings;
 use payment_gateway::PaymentGateway;
 use rate_limiting::{PROBES, RateLimiting};
 use registration::RegistrationSettings;
@@ -77,6 +79,8 @@ pub(crate) struct Config {
     pub(crate) cors: Cors,
     /// Who registers.
     pub(crate) registration: RegistrationSettings,
+    /// Which passwords people may have.
+    pub(crate) passwords: PasswordSettings,
     /// How staff work.
     pub(crate) staff: StaffSettings,
     /// What needs a fresh authentication.
@@ -229,6 +233,7 @@ impl Config {
         }
         refusals.extend(self.signing_keys.refusals(&self.pkcs11));
         refusals.extend(self.registration.refusals(self.environment));
+        refusals.extend(self.passwords.refusals(self.environment));
         refusals.extend(self.staff.refusals(self.environment));
         refusals.extend(self.step_up.refusals());
         refusals.extend(self.sessions.refusals());
@@ -434,6 +439,7 @@ impl Default for Config {
             rate_limiting: RateLimiting::default(),
             cors: Cors::default(),
             registration: RegistrationSettings::default(),
+            passwords: PasswordSettings::default(),
             staff: StaffSettings::default(),
             step_up: StepUpSettings::default(),
             passkeys: PasskeySettings::default(),

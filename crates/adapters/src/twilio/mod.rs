@@ -8,15 +8,15 @@
 mod answer;
 mod callbacks;
 #[cfg(feature = "testing")]
-pub mod testing;
+pub(crate) mod testing;
 
 pub use callbacks::{CallbackError, DeliveryStatus, TwilioCallbackConfig, TwilioCallbacks};
 
+use crate::patience::{ClientError, Patience, seconds_of_retry_after};
 use answer::Answer;
 use async_trait::async_trait;
 use ports::{MessageError, Sms, SmsSender};
-use reqwest::header::{CONTENT_TYPE, RETRY_AFTER};
-use reqwest::redirect::Policy;
+use reqwest::header::CONTENT_TYPE;
 use reqwest::{Client, Response, Url};
 use secrecy::{ExposeSecret, SecretString};
 use std::time::Duration;
@@ -82,17 +82,6 @@ pub struct TwilioSender {
 /// Twilio's API, in the United States.
 pub const TWILIO_API: &str = "https://api.twilio.com";
 
-/// How long what may take.
-#[derive(Clone, Copy, Debug)]
-struct Patience {
-    connection: Duration,
-    attempt: Duration,
-    /// All attempts and what lies between them. Somebody waits for it, with a request of their own.
-    total: Duration,
-    /// Before the second attempt; twice that before the third.
-    pause: Duration,
-}
-
 const PATIENCE: Patience = Patience {
     connection: Duration::from_secs(3),
     attempt: Duration::from_secs(8),
@@ -119,18 +108,12 @@ impl TwilioSender {
             config.account_sid
         );
         let messages: Url = messages.parse().map_err(|_| TwilioError::BaseUrl)?;
-        let mut client = Client::builder()
-            .user_agent(concat!("finitech/", env!("CARGO_PKG_VERSION")))
-            .redirect(Policy::none())
-            .connect_timeout(patience.connection);
-        client = match messages.scheme() {
-            "https" => client.https_only(true),
-            // A stand-in on this machine, where no proxy leads to.
-            "http" => client.no_proxy(),
-            _ => return Err(TwilioError::BaseUrl),
-        };
+        let client = patience.client_for(&messages).map_err(|error| match error {
+            ClientError::Scheme => TwilioError::BaseUrl,
+            ClientError::Client(error) => TwilioError::Client(error),
+        })?;
         Ok(Self {
-            client: client.build().map_err(TwilioError::Client)?,
+            client,
             messages,
             credentials: config.credentials,
             from: config.from,
@@ -176,19 +159,6 @@ impl TwilioSender {
             }
         }
     }
-
-    /// What to wait before the next attempt: something between half of the pause and all of it, so that
-    /// those who were refused at once do not come back at once.
-    fn pause_after(&self, attempt: u32) -> Duration {
-        let pause = self.patience.pause.saturating_mul(2u32.saturating_pow(attempt));
-        let mut dice = [0];
-        // Without randomness the pause is as good as any other.
-        if aws_lc_rs::rand::fill(&mut dice).is_err() {
-            return pause;
-        }
-        let share = u32::from(dice[0]).saturating_add(256);
-        pause.saturating_mul(share).checked_div(512).unwrap_or(pause)
-    }
 }
 
 #[async_trait]
@@ -212,7 +182,7 @@ impl SmsSender for TwilioSender {
                 }
                 Answer::NotTaken { reason, retry_after } => (reason, retry_after),
             };
-            let pause = retry_after.unwrap_or_else(|| self.pause_after(attempt));
+            let pause = retry_after.unwrap_or_else(|| self.patience.pause_after(attempt));
             attempt = attempt.saturating_add(1);
             if attempt == ATTEMPTS || pause >= left() {
                 return Err(MessageError::Unavailable(reason));
@@ -233,12 +203,6 @@ async fn read(mut response: Response) -> Answer {
         body.extend_from_slice(&chunk);
     }
     Answer::of(status, retry_after, &body)
-}
-
-/// Twilio says seconds; a date, which the standard allows as well, is as good as nothing.
-fn seconds_of_retry_after(response: &Response) -> Option<Duration> {
-    let text = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
-    text.parse().ok().map(Duration::from_secs)
 }
 
 fn is_account_sid(text: &str) -> bool {

@@ -1,14 +1,14 @@
 //! A server on this machine that takes text messages as Twilio does, and is as strict. Twilio's own client
 //! for Python talks to it in the tests, so that it is no invention of ours.
 
+use crate::testing::http::{Request, lock, read};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, VecDeque};
-use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use std::sync::{Arc, Mutex};
+use tokio::io::{AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
 
@@ -64,12 +64,6 @@ struct Shared {
 /// What a request may have; the parameters of the Messages resource that Twilio's clients know.
 const PARAMETERS: [&str; 5] = ["To", "Body", "From", "MessagingServiceSid", "StatusCallback"];
 
-struct Request {
-    line: String,
-    headers: BTreeMap<String, String>,
-    body: Vec<u8>,
-}
-
 impl TwilioStandIn {
     /// Listens on a free port of this machine.
     pub async fn start() -> Self {
@@ -118,10 +112,6 @@ impl Drop for TwilioStandIn {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 async fn serve(stream: TcpStream, shared: Arc<Shared>) {
     let mut stream = BufReader::new(stream);
     while let Ok(Some(request)) = read(&mut stream).await {
@@ -151,25 +141,6 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) {
             return;
         }
     }
-}
-
-/// The next request; `None` when there is none.
-async fn read(stream: &mut BufReader<TcpStream>) -> io::Result<Option<Request>> {
-    let mut line = String::new();
-    if stream.read_line(&mut line).await? == 0 {
-        return Ok(None);
-    }
-    let mut headers = BTreeMap::new();
-    loop {
-        let mut header = String::new();
-        stream.read_line(&mut header).await?;
-        let Some((name, value)) = header.split_once(':') else { break };
-        headers.insert(name.to_lowercase(), value.trim().to_owned());
-    }
-    let length = headers.get("content-length").and_then(|length| length.parse().ok());
-    let mut body = vec![0; length.unwrap_or(0)];
-    stream.read_exact(&mut body).await?;
-    Ok(Some(Request { line: line.trim_end().to_owned(), headers, body }))
 }
 
 fn answer(request: &Request, shared: &Shared) -> (u16, Value) {

@@ -11,7 +11,7 @@ pub use staff::{StaffView, UserStatus};
 use crate::events::{self, RevocationReason};
 use crate::messages::Messages;
 use crate::mfa::Mfa;
-use crate::passwords::PasswordError;
+use crate::passwords::{AcceptanceError, PasswordError, UNCHECKED};
 use crate::sessions::Sessions;
 use crate::users::entity::{ACTIVE, CLOSED};
 use crate::users::repo::{self, StatusChange};
@@ -38,6 +38,9 @@ pub enum AccountError {
     /// What the account holds cannot be closed now.
     #[error(transparent)]
     HoldingsUnknown(#[from] HoldingsError),
+    /// Nobody knows whether the new password was in a breach.
+    #[error("{UNCHECKED}")]
+    PasswordUnchecked,
     /// Too many passwords are being checked.
     #[error("too many sign-ins at once; try again in a moment")]
     Busy,
@@ -49,6 +52,15 @@ pub enum AccountError {
 impl From<StoreError> for AccountError {
     fn from(error: StoreError) -> Self {
         Self::Failed(error.into())
+    }
+}
+
+impl From<AcceptanceError> for AccountError {
+    fn from(error: AcceptanceError) -> Self {
+        match error {
+            AcceptanceError::Password(error) => error.into(),
+            AcceptanceError::Unchecked => Self::PasswordUnchecked,
+        }
     }
 }
 

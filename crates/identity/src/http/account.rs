@@ -83,8 +83,8 @@ impl Validate for CompletePasswordResetBody {}
         (status = 204, description = "The new password counts."),
         (status = 401, description = "`unauthenticated`, or `insufficient_user_authentication`."),
         (status = 422, description = "`wrong_password`, or `validation_failed`."),
-        (status = 503, description = "`too_many_sign_ins`, or the service cannot answer now; \
-            see `Retry-After`."),
+        (status = 503, description = "`too_many_sign_ins`, `password_not_checked`, or the service \
+            cannot answer now; see `Retry-After`."),
     ),
 )]
 async fn change_password(
@@ -165,8 +165,8 @@ async fn begin_password_reset(
     responses(
         (status = 204, description = "The new password counts."),
         (status = 422, description = "`invalid_reset_token`, or `validation_failed`."),
-        (status = 503, description = "`too_many_sign_ins`, or the service cannot answer now; \
-            see `Retry-After`."),
+        (status = 503, description = "`too_many_sign_ins`, `password_not_checked`, or the service \
+            cannot answer now; see `Retry-After`."),
     ),
 )]
 async fn complete_password_reset(

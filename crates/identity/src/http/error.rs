@@ -40,6 +40,7 @@ pub(super) fn not_registered(error: RegisterError) -> Problem {
         RegisterError::PhoneAlreadyRegistered => {
             Problem::conflict("phone_already_registered", text)
         }
+        RegisterError::PasswordUnchecked => password_not_checked(text),
         RegisterError::Busy => too_many_sign_ins(text),
         RegisterError::Failed(error) => failed(error),
     }
@@ -84,6 +85,7 @@ pub(super) fn account_not_changed(error: AccountError) -> Problem {
         AccountError::Invalid(field) => Problem::validation(vec![at_pointer(field)]),
         AccountError::HoldsMoney => Problem::conflict("account_holds_money", text),
         AccountError::HoldingsUnknown(error) => Problem::store_unavailable(&error),
+        AccountError::PasswordUnchecked => password_not_checked(text),
         AccountError::Busy => too_many_sign_ins(text),
         AccountError::Failed(error) => failed(error),
     }
@@ -94,6 +96,7 @@ pub(super) fn not_reset(error: ResetError) -> Problem {
     match error {
         ResetError::InvalidToken => Problem::unprocessable("invalid_reset_token", text),
         ResetError::Invalid(field) => Problem::validation(vec![at_pointer(field)]),
+        ResetError::PasswordUnchecked => password_not_checked(text),
         ResetError::Busy => too_many_sign_ins(text),
         ResetError::Failed(error) => failed(error),
     }
@@ -214,6 +217,10 @@ pub(super) fn mfa_not_changed(error: MfaError) -> Problem {
 
 fn at_pointer(invalid: InvalidField) -> FieldError {
     FieldError { pointer: format!("/{}", invalid.field), detail: invalid.reason.to_owned() }
+}
+
+fn password_not_checked(text: String) -> Problem {
+    Problem::unavailable("password_not_checked", text)
 }
 
 fn too_many_sign_ins(text: String) -> Problem {

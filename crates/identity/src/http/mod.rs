@@ -98,8 +98,8 @@ impl FromRef<Identities> for Arc<dyn Holdings> {
         (status = 201, description = "The user was registered.", body = UserBody),
         (status = 409, description = "`email_already_registered` or `phone_already_registered`."),
         (status = 422, description = "`validation_failed`: see `errors` for every field at fault."),
-        (status = 503, description = "`too_many_sign_ins`, or the service cannot answer now; \
-            see `Retry-After`."),
+        (status = 503, description = "`too_many_sign_ins`, `password_not_checked`, or the service \
+            cannot answer now; see `Retry-After`."),
     ),
 )]
 async fn register(

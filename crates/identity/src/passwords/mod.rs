@@ -2,9 +2,12 @@
 //! sign-ins must not become a storm of memory. PBKDF2 hashes of users who came from elsewhere are
 //! read, not made.
 
+mod acceptance;
 mod pbkdf2;
-pub(crate) mod policy;
+mod policy;
 mod rest;
+
+pub(crate) use acceptance::{Acceptance, AcceptanceError, UNCHECKED};
 
 use crate::PasswordHashConfig;
 use argon2::password_hash::phc::{Output, PasswordHash, Salt};

@@ -11,7 +11,7 @@ use crate::audit::{self, NewEntry};
 use crate::events::{self, RevocationReason};
 use crate::lock_out::{self, Subject};
 use crate::messages::{Channel, Messages};
-use crate::passwords::PasswordError;
+use crate::passwords::{AcceptanceError, PasswordError, UNCHECKED};
 use crate::sessions::Sessions;
 use crate::tokens::OpaqueToken;
 use crate::trusted_devices;
@@ -35,6 +35,9 @@ pub enum ResetError {
     /// The new password is not acceptable. The token still counts.
     #[error("{} {}", .0.field, .0.reason)]
     Invalid(InvalidField),
+    /// Nobody knows whether the new password was in a breach.
+    #[error("{UNCHECKED}")]
+    PasswordUnchecked,
     /// Too many passwords are being hashed, or too many resets asked for.
     #[error("too many requests at once; try again in a moment")]
     Busy,
@@ -46,6 +49,15 @@ pub enum ResetError {
 impl From<StoreError> for ResetError {
     fn from(error: StoreError) -> Self {
         Self::Failed(error.into())
+    }
+}
+
+impl From<AcceptanceError> for ResetError {
+    fn from(error: AcceptanceError) -> Self {
+        match error {
+            AcceptanceError::Password(error) => error.into(),
+            AcceptanceError::Unchecked => Self::PasswordUnchecked,
+        }
     }
 }
 

@@ -10,13 +10,13 @@ pub(crate) use directory::{Directory, find_active};
 
 use crate::contacts::{EmailAddress, PhoneNumber};
 use crate::lock_out::{self, Subject};
-use crate::passwords::{PasswordError, Passwords, Verdict, policy};
+use crate::passwords::{Acceptance, AcceptanceError, PasswordError, Passwords, UNCHECKED, Verdict};
 use crate::secrets::DataKeys;
 use crate::{Contact, Error, audit, events, roles};
 use entity::{ACTIVE, Model, Registration};
 use kernel::{Clock, IdSource, Timestamp, UserId};
 use row::Model as Row;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::SecretString;
 use serde_json::json;
 use std::fmt;
 use std::sync::Arc;
@@ -75,6 +75,9 @@ pub enum RegisterError {
     /// Somebody has this phone number.
     #[error("this phone number is registered; sign in instead")]
     PhoneAlreadyRegistered,
+    /// Nobody knows whether the password was in a breach.
+    #[error("{UNCHECKED}")]
+    PasswordUnchecked,
     /// Too many passwords are being hashed.
     #[error("too many sign-ins at once; try again in a moment")]
     Busy,
@@ -115,6 +118,15 @@ impl From<PasswordError> for RegisterError {
     }
 }
 
+impl From<AcceptanceError> for RegisterError {
+    fn from(error: AcceptanceError) -> Self {
+        match error {
+            AcceptanceError::Password(error) => error.into(),
+            AcceptanceError::Unchecked => Self::PasswordUnchecked,
+        }
+    }
+}
+
 /// Whether the contacts of a new user are known to be theirs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Contacts {
@@ -139,6 +151,7 @@ pub(crate) struct Users {
     pub(crate) store: Store,
     pub(crate) keys: Arc<DataKeys>,
     pub(crate) passwords: Arc<Passwords>,
+    pub(crate) acceptance: Acceptance,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn IdSource>,
 }
@@ -150,8 +163,11 @@ impl Users {
         roles: &[&str],
         contacts: Contacts,
     ) -> Result<User, RegisterError> {
+        let own = [&new_user.email, &new_user.phone_number, &new_user.display_name];
+        let own = own.map(String::as_str);
+        let objection = self.acceptance.objection(&new_user.password, own).await?;
         let registration =
-            Registration::try_new(new_user, roles).map_err(RegisterError::Invalid)?;
+            Registration::try_new(new_user, objection, roles).map_err(RegisterError::Invalid)?;
         // Before the hash is paid for. The constraints decide below, when two register at once.
         self.free_contacts(&registration, contacts).await?;
         let password_hash = self.passwords.hash(&registration.password).await?;
@@ -260,9 +276,9 @@ impl Users {
         user: &Model,
         field: &'static str,
         password: &SecretString,
-    ) -> Result<Result<String, InvalidField>, PasswordError> {
+    ) -> Result<Result<String, InvalidField>, AcceptanceError> {
         let own = [user.email.as_str(), &user.phone_number, &user.display_name];
-        if let Some(reason) = policy::objection(password.expose_secret(), &own) {
+        if let Some(reason) = self.acceptance.objection(password, own).await? {
             return Ok(Err(InvalidField { field, reason }));
         }
         Ok(Ok(self.passwords.hash(password).await?))

@@ -15,6 +15,7 @@ mod contact_changes;
 mod custom_roles;
 mod lock_out;
 mod mfa;
+mod new_passwords;
 mod passkeys;
 mod processes;
 mod refusals;

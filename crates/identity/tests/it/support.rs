@@ -8,7 +8,7 @@ use identity::{
 };
 use identity_api::{Holdings, HoldingsError};
 use kernel::{Clock, Event, ManualClock, Timestamp, UserId};
-use ports::{Email, EmailSender, MessageError, Sms, SmsSender};
+use ports::{Breaches, Email, EmailSender, MessageError, Sms, SmsSender};
 pub(crate) use sealing::testing::write_data_keys;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
@@ -122,13 +122,24 @@ impl Process {
         clock: &Arc<ManualClock>,
         config: Config,
     ) -> Self {
+        Self::start_asking(database, clock, config, None).await
+    }
+
+    /// Likewise, where somebody knows breached passwords.
+    pub(crate) async fn start_asking(
+        database: &TestDatabase,
+        clock: &Arc<ManualClock>,
+        config: Config,
+        breaches: Option<Arc<dyn Breaches>>,
+    ) -> Self {
         let store = Store::open("identity", database.target()).await.unwrap();
         store.migrate(MIGRATIONS).await.unwrap();
         let keys = Arc::new(tempfile::tempdir().unwrap());
         let keys_folder = keys.path().join("keys");
         write_data_keys(&keys_folder, &[1]);
         let messages = Arc::new(Messages::default());
-        let deps = dependencies(&store, clock, &messages, &keys_folder);
+        let deps =
+            Dependencies { breaches, ..dependencies(&store, clock, &messages, &keys_folder) };
         let identity = Identity::init(deps, config).await.unwrap();
         Self { identity, store, clock: clock.clone(), messages, money: Arc::default(), keys }
     }

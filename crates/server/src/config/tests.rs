@@ -197,6 +197,40 @@ fn text_messages_leave_through_twilio_only_if_nothing_is_missing() {
 }
 
 #[test]
+fn words_that_nobody_may_make_a_password_of_can_be_named() {
+    let words = [("FINITECH__PASSWORDS__CONTEXT_WORDS", "[\"Banque Zellige\", \"ZLG\"]")];
+    let config = load("", &words).unwrap();
+    assert_eq!(config.passwords.context_words, ["Banque Zellige", "ZLG"]);
+    assert_eq!(config.refusals(), [""; 0]);
+    let many = format!("[{}]", "\"word\",".repeat(201));
+    for (list, told) in [("[\"ab\"]", "shorter than 3"), (many.as_str(), "more than 200")] {
+        let config = load(&format!("[passwords]\ncontext_words = {list}"), &[]).unwrap();
+        assert!(config.refusals().concat().contains(told), "{list}");
+    }
+}
+
+#[test]
+fn breached_passwords_are_looked_up_over_tls_in_production() {
+    let config = load("", &[]).unwrap();
+    assert!(config.passwords.breaches_url.is_none() && config.passwords.accept_unchecked);
+    let refusals = |environment: &str, url: &str| {
+        let text = format!(
+            "environment = \"{environment}\"\n[passwords]\nbreaches_url = \"{url}\"\n\
+             accept_unchecked = false"
+        );
+        load(&text, &[]).unwrap().refusals().concat()
+    };
+    for (environment, url, is_refused) in [
+        ("Production", "https://api.pwnedpasswords.com", false),
+        ("Production", "http://10.0.0.7/pwned", true),
+        ("Development", "http://127.0.0.1:9000", false),
+    ] {
+        let told = refusals(environment, url);
+        assert_eq!(told.contains("passwords.breaches_url"), is_refused, "{url}: {told}");
+    }
+}
+
+#[test]
 fn rate_limits_are_on_in_production() {
     let limits = |text| load(text, &[]).unwrap().rate_limits();
     assert!(limits("").is_none());

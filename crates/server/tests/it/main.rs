@@ -8,6 +8,7 @@
 
 mod authorisation;
 mod authorisation_matrix;
+mod breaches;
 mod browser;
 mod concurrency;
 mod confidential;
