@@ -263,6 +263,9 @@ fn run_sqlite(mut writer: sqlite::Writer, mut queue: mpsc::Receiver<Waiting>, gr
                 None => rest = REST_AFTER_FAILURE,
             },
         }
+        if let Err(error) = writer.copy_long_log() {
+            tracing::warn!(%error, "the log of the ledger's database is not copied into it");
+        }
     }
     // What cannot be written, the next process makes from the entries.
     while catch_up(&mut writer) == Some(true) {}

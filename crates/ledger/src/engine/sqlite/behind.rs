@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 const ACCOUNTS_BEHIND_MAX: usize = ACCOUNTS_MAX / 2;
 
 /// The most entries that a row may be behind: what a process that starts after a crash has to add up.
-const ENTRIES_BEHIND_MAX: u64 = 524_288;
+const ENTRIES_BEHIND_MAX: u64 = 2_097_152;
 
 /// Which rows are behind, and since when.
 #[derive(Debug, Default)]

@@ -20,6 +20,7 @@ use kernel::{Clock, Timestamp};
 use ledger_api::AccountId;
 use memory::Memory;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
+use std::cell::Cell;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -33,11 +34,16 @@ const STATEMENTS_MAX: usize = 64;
 
 /// The most memory of pages, in KiB (below zero, as the pragma wants it). Postings touch pages all over
 /// the tables of accounts; those that do not fit are read and written again and again.
-const PAGE_CACHE_KIB: i64 = -65_536;
+const PAGE_CACHE_KIB: i64 = -49_152;
 
 /// How many pages may wait in the write-ahead log until they are copied into the database. A page that
 /// changes in many groups is then copied once.
-const CHECKPOINT_PAGES: i64 = 16_384;
+const CHECKPOINT_PAGES: i32 = 16_384;
+
+thread_local! {
+    /// How many pages waited in the log after this thread's last commit.
+    static LOG_PAGES: Cell<i32> = const { Cell::new(0) };
+}
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
@@ -82,7 +88,11 @@ impl Writer {
         connection.pragma_update(None, "journal_mode", "wal")?;
         connection.pragma_update(None, "synchronous", "full")?;
         connection.pragma_update(None, "cache_size", PAGE_CACHE_KIB)?;
-        connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+        // SQLite itself would copy the log within a commit, whose answers would wait for it.
+        connection.wal_hook(Some(|_, pages| {
+            LOG_PAGES.set(pages);
+            Ok(())
+        }));
         // Without it `insert or replace` would go around the triggers that keep the journal as it is.
         connection.pragma_update(None, "recursive_triggers", true)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
@@ -114,6 +124,17 @@ impl Writer {
         }
         self.memory.end(set);
         Ok(decisions)
+    }
+
+    /// Copies the log into the database if it has become long; to be called between groups.
+    pub(super) fn copy_long_log(&self) -> Result<(), Error> {
+        if LOG_PAGES.get() < CHECKPOINT_PAGES {
+            return Ok(());
+        }
+        // Passive: it waits for no reader, and what it leaves is copied after the next commit.
+        self.connection.query_row("pragma wal_checkpoint(passive)", [], |_| Ok(()))?;
+        LOG_PAGES.set(0);
+        Ok(())
     }
 
     /// Writes rows that are behind, as many as a group may wait for, and tells whether any still are.
