@@ -3,7 +3,6 @@
     clippy::arithmetic_side_effects,
     clippy::cast_possible_truncation,
     clippy::cast_possible_wrap,
-    clippy::large_enum_variant,
     clippy::unwrap_used,
     clippy::float_arithmetic,
     clippy::print_stdout,
