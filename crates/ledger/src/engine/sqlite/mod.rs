@@ -187,3 +187,29 @@ fn read_head(tx: &Connection) -> Result<StoredHead, Error> {
     let history = History::from_columns(head.last_sequence, row.get(2)?, peaks, link)?;
     Ok(StoredHead { head, history, states_through: row.get(5)? })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use kernel::ManualClock;
+    use store::testing::TestDatabase;
+
+    #[test]
+    fn a_long_log_is_copied_into_the_database_and_a_short_one_is_not() {
+        let database = TestDatabase::sqlite();
+        let store::Target::Sqlite { folder } = database.target() else { panic!("not SQLite") };
+        let path = folder.join("ledger.db");
+        let clock = Arc::new(ManualClock::at(Timestamp::EPOCH));
+        let writer = Writer::open(&path, clock, Arc::new(Tail::new()), 0).unwrap();
+        let stored = || std::fs::metadata(&path).unwrap().len();
+        let rows = "create table rows (content blob); insert into rows values (zeroblob(1000000))";
+        writer.connection.execute_batch(rows).unwrap();
+        assert!(LOG_PAGES.get() > 200);
+        writer.copy_long_log().unwrap();
+        assert!(stored() < 1_000_000);
+        LOG_PAGES.set(CHECKPOINT_PAGES);
+        writer.copy_long_log().unwrap();
+        assert!(stored() > 1_000_000);
+        assert_eq!(LOG_PAGES.get(), 0);
+    }
+}
