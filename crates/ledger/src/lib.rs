@@ -80,6 +80,12 @@ pub const MIGRATIONS: &[SqlMigration] = &[
         sqlite: "",
         postgres: "",
     },
+    SqlMigration {
+        name: "m0009_hold_lists",
+        sql: include_str!("migrations/m0009_hold_lists.sql"),
+        sqlite: include_str!("migrations/m0009_hold_lists_sqlite.sql"),
+        postgres: include_str!("migrations/m0009_hold_lists_postgres.sql"),
+    },
 ];
 
 /// The permissions of the ledger's routes.

@@ -130,6 +130,7 @@ pub(crate) struct Stands {
     pub(crate) account: AccountId,
     pub(crate) balances: Balances,
     pub(crate) last_entry: Option<i64>,
+    pub(crate) last_hold: Option<i64>,
 }
 
 /// Where accounts stand, for those who read while rows are behind; nothing where they never are.
@@ -163,6 +164,7 @@ impl Standings {
             account: *id,
             balances: standing.balances,
             last_entry: standing.last_entry,
+            last_hold: standing.last_hold,
         });
         Some(stands.collect())
     }

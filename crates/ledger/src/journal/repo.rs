@@ -254,7 +254,7 @@ impl Journal {
     ) -> Result<Page<Entry>, StoreError> {
         let newest = match after {
             Some(_) => None,
-            None => self.newest_entry(account).await?,
+            None => self.newest(account).await?.entry,
         };
         let after = after.map(|key| key.0);
         let binds = [account.0.into(), after.into(), limit.rows_to_fetch().into(), newest.into()];

@@ -104,8 +104,8 @@ async fn fill(store: &Store) {
             "insert into holds {numbers} \
              select n, {uuid}, 'x', null, null, null, 0, n, 0, {uuid} from numbers"
         ),
-        format!("insert into hold_legs {numbers} select n, 0, n, 1 from numbers"),
-        format!("insert into hold_legs {numbers} select n, 1, n % 30, -1 from numbers"),
+        format!("insert into hold_legs {numbers} select n, 0, n, 1, null from numbers"),
+        format!("insert into hold_legs {numbers} select n, 1, n % 30, -1, n - 30 from numbers"),
         format!("insert into hold_states {numbers} select n, 'pending', 0, null, n from numbers"),
         format!(
             "insert into hold_changes {numbers} select n, n, 'voided', null, 0, {uuid} from numbers"

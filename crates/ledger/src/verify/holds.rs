@@ -6,7 +6,7 @@ use crate::journal::chunk::{HoldEndRow, HoldLegRow, StoredHold};
 use crate::journal::encode::HoldRow;
 use kernel::Currency;
 use ledger_api::{Balances, Hold};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// A hold while what happens to it is folded.
 struct Folded {
@@ -19,6 +19,19 @@ struct Folded {
 #[derive(Default)]
 pub(super) struct Holds {
     pending: HashMap<i64, Folded>,
+    /// The first record that the rows of its accounts may not have yet.
+    behind_from: Option<i64>,
+    /// The accounts of all holds that such records make, capture or end.
+    behind: HashSet<i64>,
+}
+
+/// What the holds say of their accounts.
+pub(super) struct Held {
+    /// What is still set aside, per account.
+    pub(super) pending: HashMap<i64, Balances>,
+    /// The accounts whose rows may not have it yet.
+    pub(super) behind: HashSet<i64>,
+    pub(super) findings: Vec<Finding>,
 }
 
 /// A hold where the fold stands.
@@ -39,6 +52,10 @@ impl Pending<'_> {
 }
 
 impl Holds {
+    pub(super) fn behind_from(behind_from: Option<i64>) -> Self {
+        Self { behind_from, ..Self::default() }
+    }
+
     pub(super) fn add(
         &mut self,
         holds: &[StoredHold],
@@ -69,6 +86,9 @@ impl Holds {
             if sums.values().any(|sum| *sum != 0) {
                 findings.push(finding(sequence, "debits and credits of the hold differ"));
             }
+            if self.behind_from.is_some_and(|from| sequence >= from) {
+                self.behind.extend(own.iter().map(|(account, _)| *account));
+            }
             let folded = Folded { stored: stored.clone(), legs: own, captured: 0 };
             self.pending.insert(sequence, folded);
         }
@@ -97,6 +117,9 @@ impl Holds {
                 findings.push(finding(sequence, "captures or ends a hold that is not pending"));
                 continue;
             };
+            if self.behind_from.is_some_and(|from| sequence >= from) {
+                self.behind.extend(hold.legs.iter().map(|(account, _)| *account));
+            }
             let status = match event {
                 Event::Capture(row) => {
                     if let Some(what) = hold.captured_by(row) {
@@ -115,8 +138,7 @@ impl Holds {
         findings
     }
 
-    /// What is still set aside, per account.
-    pub(super) fn end(self) -> (HashMap<i64, Balances>, Vec<Finding>) {
+    pub(super) fn end(self) -> Held {
         let mut pending: HashMap<i64, Balances> = HashMap::new();
         let mut findings = Vec::new();
         for hold in self.pending.values() {
@@ -134,7 +156,7 @@ impl Holds {
                 *counter = counter.saturating_add(remaining);
             }
         }
-        (pending, findings)
+        Held { pending, behind: self.behind, findings }
     }
 }
 

@@ -29,13 +29,15 @@ use crate::engine::{ENTRIES_PER_MARK, IdMap};
 use crate::history::checkpoint::VerifierKey;
 use crate::history::repo::checkpoint_keys;
 use crate::history::tree::{Hash, NO_HASH, Tree};
-use crate::journal::chunk::{ChangeRow, Chunk, EntryRow, LimitChangeRow, Named, TransactionRow};
+use crate::journal::chunk::{
+    ChangeRow, Chunk, EntryRow, HoldLegRow, LimitChangeRow, Named, TransactionRow,
+};
 use crate::journal::encode::{AccountRow, status_from, status_word};
 use crate::journal::scan::Scan;
 use ahead::{Ahead, Stretch};
 use derived::Derived;
 use history::HistoryCheck;
-use holds::Holds;
+use holds::{Held, Holds};
 use kernel::Currency;
 use ledger_api::{AccountId, AccountStatus, Balances, EntryKey, Side};
 use repo::{GroupRow, ListRow, ReversalRow};
@@ -100,6 +102,8 @@ struct Folded {
     balances: Balances,
     /// The key of the last entry, and how many there are.
     list: (Option<i64>, i64),
+    /// The last hold with a leg on it.
+    last_hold: Option<i64>,
     /// How many marks there should be, and their keys mixed.
     marks: (i64, i64),
     status: &'static str,
@@ -113,6 +117,7 @@ struct Stored {
     balances: Balances,
     status: &'static str,
     list: (Option<i64>, i64),
+    last_hold: Option<i64>,
     limits: Option<Box<str>>,
 }
 
@@ -126,7 +131,7 @@ struct Fold {
     usages: Usages,
     /// When the last record so far was made.
     recorded_at: i64,
-    /// The first key of an entry that the account's row may not have yet; `None` when all have all.
+    /// The first record that the rows of its accounts may not have yet; `None` when all have all.
     behind_from: Option<i64>,
     report: Report,
 }
@@ -154,6 +159,7 @@ async fn verify_all(
     let head = repo::head(&mut scan).await?;
     let last = head.last_sequence;
     fold.behind_from = repo::behind_from(&mut scan).await?;
+    fold.holds = Holds::behind_from(fold.behind_from);
     let mut ahead = Ahead::read(store, scan, last).await?;
     while let Some(stretch) = ahead.next().await {
         history.add(&fold.check(&stretch), &stretch.committed);
@@ -197,6 +203,7 @@ impl Fold {
         let currency_of = |account| accounts.get(&account).map(|account| account.currency);
         let found = self.holds.add(&chunk.holds, &chunk.hold_legs, currency_of);
         self.find_all(found);
+        self.check_hold_lists(&chunk.hold_legs);
         self.usages.add(stretch, &self.holds, &self.accounts);
         let found = self.holds.change(&stretch.captures, &chunk.hold_ends);
         self.find_all(found);
@@ -257,6 +264,7 @@ impl Fold {
         for row in lists {
             if let Some(account) = self.accounts.get_mut(&row.account_sequence) {
                 account.stored.list = (row.last_entry, row.entry_count);
+                account.stored.last_hold = row.last_hold;
                 account.stored.limits = row.limits.as_deref().map(Into::into);
             }
         }
@@ -301,6 +309,7 @@ impl Fold {
             balances: account.balances,
             status: status_word(account.status),
             list: (None, 0),
+            last_hold: None,
             limits: None,
         };
         let folded = Folded {
@@ -309,6 +318,7 @@ impl Fold {
             normal_side: account.normal_side,
             balances: Balances::default(),
             list: (None, 0),
+            last_hold: None,
             marks: (0, 0),
             status: status_word(AccountStatus::Open),
             limits: None,
@@ -404,7 +414,7 @@ impl Fold {
                 self.find(transaction, what);
                 continue;
             };
-            if self.behind_from.is_some_and(|from| leg.entry_key >= from) {
+            if self.behind_from.is_some_and(|from| transaction >= from) {
                 account.stored.catch_up(leg);
             }
             let amount = i128::from(leg.amount);
@@ -446,6 +456,30 @@ impl Fold {
         }
     }
 
+    /// Each leg of a hold names the hold before it on its account.
+    fn check_hold_lists(&mut self, legs: &[HoldLegRow]) {
+        for hold in legs.chunk_by(|one, next| one.hold_sequence == next.hold_sequence) {
+            let sequence = hold[0].hold_sequence;
+            let is_behind = self.behind_from.is_some_and(|from| sequence >= from);
+            for leg in hold {
+                // A leg on no account is told of with the hold.
+                let Some(account) = self.accounts.get(&leg.account_sequence) else { continue };
+                if leg.previous != account.last_hold {
+                    let (named, before) = (leg.previous, account.last_hold);
+                    let what = format!("a leg names hold {named:?} before it, is after {before:?}");
+                    self.find(sequence, what);
+                }
+            }
+            for leg in hold {
+                let Some(account) = self.accounts.get_mut(&leg.account_sequence) else { continue };
+                account.last_hold = Some(sequence);
+                if is_behind {
+                    account.stored.last_hold = account.stored.last_hold.max(Some(sequence));
+                }
+            }
+        }
+    }
+
     fn check_strays(&mut self, strays: Vec<(String, i64)>) {
         for (kind, sequence) in strays {
             self.find(sequence, format!("{kind} outside the journal"));
@@ -454,11 +488,20 @@ impl Fold {
 
     /// The counters of every account are the sums of its entries, and its constraint holds.
     fn check_balances(&mut self) {
-        let (pending, mut findings) = std::mem::take(&mut self.holds).end();
+        let Held { pending, behind, mut findings } = std::mem::take(&mut self.holds).end();
         for (&sequence, account) in &mut self.accounts {
             if let Some(pending) = pending.get(&sequence) {
                 account.balances.pending_debits = pending.pending_debits;
                 account.balances.pending_credits = pending.pending_credits;
+            }
+            if behind.contains(&sequence) {
+                account.stored.balances.pending_debits = account.balances.pending_debits;
+                account.stored.balances.pending_credits = account.balances.pending_credits;
+            }
+            if account.stored.last_hold != account.last_hold {
+                let (stored, derived) = (account.stored.last_hold, account.last_hold);
+                let what = format!("its last hold is {stored:?}, by its holds {derived:?}");
+                findings.push(Finding { sequence, what });
             }
             if account.stored.list != account.list {
                 let (stored, derived) = (account.stored.list, account.list);

@@ -11,6 +11,7 @@ use uuid::Uuid;
 pub(super) struct ListRow {
     pub(super) account_sequence: i64,
     pub(super) last_entry: Option<i64>,
+    pub(super) last_hold: Option<i64>,
     pub(super) entry_count: i64,
     pub(super) limits: Option<String>,
 }
@@ -66,12 +67,12 @@ pub(super) async fn head(scan: &mut Scan) -> Result<HeadRow, StoreError> {
     Ok(HeadRow { last_sequence, tree_size, tree_peaks, link })
 }
 
-/// The first key of an entry that the account's row may not have yet; `None` when all have all.
+/// The first record that the rows of its accounts may not have yet; `None` when all have all.
 pub(super) async fn behind_from(scan: &mut Scan) -> Result<Option<i64>, StoreError> {
     let sql = "select states_through from journal_head where id = 1";
     let row = scan.rows::<(Option<i64>,)>(sql, &[]).await?.pop();
     let through = row.and_then(|(through,)| through);
-    Ok(through.map(|through| EntryKey::new(through.saturating_add(1), 0).0))
+    Ok(through.map(|through| through.saturating_add(1)))
 }
 
 pub(super) async fn committed(
@@ -207,12 +208,15 @@ pub(super) async fn lists(
     first: i64,
     last: i64,
 ) -> Result<Vec<ListRow>, StoreError> {
-    let sql = "select account_sequence, last_entry, entry_count, limits from account_states \
+    let sql = "select account_sequence, last_entry, last_hold, entry_count, limits from account_states \
                where account_sequence between $1 and $2 order by account_sequence";
-    let rows = scan.rows::<(i64, Option<i64>, i64, Option<String>)>(sql, &[first, last]).await?;
-    let row = |(account_sequence, last_entry, entry_count, limits)| ListRow {
+    let rows = scan
+        .rows::<(i64, Option<i64>, Option<i64>, i64, Option<String>)>(sql, &[first, last])
+        .await?;
+    let row = |(account_sequence, last_entry, last_hold, entry_count, limits)| ListRow {
         account_sequence,
         last_entry,
+        last_hold,
         entry_count,
         limits,
     };

@@ -1,16 +1,19 @@
 //! Rows of accounts that are written later than their entries: nobody can tell, whoever writes, reads, stops
 //! or dies meanwhile. On PostgreSQL no row ever is, and the same must hold.
 
+use crate::http::Client;
 use crate::world::{
     World, account_id, capture, daily, hold, limits, noon, refusal, settlement, start, transfer,
     voided,
 };
 use kernel::{Clock, Page, PageLimit};
 use ledger::{EngineConfig, Ledger};
-use ledger_api::{Basis, Ledger as _, LedgerError, Refusal};
+use ledger_api::{Basis, Ledger as _, LedgerError, NewHold, Refusal};
+use serde_json::Value;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use store::testing::TestDatabase;
+use uuid::Uuid;
 
 store::on_every_store! {
     what_rows_lack_is_read_all_the_same,
@@ -19,7 +22,9 @@ store::on_every_store! {
     rows_are_written_at_the_end,
     a_group_that_fails_leaves_no_doubt,
     a_row_that_cannot_catch_up_refuses_its_own_account_alone,
-    what_is_pending_is_never_behind,
+    what_is_pending_is_read_all_the_same,
+    holds_that_rows_lack_are_listed,
+    whatever_was_held_is_added_up_after_a_crash,
     verification_finds_rows_that_were_changed_while_behind,
 }
 
@@ -187,7 +192,7 @@ async fn a_row_that_cannot_catch_up_refuses_its_own_account_alone(database: Test
     world.verify_clean().await;
 }
 
-async fn what_is_pending_is_never_behind(database: TestDatabase) {
+async fn what_is_pending_is_read_all_the_same(database: TestDatabase) {
     let world = World::behind(&database).await;
     world.ledger.set_limits(limits(2, &[daily(500)])).await.unwrap();
     world.ledger.post(transfer(10, 2, 3, 100)).await.unwrap();
@@ -196,6 +201,7 @@ async fn what_is_pending_is_never_behind(database: TestDatabase) {
     world.ledger.capture(capture(30, 20, Some(200))).await.unwrap();
     world.ledger.post(transfer(11, 3, 4, 25)).await.unwrap();
     world.ledger.release(voided(21)).await.unwrap();
+    world.assert_behind(&database).await;
     let limit = refusal(world.ledger.post(transfer(12, 2, 3, 101)).await);
     assert!(matches!(limit, Refusal::LimitExceeded { .. }), "{limit:?}");
     let other = start(&world.store, BEHIND, Arc::clone(&world.clock) as Arc<dyn Clock>);
@@ -209,6 +215,86 @@ async fn what_is_pending_is_never_behind(database: TestDatabase) {
     assert_eq!(balances(&other).await, [3_000, 650, 1_125, 1_225]);
     world.verify_clean().await;
     assert!(world.clock.now() >= noon());
+}
+
+async fn holds_that_rows_lack_are_listed(database: TestDatabase) {
+    let world = World::behind(&database).await;
+    world.ledger.hold(hold(20, 2, 4, 300)).await.unwrap();
+    world.ledger.hold(hold(21, 3, 4, 50)).await.unwrap();
+    world.ledger.hold(hold(22, 2, 2, 10)).await.unwrap();
+    world.ledger.hold(hold(23, 2, 3, 20)).await.unwrap();
+    world.assert_behind(&database).await;
+    for (account, expected) in
+        [(2, vec![23, 22, 20]), (3, vec![23, 21]), (4, vec![21, 20]), (1, Vec::new())]
+    {
+        for limit in [1, 2, 9] {
+            assert_eq!(listed(&world.ledger, account, limit).await, expected, "{account}");
+        }
+    }
+    // Who knows nothing but what is stored, while nobody can write the rows.
+    let lock = world.hold_the_journal().await;
+    let other = start(&world.store, BEHIND, Arc::clone(&world.clock) as Arc<dyn Clock>);
+    assert_eq!(listed(&other, 2, 9).await, [23, 22, 20]);
+    let held = other.account(account_id(2)).await.unwrap().unwrap().balances;
+    assert_eq!((held.pending_debits, held.pending_credits), (330, 10));
+    drop(lock);
+}
+
+/// The numbers of an account's holds, a page after the other.
+async fn listed(ledger: &Ledger, account: u128, limit: u16) -> Vec<u128> {
+    let client = Client::of(ledger);
+    let mut numbers = Vec::new();
+    let mut cursor = String::new();
+    loop {
+        let account = account_id(account);
+        let path = format!("/api/v1/ledger/holds?accountId={account}&limit={limit}{cursor}");
+        let answer = client.get(&path).await.body;
+        let id = |hold: &Value| hold["id"].as_str().unwrap().parse::<Uuid>().unwrap().as_u128();
+        numbers.extend(answer["items"].as_array().unwrap().iter().map(id));
+        match answer["nextCursor"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => return numbers,
+        }
+    }
+}
+
+/// Holds of all kinds, made, captured and let go at random while the rows are behind, and partly written
+/// between: who starts with what is stored has what they had who wrote it.
+async fn whatever_was_held_is_added_up_after_a_crash(database: TestDatabase) {
+    let world = World::behind(&database).await;
+    let mut dice = 20_261_124_u64;
+    let mut roll = |sides: u64| {
+        dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        u128::from((dice >> 33) % sides)
+    };
+    for round in 0..6_u128 {
+        for step in 0..40_u128 {
+            let id = 1_000 + round * 100 + step;
+            let of = 1_000 + round.saturating_sub(roll(2)) * 100 + roll(40);
+            let result = match roll(5) {
+                0 | 1 => {
+                    let new = NewHold { tolerance: 3, ..hold(id, 2 + roll(3), 2 + roll(3), 20) };
+                    world.ledger.hold(new).await.map(drop)
+                }
+                2 => {
+                    let part = i64::try_from(1 + roll(23)).unwrap();
+                    world.ledger.capture(capture(id, of, Some(part))).await.map(drop)
+                }
+                3 => world.ledger.capture(capture(id, of, None)).await.map(drop),
+                _ => world.ledger.release(voided(of)).await.map(drop),
+            };
+            assert!(matches!(result, Ok(()) | Err(LedgerError::Refused(_))), "{result:?}");
+        }
+        if round % 2 == 1 {
+            world.wait_for_rows().await;
+            world.ledger.hold(hold(1_090 + round * 100, 2, 3, 1)).await.unwrap();
+        }
+        let ids = [1, 2, 3, 4].map(account_id);
+        let known = world.ledger.accounts(&ids).await.unwrap();
+        world.verify_clean().await;
+        let other = start(&world.store, BEHIND, Arc::clone(&world.clock) as Arc<dyn Clock>);
+        assert_eq!(other.accounts(&ids).await.unwrap(), known, "round {round}");
+    }
 }
 
 async fn verification_finds_rows_that_were_changed_while_behind(database: TestDatabase) {
@@ -227,14 +313,15 @@ async fn verification_finds_rows_that_were_changed_while_behind(database: TestDa
         "entry_count = 2",
         "last_entry = 8192",
         "pending_debits = 1",
+        "last_hold = 6",
     ] {
         let tampering = format!("update account_states set {change} where account_sequence = 2");
         world.tamper(&tampering).await.unwrap();
         let verification = ledger::Verification::default();
         let report = ledger::verify(&world.store, &verification, |_, _| ()).await.unwrap();
         assert!(report.findings.iter().any(|found| found.sequence == 2), "{change}: {report:?}");
-        let repair = "update account_states set posted_credits = 1000, pending_debits = 0 \
-                      where account_sequence = 2";
+        let repair = "update account_states set posted_credits = 1000, pending_debits = 0, \
+                      last_hold = null where account_sequence = 2";
         world.tamper(repair).await.unwrap();
         world.tamper(behind).await.unwrap();
     }

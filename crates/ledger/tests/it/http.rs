@@ -8,6 +8,7 @@ use axum::response::Response;
 use http_body_util::BodyExt;
 use identity_api::{AuditRecord, AuditTrail, AuditTrailError};
 use kernel::{Actor, ActorKind, UserId};
+use ledger::Ledger;
 use ports::SystemIds;
 use serde_json::{Value, json};
 use std::net::IpAddr;
@@ -103,8 +104,12 @@ pub(crate) struct Answer {
 
 impl Client {
     pub(crate) fn new(world: &World) -> Self {
+        Self::of(&world.ledger)
+    }
+
+    pub(crate) fn of(ledger: &Ledger) -> Self {
         let trail = Arc::new(Trail::default());
-        let (router, _) = world.ledger.router(trail.clone()).split_for_parts();
+        let (router, _) = ledger.router(trail.clone()).split_for_parts();
         let limits = Limits { body_bytes_max: 1 << 20, duration_max: Duration::from_secs(30) };
         let router = web::authenticate_with(router, Arc::new(Tokens));
         Self { router: web::apply(router, limits, Arc::new(SystemIds)), trail }

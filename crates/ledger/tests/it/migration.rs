@@ -229,20 +229,23 @@ async fn go_on(world: &World) {
     world.verify_clean().await;
 }
 
-/// A hold and its end, as the program wrote them that did not say who asked.
+/// A hold and its end, as the program wrote them that did not say who asked; and another one, with two legs
+/// on an account of the first.
 fn nameless_hold(former: &Former) -> String {
     let (made, ended, at) = (LAST + 2, LAST + 3, (LAST + 1) / 10 * SECOND + 2 * SECOND);
     let (id, link) = (former.id(1), if former.is_postgres { "bytea" } else { "blob" });
+    let (other, its_end, its_id) = (LAST + 4, LAST + 5, former.id(2));
     format!(
         "insert into holds (sequence, id, kind, tolerance, created_at) \
-             values ({made}, {id}, 'card', 0, {at}); \
-         insert into hold_legs values ({made}, 0, 2, 5), ({made}, 1, 1, -5); \
+             values ({made}, {id}, 'card', 0, {at}), ({other}, {its_id}, 'card', 0, {at}); \
+         insert into hold_legs values ({made}, 0, 2, 5), ({made}, 1, 1, -5), \
+             ({other}, 0, 2, 3), ({other}, 1, 2, 2), ({other}, 2, 3, -5); \
          insert into hold_states (hold_sequence, status, captured, ended_by) \
-             values ({made}, 'voided', 0, {ended}); \
+             values ({made}, 'voided', 0, {ended}), ({other}, 'voided', 0, {its_end}); \
          insert into hold_changes (sequence, hold_sequence, status, changed_at) \
-             values ({ended}, {made}, 'voided', {at}); \
-         insert into journal_groups values ({ended}, {at}, cast('' as {link})); \
-         update journal_head set last_sequence = {ended}, last_recorded_at = {at}"
+             values ({ended}, {made}, 'voided', {at}), ({its_end}, {other}, 'voided', {at}); \
+         insert into journal_groups values ({its_end}, {at}, cast('' as {link})); \
+         update journal_head set last_sequence = {its_end}, last_recorded_at = {at}"
     )
 }
 

@@ -27,6 +27,8 @@ pub(in crate::engine) struct Standing {
     pub(in crate::engine) balances: Balances,
     /// The key of its newest entry.
     pub(in crate::engine) last_entry: Option<i64>,
+    /// The newest hold with a leg on it.
+    pub(in crate::engine) last_hold: Option<i64>,
     /// How many entries it has.
     pub(in crate::engine) entry_count: i64,
     /// Whether this group changed it.

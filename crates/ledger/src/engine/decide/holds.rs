@@ -10,12 +10,12 @@
 //! What is "–" is refused.
 
 use super::checks::{check_shape, check_sums, check_text, check_texts};
-use super::postings::{Counted, Movement, Posting, part_of};
-use super::{HoldState, NewHoldChange, Standing, Undo, WorkingSet};
+use super::postings::{Counted, Movement, Posting, part_of, signed};
+use super::{HoldState, NewHoldChange, NewHoldLeg, Standing, Undo, WorkingSet};
 use kernel::UserId;
 use ledger_api::{
     AccountId, Balances, DESCRIPTION_CHARS_MAX, Hold, HoldId, HoldRelease, HoldStatus, NewCapture,
-    NewHold, Recorded, Refusal, ReleaseCause, Transaction,
+    NewHold, Recorded, Refusal, ReleaseCause, Side, Transaction,
 };
 use std::sync::Arc;
 
@@ -81,7 +81,7 @@ impl WorkingSet {
             initiated_by: new.initiated_by,
             released_by: None,
         };
-        self.stand_at(hold.accounts(), &after);
+        self.record_hold_legs(&hold, &after);
         self.holds.insert(hold.id, HoldState { hold: hold.clone(), is_new: true, changed: false });
         self.new_holds.push(hold.id);
         self.note(|| Undo::NewHold(new.id));
@@ -218,6 +218,33 @@ impl WorkingSet {
         let hold = state.hold.clone();
         self.note(|| Undo::Hold { id, status, captured: before, ended_by, changed });
         Some(hold)
+    }
+
+    /// Adds the legs of a new hold, and the hold to the list of each leg's account, once.
+    fn record_hold_legs(&mut self, hold: &Hold, after: &[Balances]) {
+        let newest = Some(hold.sequence);
+        let mut legs: Vec<NewHoldLeg> = Vec::with_capacity(hold.legs.len());
+        for (leg_no, (leg, balances)) in (0_i64..).zip(hold.legs.iter().zip(after)) {
+            let Some(state) = self.accounts.get(&leg.account_id) else { continue };
+            let (account_sequence, before) = (state.sequence, state.standing);
+            // Several legs on one account have the same hold before them.
+            let sibling = || legs.iter().find(|other| other.account_sequence == account_sequence);
+            let previous = match before.last_hold == newest {
+                true => sibling().and_then(|other| other.previous),
+                false => before.last_hold,
+            };
+            let amount = signed(leg.direction == Side::Debit, leg.amount.minor_units());
+            legs.push(NewHoldLeg {
+                hold_sequence: hold.sequence,
+                leg_no,
+                account_sequence,
+                amount,
+                previous,
+            });
+            let standing = Standing { balances: *balances, last_hold: newest, ..before };
+            self.stand(leg.account_id, standing);
+        }
+        self.new_hold_legs.append(&mut legs);
     }
 
     /// Moves the account of each leg to its balances after it.

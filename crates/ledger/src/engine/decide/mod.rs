@@ -43,6 +43,18 @@ pub(super) struct NewEntry {
     pub(super) is_mark: bool,
 }
 
+/// A leg of a hold as it is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct NewHoldLeg {
+    pub(super) hold_sequence: i64,
+    pub(super) leg_no: i64,
+    pub(super) account_sequence: i64,
+    /// Positive for a debit.
+    pub(super) amount: i64,
+    /// The hold before it with a leg on the account.
+    pub(super) previous: Option<i64>,
+}
+
 /// An entry whose value date is not the instant of recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct NewShift {
@@ -119,6 +131,7 @@ pub(super) struct WorkingSet {
     pub(super) new_changes: Vec<NewChange>,
     pub(super) new_limit_changes: Vec<NewLimitChange>,
     pub(super) new_holds: Vec<HoldId>,
+    pub(super) new_hold_legs: Vec<NewHoldLeg>,
     pub(super) new_hold_changes: Vec<NewHoldChange>,
     pub(super) new_transactions: Vec<Arc<Transaction>>,
     pub(super) new_entries: Vec<NewEntry>,
@@ -158,6 +171,7 @@ impl WorkingSet {
             new_changes: Vec::new(),
             new_limit_changes: Vec::new(),
             new_holds: Vec::new(),
+            new_hold_legs: Vec::new(),
             new_hold_changes: Vec::new(),
             new_transactions: Vec::new(),
             new_entries: Vec::new(),
@@ -189,6 +203,7 @@ impl WorkingSet {
     fn apart<T>(&mut self, work: impl FnOnce(&mut Self) -> T, keep: impl FnOnce(&T) -> bool) -> T {
         let is_outermost = self.undo.is_none();
         let (head, entries, shifts) = (self.head, self.new_entries.len(), self.new_shifts.len());
+        let hold_legs = self.new_hold_legs.len();
         let mark = self.undo.get_or_insert_default().len();
         let result = work(self);
         if !keep(&result) {
@@ -197,6 +212,7 @@ impl WorkingSet {
             self.head = head;
             self.new_entries.truncate(entries);
             self.new_shifts.truncate(shifts);
+            self.new_hold_legs.truncate(hold_legs);
         }
         if is_outermost {
             self.undo = None;
@@ -267,6 +283,13 @@ impl WorkingSet {
             || !self.new_holds.is_empty()
             || !self.new_hold_changes.is_empty()
             || !self.new_transactions.is_empty()
+    }
+
+    /// How much there is to add up of this group for rows that are behind it: entries, legs of new holds, and
+    /// holds that ended without a capture.
+    pub(super) fn moves(&self) -> usize {
+        let held = self.new_hold_legs.len().saturating_add(self.new_hold_changes.len());
+        self.new_entries.len().saturating_add(held)
     }
 
     /// The accounts whose standing changed, in the order in which they are stored. An account opened by

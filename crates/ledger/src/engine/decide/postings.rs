@@ -382,7 +382,7 @@ impl WorkingSet {
     ) {
         let Some(state) = self.accounts.get(&leg.account_id) else { return };
         let (account_sequence, normal_side) = (state.sequence, state.normal_side);
-        let Standing { last_entry: previous, entry_count, .. } = state.standing;
+        let Standing { last_entry: previous, entry_count, last_hold, .. } = state.standing;
         let EntryKey(entry_key) = EntryKey::new(transaction.sequence, leg_no);
         let entry_count = entry_count.saturating_add(1);
         let minor_units = leg.amount.minor_units();
@@ -403,7 +403,7 @@ impl WorkingSet {
             });
         }
         let last_entry = Some(entry_key);
-        let standing = Standing { balances, last_entry, entry_count, changed: true };
+        let standing = Standing { balances, last_entry, last_hold, entry_count, changed: true };
         self.stand(leg.account_id, standing);
     }
 }
@@ -448,7 +448,7 @@ pub(crate) fn last_of_each_account(
 }
 
 /// Amounts are above zero, so it cannot overflow.
-fn signed(is_positive: bool, minor_units: i64) -> i64 {
+pub(super) fn signed(is_positive: bool, minor_units: i64) -> i64 {
     if is_positive { minor_units } else { 0_i64.saturating_sub(minor_units) }
 }
 

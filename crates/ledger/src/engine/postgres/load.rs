@@ -96,13 +96,13 @@ async fn load_states(
     let ids: Vec<Uuid> = unknown.into_iter().map(|id| id.0).collect();
     let sql = "select a.id, a.sequence, s.currency_code, s.normal_side, s.status, \
                s.lowest_available, s.posted_debits, s.posted_credits, s.pending_debits, \
-               s.pending_credits, s.last_entry, s.entry_count, s.limits \
+               s.pending_credits, s.last_entry, s.last_hold, s.entry_count, s.limits \
                from accounts a join account_states s on s.account_sequence = a.sequence \
                where a.id = any($1)";
     let mut limited = HashMap::new();
     for row in sqlx::query(sql).bind(ids).fetch_all(&mut *tx).await? {
         let (id, sequence): (Uuid, i64) = (row.try_get(0)?, row.try_get(1)?);
-        if let Some(text) = row.try_get::<Option<&str>, _>(12)? {
+        if let Some(text) = row.try_get::<Option<&str>, _>(13)? {
             let limits = limits_from(text, sequence)?;
             limited
                 .insert(sequence, (AccountId(id), LimitedAccount { limits, usages: Vec::new() }));
@@ -121,7 +121,8 @@ async fn load_states(
                     pending_credits: row.try_get(9)?,
                 },
                 last_entry: row.try_get(10)?,
-                entry_count: row.try_get(11)?,
+                last_hold: row.try_get(11)?,
+                entry_count: row.try_get(12)?,
                 changed: false,
             },
             limited: None,

@@ -7,7 +7,7 @@ use crate::engine::seal::Seal;
 use crate::journal::encode::{self, day_of};
 use crate::journal::limits::{counter_text, limits_text};
 use kernel::Timestamp;
-use ledger_api::{Hold, Side};
+use ledger_api::Hold;
 use sqlx::postgres::PgConnection;
 use std::collections::BTreeMap;
 
@@ -75,11 +75,12 @@ async fn write_standings(
          stood as (update account_states s \
              set posted_debits = n.posted_debits, posted_credits = n.posted_credits, \
                  pending_debits = n.pending_debits, pending_credits = n.pending_credits, \
-                 last_entry = n.last_entry, entry_count = n.entry_count \
+                 last_entry = n.last_entry, entry_count = n.entry_count, \
+                 last_hold = n.last_hold \
              from unnest($5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[], $9::bigint[], \
-                         $10::bigint[], $11::bigint[]) \
+                         $10::bigint[], $11::bigint[], $12::bigint[]) \
                   as n(account_sequence, posted_debits, posted_credits, pending_debits, \
-                       pending_credits, last_entry, entry_count) \
+                       pending_credits, last_entry, entry_count, last_hold) \
              where s.account_sequence = n.account_sequence) \
          update journal_head set last_sequence = $1, last_recorded_at = $2, tree_size = $1, \
          tree_peaks = $3, link = $4 where id = 1",
@@ -95,6 +96,7 @@ async fn write_standings(
     .bind(standings().map(|one| one.balances.pending_credits).collect::<Vec<_>>())
     .bind(standings().map(|one| one.last_entry).collect::<Vec<_>>())
     .bind(standings().map(|one| one.entry_count).collect::<Vec<_>>())
+    .bind(standings().map(|one| one.last_hold).collect::<Vec<_>>())
     .execute(tx)
     .await?;
     Ok(())
@@ -162,8 +164,7 @@ async fn write_limit_change(tx: &mut PgConnection, new: &NewLimitChange) -> Resu
 
 async fn write_holds(tx: &mut PgConnection, set: &WorkingSet) -> Result<(), Error> {
     let new: Vec<&Hold> = set.holds_to_add().collect();
-    let legs = hold_legs(set, &new);
-    let leg = |at: usize| legs.iter().map(|leg| leg[at]).collect::<Vec<_>>();
+    let legs = &set.new_hold_legs;
     sqlx::query(
         "with made as (insert into holds (sequence, id, kind, description, reference, metadata, \
              tolerance, expires_at, created_at, initiated_by) \
@@ -174,8 +175,9 @@ async fn write_holds(tx: &mut PgConnection, set: &WorkingSet) -> Result<(), Erro
              (hold_sequence, expires_at, status, captured, ended_by) \
              select * from unnest($1::bigint[], $8::bigint[], $10::text[], $11::bigint[], \
                                   $12::bigint[])) \
-         insert into hold_legs (hold_sequence, leg_no, account_sequence, amount) \
-         select * from unnest($13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[])",
+         insert into hold_legs (hold_sequence, leg_no, account_sequence, amount, previous) \
+         select * from unnest($13::bigint[], $14::bigint[], $15::bigint[], $16::bigint[], \
+                              $18::bigint[])",
     )
     .bind(new.iter().map(|one| one.sequence).collect::<Vec<_>>())
     .bind(new.iter().map(|one| one.id.0).collect::<Vec<_>>())
@@ -189,33 +191,15 @@ async fn write_holds(tx: &mut PgConnection, set: &WorkingSet) -> Result<(), Erro
     .bind(new.iter().map(|one| encode::hold_status_word(one.status)).collect::<Vec<_>>())
     .bind(new.iter().map(|one| one.captured).collect::<Vec<_>>())
     .bind(new.iter().map(|one| one.ended_by).collect::<Vec<_>>())
-    .bind(leg(0))
-    .bind(leg(1))
-    .bind(leg(2))
-    .bind(leg(3))
+    .bind(legs.iter().map(|leg| leg.hold_sequence).collect::<Vec<_>>())
+    .bind(legs.iter().map(|leg| leg.leg_no).collect::<Vec<_>>())
+    .bind(legs.iter().map(|leg| leg.account_sequence).collect::<Vec<_>>())
+    .bind(legs.iter().map(|leg| leg.amount).collect::<Vec<_>>())
     .bind(new.iter().map(|one| one.initiated_by.map(|user| user.0)).collect::<Vec<_>>())
+    .bind(legs.iter().map(|leg| leg.previous).collect::<Vec<_>>())
     .execute(tx)
     .await?;
     Ok(())
-}
-
-/// Hold, place, account and amount of each leg.
-fn hold_legs(set: &WorkingSet, holds: &[&Hold]) -> Vec<[i64; 4]> {
-    holds
-        .iter()
-        .flat_map(|hold| {
-            (0_i64..).zip(&hold.legs).map(|(leg_no, leg)| (hold.sequence, leg_no, leg))
-        })
-        .filter_map(|(hold, leg_no, leg)| {
-            let minor_units = leg.amount.minor_units();
-            let amount = match leg.direction {
-                Side::Debit => minor_units,
-                Side::Credit => 0_i64.saturating_sub(minor_units),
-            };
-            let account = set.accounts.get(&leg.account_id)?;
-            Some([hold, leg_no, account.sequence, amount])
-        })
-        .collect()
 }
 
 async fn write_changed_holds(tx: &mut PgConnection, set: &WorkingSet) -> Result<(), Error> {

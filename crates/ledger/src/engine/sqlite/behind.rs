@@ -1,33 +1,35 @@
-//! Accounts whose rows are written later than their entries, once for many groups (ADR 15).
+//! Accounts whose rows are written later than what moves them, once for many groups (ADRs 15 and 16).
 
 use crate::engine::IdMap;
 use crate::engine::cache::ACCOUNTS_MAX;
+#[cfg(doc)]
+use crate::engine::decide::WorkingSet;
 use ledger_api::AccountId;
 use std::collections::VecDeque;
 
 /// The most accounts whose rows are behind. They are all kept in memory, beside as many others.
 const ACCOUNTS_BEHIND_MAX: usize = ACCOUNTS_MAX / 2;
 
-/// The most entries that a row may be behind: what a process that starts after a crash has to add up.
-const ENTRIES_BEHIND_MAX: u64 = 2_097_152;
+/// The most moves that a row may be behind: what a process that starts after a crash has to add up.
+const MOVES_BEHIND_MAX: u64 = 2_097_152;
 
 /// Which rows are behind, and since when.
 #[derive(Debug, Default)]
 pub(super) struct Behind {
-    /// The first record whose entries the row does not have.
+    /// The first record whose moves the row does not have.
     since: IdMap<AccountId, i64>,
     /// The longest behind first. One that was written meanwhile is left in it.
     queue: VecDeque<Late>,
-    /// How many entries were written so far.
-    entries: u64,
+    /// How many moves ([`WorkingSet::moves`]) were written so far.
+    moves: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Late {
     account: AccountId,
     since: i64,
-    /// How many entries had been written before.
-    entries: u64,
+    /// How many moves had been written before.
+    moves: u64,
 }
 
 impl Behind {
@@ -43,7 +45,7 @@ impl Behind {
     pub(super) fn add(&mut self, accounts: impl Iterator<Item = AccountId>, first: i64) {
         for account in accounts {
             self.since.entry(account).or_insert_with(|| {
-                self.queue.push_back(Late { account, since: first, entries: self.entries });
+                self.queue.push_back(Late { account, since: first, moves: self.moves });
                 first
             });
         }
@@ -59,13 +61,13 @@ impl Behind {
         }
     }
 
-    /// Takes those that have been behind for too long, or are too many, after so many more entries.
-    pub(super) fn take_overdue(&mut self, new_entries: usize) -> Vec<AccountId> {
-        self.entries = self.entries.saturating_add(new_entries as u64);
+    /// Takes those that have been behind for too long, or are too many, after so many more moves.
+    pub(super) fn take_overdue(&mut self, new_moves: usize) -> Vec<AccountId> {
+        self.moves = self.moves.saturating_add(new_moves as u64);
         let mut due = Vec::new();
         while let Some(late) = self.longest() {
-            let entries = self.entries.saturating_sub(late.entries);
-            if entries <= ENTRIES_BEHIND_MAX && self.since.len() <= ACCOUNTS_BEHIND_MAX {
+            let moves = self.moves.saturating_sub(late.moves);
+            if moves <= MOVES_BEHIND_MAX && self.since.len() <= ACCOUNTS_BEHIND_MAX {
                 break;
             }
             self.since.remove(&late.account);
@@ -101,7 +103,7 @@ impl Behind {
         due
     }
 
-    /// The number of the last record that all rows have the entries of; `None` when they have all.
+    /// The number of the last record that all rows have the moves of; `None` when they have all.
     pub(super) fn states_through(&mut self) -> Option<i64> {
         self.longest().map(|late| late.since.saturating_sub(1))
     }
@@ -164,7 +166,7 @@ mod tests {
         add(&mut behind, 1, 10);
         assert_eq!(behind.take_overdue(2), []);
         add(&mut behind, 2, 11);
-        let most = usize::try_from(ENTRIES_BEHIND_MAX).unwrap();
+        let most = usize::try_from(MOVES_BEHIND_MAX).unwrap();
         assert_eq!(behind.take_overdue(most - 2), []);
         assert_eq!(behind.take_overdue(1), [account(1)]);
         assert!(behind.contains(account(2)));

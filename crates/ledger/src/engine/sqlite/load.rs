@@ -93,7 +93,7 @@ pub(in crate::engine) const REVERSED_SQL: &str = "select coalesce(sum(abs(e.amou
 
 const STATE_SQL: &str = "select a.sequence, s.currency_code, s.normal_side, s.status, \
      s.lowest_available, s.posted_debits, s.posted_credits, s.pending_debits, s.pending_credits, \
-     s.last_entry, s.entry_count, s.limits \
+     s.last_entry, s.last_hold, s.entry_count, s.limits \
      from accounts a join account_states s on s.account_sequence = a.sequence where a.id = ?1";
 
 fn load_state(
@@ -104,7 +104,7 @@ fn load_state(
     let mut rows = by_id.query([id.0])?;
     let Some(row) = rows.next()? else { return Ok(None) };
     let sequence = row.get(0)?;
-    let limits: Option<String> = row.get(11)?;
+    let limits: Option<String> = row.get(12)?;
     Ok(Some(AccountState {
         sequence,
         currency: encode::currency_from(row.get_ref(1)?.as_str().unwrap_or_default(), id.0)?,
@@ -119,7 +119,8 @@ fn load_state(
                 pending_credits: row.get(8)?,
             },
             last_entry: row.get(9)?,
-            entry_count: row.get(10)?,
+            last_hold: row.get(10)?,
+            entry_count: row.get(11)?,
             changed: false,
         },
         limited: limits.map(|text| load_limits(tx, &text, sequence)).transpose()?,

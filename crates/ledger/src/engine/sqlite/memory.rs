@@ -4,7 +4,7 @@ use super::behind::Behind;
 use super::{Error, write};
 use crate::engine::cache::{Cache, Standings};
 use crate::engine::decide::{AccountState, Head, Standing, WorkingSet};
-use ledger_api::{AccountId, Hold};
+use ledger_api::AccountId;
 use rusqlite::Connection;
 use std::collections::HashSet;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -109,8 +109,7 @@ impl Memory {
         Ok(true)
     }
 
-    /// The rows that a group writes, which began where the journal ended at `before`. Those of holds are never
-    /// behind, because what is pending cannot be told from entries.
+    /// The rows that a group writes, which began where the journal ended at `before`.
     pub(super) fn rows_to_write(&mut self, before: Head, set: &WorkingSet) -> Result<Rows, Error> {
         let at_once = if self.is_alone { self.rows_at_once } else { usize::MAX };
         let changed = set.changed_accounts();
@@ -118,22 +117,17 @@ impl Memory {
         let mut more = 0;
         if let Some(rest) = at_once.checked_sub(changed.len()) {
             more = rest;
-            written.extend(changed);
+            written = changed;
         } else {
-            let holds = set.holds_to_add().chain(set.changed_holds());
-            let held: HashSet<AccountId> = holds.flat_map(Hold::accounts).collect();
             let first = before.last_sequence.saturating_add(1);
-            let (at_once, later): (Vec<_>, Vec<_>) =
-                changed.into_iter().partition(|(id, _)| held.contains(id));
-            written = at_once;
-            self.behind.add(later.into_iter().map(|(id, _)| id), first);
+            self.behind.add(changed.into_iter().map(|(id, _)| id), first);
         }
         let mut standings = Vec::with_capacity(written.len());
         for (id, state) in written {
             self.behind.remove(id);
             standings.push((state.sequence, state.standing));
         }
-        let mut due = self.behind.take_overdue(set.new_entries.len());
+        let mut due = self.behind.take_overdue(set.moves());
         due.extend(self.behind.take_longest(more));
         self.rows(standings, due, |id| set.accounts.get(&id))
     }

@@ -7,9 +7,9 @@ use crate::engine::decide::WorkingSet;
 use crate::engine::seal::Seal;
 use crate::journal::encode::{self, day_of};
 use crate::journal::limits::{counter_text, limits_text};
-use crate::journal::standings::repo::BEHIND_SQL;
+use crate::journal::standings::repo::{BEHIND_SQL, HELD_BEHIND_SQL};
 use kernel::Timestamp;
-use ledger_api::{AccountId, Hold, Side};
+use ledger_api::{AccountId, Hold};
 use rusqlite::{Connection, Row, params};
 use uuid::Uuid;
 
@@ -29,9 +29,16 @@ pub(super) fn write(
     write_rows(tx, rows)
 }
 
-/// Makes all rows from the entries that they lack, which come after `journal_head.states_through`; tells the
-/// accounts whose rows cannot be made, because the database refuses them.
+/// Makes all rows from what they lack of the records after `journal_head.states_through`; tells the accounts
+/// whose rows cannot be made, because the database refuses them.
 pub(super) fn catch_up(tx: &Connection) -> Result<Vec<AccountId>, Error> {
+    let sql = format!(
+        "update account_states as s set \
+         pending_debits = b.pending_debits, pending_credits = b.pending_credits, \
+         last_hold = max(coalesce(s.last_hold, 0), b.last_hold) \
+         from ({HELD_BEHIND_SQL}) as b where s.account_sequence = b.account_sequence"
+    );
+    tx.execute(&sql, [])?;
     let sql = format!(
         "update account_states as s set \
          posted_debits = s.posted_debits + b.debits, posted_credits = s.posted_credits + b.credits, \
@@ -83,7 +90,8 @@ fn catch_up_one_by_one(tx: &Connection) -> Result<Vec<AccountId>, Error> {
 pub(super) fn write_rows(tx: &Connection, rows: &Rows) -> Result<(), Error> {
     let mut state = tx.prepare_cached(
         "update account_states set posted_debits = ?2, posted_credits = ?3, pending_debits = ?4, \
-         pending_credits = ?5, last_entry = ?6, entry_count = ?7 where account_sequence = ?1",
+         pending_credits = ?5, last_entry = ?6, entry_count = ?7, last_hold = ?8 \
+         where account_sequence = ?1",
     )?;
     for (sequence, standing) in &rows.standings {
         state.execute(params![
@@ -94,6 +102,7 @@ pub(super) fn write_rows(tx: &Connection, rows: &Rows) -> Result<(), Error> {
             standing.balances.pending_credits,
             standing.last_entry,
             standing.entry_count,
+            standing.last_hold,
         ])?;
     }
     tx.prepare_cached("update journal_head set states_through = ?1 where id = 1")?
@@ -191,21 +200,13 @@ fn write_holds(tx: &Connection, set: &WorkingSet) -> Result<(), Error> {
         values.put(new.created_at.as_micros())?;
         values.put(new.initiated_by.map(|user| user.0))
     })?;
-    let mut legs: Vec<[i64; 4]> = Vec::with_capacity(holds.len().saturating_mul(2));
-    for new in &holds {
-        for (leg_no, one) in (0_i64..).zip(&new.legs) {
-            let Some(account) = set.accounts.get(&one.account_id) else { continue };
-            let minor_units = one.amount.minor_units();
-            let amount = match one.direction {
-                Side::Debit => minor_units,
-                Side::Credit => 0_i64.saturating_sub(minor_units),
-            };
-            legs.push([new.sequence, leg_no, account.sequence, amount]);
-        }
-    }
-    let into = "hold_legs (hold_sequence, leg_no, account_sequence, amount)";
-    several::insert(tx, into, 4, &legs, |leg, values| {
-        leg.iter().try_for_each(|number| values.put(*number))
+    let into = "hold_legs (hold_sequence, leg_no, account_sequence, amount, previous)";
+    several::insert(tx, into, 5, &set.new_hold_legs, |leg, values| {
+        values.put(leg.hold_sequence)?;
+        values.put(leg.leg_no)?;
+        values.put(leg.account_sequence)?;
+        values.put(leg.amount)?;
+        values.put(leg.previous)
     })?;
     let into = "hold_states (hold_sequence, status, captured, ended_by, expires_at)";
     several::insert(tx, into, 5, &holds, |new, values| {

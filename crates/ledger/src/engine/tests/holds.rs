@@ -346,8 +346,12 @@ fn a_hold_of_many_legs_is_captured_whole_or_let_go() {
 #[test]
 fn an_account_may_stand_on_both_sides_of_a_hold() {
     let mut set = world();
-    hold(&mut set, &new_hold(1, &[dr(RICH, 60), cr(RICH, 60)])).unwrap();
+    let first = hold(&mut set, &new_hold(1, &[dr(RICH, 60), cr(RICH, 60)])).unwrap().record;
     assert_eq!(figures(&set, RICH), (100, 40, 60, 60));
+    hold(&mut set, &new_hold(3, &[dr(RICH, 1), cr(RICH, 1)])).unwrap();
+    let previous: Vec<_> = set.new_hold_legs.iter().map(|leg| leg.previous).collect();
+    assert_eq!(previous, [None, None, Some(first.sequence), Some(first.sequence)]);
+    void(&mut set, 3).unwrap();
     capture(&mut set, &new_capture(2, 1, Some(10))).unwrap();
     assert_eq!(figures(&set, RICH), (100, 50, 50, 50));
     void(&mut set, 1).unwrap();

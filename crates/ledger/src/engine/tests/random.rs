@@ -5,7 +5,9 @@ use super::commands::{any_commands, any_transaction, busy_commands};
 use super::*;
 use crate::engine::ENTRIES_PER_MARK;
 use crate::engine::IdMap;
-use crate::engine::decide::{HoldState, NewChange, NewHoldChange, NewLimitChange, Usage};
+use crate::engine::decide::{
+    HoldState, NewChange, NewHoldChange, NewHoldLeg, NewLimitChange, Usage,
+};
 use ledger_api::{Direction, Hold, HoldId, HoldStatus, Period};
 use proptest::prelude::*;
 
@@ -21,6 +23,7 @@ struct Memory {
     changes: Vec<NewChange>,
     limit_changes: Vec<NewLimitChange>,
     holds: IdMap<HoldId, Hold>,
+    hold_legs: Vec<NewHoldLeg>,
     hold_changes: Vec<NewHoldChange>,
 }
 
@@ -61,6 +64,7 @@ impl Memory {
             self.transactions.insert(new.id, new.clone());
         }
         self.entries.extend(&set.new_entries);
+        self.hold_legs.extend(&set.new_hold_legs);
         self.changes.extend(set.new_changes.iter().cloned());
         self.limit_changes.extend(set.new_limit_changes.iter().cloned());
         self.hold_changes.extend(set.new_hold_changes.iter().cloned());
@@ -140,6 +144,16 @@ impl Memory {
             standing.last_entry = Some(entry.entry_key);
             standing.entry_count += 1;
             assert_eq!(entry.is_mark, standing.entry_count % ENTRIES_PER_MARK == 0);
+        }
+        for legs in self.hold_legs.chunk_by(|one, next| one.hold_sequence == next.hold_sequence) {
+            for leg in legs {
+                let before = folded.get(&leg.account_sequence).and_then(|one| one.last_hold);
+                assert_eq!(leg.previous, before);
+            }
+            for leg in legs {
+                let standing = folded.entry(leg.account_sequence).or_default();
+                standing.last_hold = Some(leg.hold_sequence);
+            }
         }
         for hold in self.holds.values().filter(|hold| hold.status == HoldStatus::Pending) {
             for leg in &hold.legs {

@@ -3,6 +3,7 @@
 use super::{Place, STATEMENT_ENTRIES_MAX, Statement, Totals, just_before};
 use crate::journal::encode::{currency_from, day_of, side_from};
 use crate::journal::repo::{EntryRow, Journal};
+use crate::journal::standings::repo::Newest;
 use kernel::{Money, Page, PageLimit, Timestamp};
 use ledger_api::{AccountId, BalanceAsOf, Basis, Entry, EntryKey};
 use std::ops::Range;
@@ -51,7 +52,7 @@ impl Journal {
     ) -> Result<Option<BalanceAsOf>, StoreError> {
         let reads = Reads { store: self.store(), connection: self.store().read() };
         let place = reads.place(at, now).await?;
-        let newest = self.newest_entry(id).await?;
+        let newest = self.newest(id).await?.entry;
         let standing = reads.standing(id, newest, place.last_key()).await?;
         let Some(standing) = standing else { return Ok(None) };
         let balance = reads.balance(&standing, place, basis).await?;
@@ -75,7 +76,7 @@ impl Journal {
         period: Range<Timestamp>,
         basis: Basis,
     ) -> Result<Option<Result<Statement, PeriodTooLong>>, StoreError> {
-        let (snapshot, newest) = self.snapshot_of(id).await?;
+        let (snapshot, Newest { entry: newest, .. }) = self.snapshot_of(id).await?;
         let reads = Reads { store: self.store(), connection: &snapshot };
         let before = reads.place(Some(just_before(period.start)), period.start).await?;
         let end = reads.place(Some(just_before(period.end)), period.end).await?;
@@ -143,7 +144,7 @@ impl Journal {
             last = last.min(after.saturating_sub(1));
         }
         let reads = Reads { store: self.store(), connection: self.store().read() };
-        let newest = self.newest_entry(id).await?;
+        let newest = self.newest(id).await?.entry;
         let standing = reads.standing(id, newest, last).await?;
         let newest = standing.and_then(|standing| standing.entry_key);
         let Some(newest) = newest else { return Ok(Page { items: Vec::new(), next: None }) };

@@ -20,7 +20,7 @@ store::on_every_store! {
     every_read_uses_an_index,
 }
 
-const TABLES: [&str; 9] = [
+const TABLES: [&str; 10] = [
     "accounts",
     "account_states",
     "transactions",
@@ -30,6 +30,7 @@ const TABLES: [&str; 9] = [
     "shifted_entries",
     "journal_groups",
     "holds",
+    "hold_legs",
 ];
 
 async fn every_read_uses_an_index(database: TestDatabase) {
@@ -69,8 +70,11 @@ async fn every_read_uses_an_index(database: TestDatabase) {
     for account in [None, Some(7)] {
         for status in [None, Some(HoldStatus::Pending)] {
             let filter = HoldFilter { account: None, status };
-            let sql = holds_sql(filter, account, step);
-            reads.push((format!("holds {account:?} {status:?}"), sql.text, sql.binds));
+            for until in [29_000, i64::MAX] {
+                let account = account.map(|sequence| AccountList { sequence, newest: None });
+                let sql = holds_sql(filter, account, Step { until, ..step });
+                reads.push((format!("holds {account:?} {status:?}"), sql.text, sql.binds));
+            }
         }
     }
     for sql in [numbered_transactions_sql(&[5, 9, 700]), numbered_legs_sql(&[5, 9, 700])] {
@@ -131,8 +135,8 @@ async fn fill(store: &Store) {
         format!("insert into accounts {numbers} select n, {uuid}, 'x', 0 from numbers"),
         format!(
             "insert into account_states \
-             (account_sequence, currency_code, normal_side, status, last_entry, entry_count) \
-             {numbers} select n, 'MAD', 1, 'open', 30720000 + n % 2, 15000 from numbers"
+             (account_sequence, currency_code, normal_side, status, last_entry, entry_count, last_hold) \
+             {numbers} select n, 'MAD', 1, 'open', 30720000 + n % 2, 15000, 29990 + n % 9 from numbers"
         ),
         // All of one kind, as in a ledger with one use.
         format!(
@@ -160,8 +164,8 @@ async fn fill(store: &Store) {
             "insert into holds (sequence, id, kind, tolerance, created_at) \
              {numbers} select n, {uuid}, 'card', 0, 0 from numbers"
         ),
-        format!("insert into hold_legs {numbers} select n, 0, n % 9, 1 from numbers"),
-        format!("insert into hold_legs {numbers} select n, 1, n % 7, -1 from numbers"),
+        format!("insert into hold_legs {numbers} select n, 0, n % 9, 1, n - 9 from numbers"),
+        format!("insert into hold_legs {numbers} select n, 1, n % 7, -1, n - 7 from numbers"),
         format!(
             "insert into hold_states (hold_sequence, status, captured, ended_by) \
              {numbers} select n, 'voided', 0, n from numbers"

@@ -53,6 +53,8 @@ pub(crate) struct HoldLegRow {
     pub(crate) account_sequence: i64,
     /// Positive for a debit.
     pub(crate) amount: i64,
+    /// The hold before it with a leg on the account.
+    pub(crate) previous: Option<i64>,
 }
 
 /// The end of a hold other than by a capture.

@@ -161,12 +161,12 @@ fn hold_row(row: HoldColumns) -> StoredHold {
     StoredHold { hold, state_expires_at }
 }
 
-const HOLD_LEGS_SQL: &str = "select hold_sequence, account_sequence, amount from hold_legs \
+const HOLD_LEGS_SQL: &str = "select hold_sequence, account_sequence, amount, previous from hold_legs \
     where hold_sequence between $1 and $2 order by hold_sequence, leg_no";
 
-fn hold_leg_row(row: (i64, i64, i64)) -> HoldLegRow {
-    let (hold_sequence, account_sequence, amount) = row;
-    HoldLegRow { hold_sequence, account_sequence, amount }
+fn hold_leg_row(row: (i64, i64, i64, Option<i64>)) -> HoldLegRow {
+    let (hold_sequence, account_sequence, amount, previous) = row;
+    HoldLegRow { hold_sequence, account_sequence, amount, previous }
 }
 
 const HOLD_ENDS_SQL: &str =

@@ -50,12 +50,12 @@ impl Step {
     }
 }
 
-/// The list of an account's entries.
+/// The list of an account's entries, or of its holds.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::journal) struct AccountList {
     /// The account's number.
     pub(in crate::journal) sequence: i64,
-    /// The newest entry, if the account's row is behind.
+    /// The newest of them, if the account's row is behind.
     pub(in crate::journal) newest: Option<i64>,
 }
 
@@ -71,7 +71,7 @@ impl Journal {
         let account = match filter.account {
             Some(id) => match self.sequence_of(id).await? {
                 Some(sequence) => {
-                    Some(AccountList { sequence, newest: self.newest_entry(id).await? })
+                    Some(AccountList { sequence, newest: self.newest(id).await?.entry })
                 }
                 None => return Ok(nothing),
             },
@@ -105,7 +105,9 @@ impl Journal {
     ) -> Result<Page<Hold>, StoreError> {
         let account = match filter.account {
             Some(id) => match self.sequence_of(id).await? {
-                Some(sequence) => Some(sequence),
+                Some(sequence) => {
+                    Some(AccountList { sequence, newest: self.newest(id).await?.hold })
+                }
                 None => return Ok(Page { items: Vec::new(), next: None }),
             },
             None => None,
@@ -316,24 +318,51 @@ const LEGS_OF: &str = "select 1 from entries e \
      where e.entry_key >= c.sequence * 1024 and e.entry_key <= c.sequence * 1024 + 1023";
 
 /// A step of a search for holds.
-pub(in crate::journal) fn holds_sql(filter: HoldFilter, account: Option<i64>, step: Step) -> Sql {
+pub(in crate::journal) fn holds_sql(
+    filter: HoldFilter,
+    account: Option<AccountList>,
+    step: Step,
+) -> Sql {
     let mut sql = Sql::default();
-    let (after, until) = step.bounds(&mut sql);
     let count = sql.bind(step.count);
     let led_by = match account {
-        Some(account) => {
-            let account = sql.bind(account);
+        Some(AccountList { sequence, newest }) => {
+            let account = sql.bind(sequence);
+            // Wherever a step goes on, it comes after a hold of the same list.
+            let first = match step.until.checked_add(1) {
+                None => {
+                    let newest = sql.bind(newest);
+                    format!("coalesce(cast({newest} as bigint), s.last_hold)")
+                }
+                Some(after) => {
+                    let after = sql.bind(after);
+                    format!(
+                        "(select c.previous from hold_legs c where c.hold_sequence = {after} \
+                          and c.account_sequence = {account} limit 1)"
+                    )
+                }
+            };
+            // `union` and not `union all`: several legs of a hold on the account are one place.
             format!(
-                "select hold_sequence as sequence from hold_legs \
-                 where (account_sequence, hold_sequence) > ({account}, {after}) \
-                 and (account_sequence, hold_sequence) <= ({account}, {until}) \
-                 order by account_sequence desc, hold_sequence desc limit {count}"
+                "with recursive list (sequence, previous, place) as (\
+                     select l.hold_sequence, l.previous, cast(1 as bigint) \
+                     from account_states s cross join hold_legs l \
+                     where s.account_sequence = {account} and l.account_sequence = {account} \
+                     and l.hold_sequence = {first} \
+                     union \
+                     select l.hold_sequence, l.previous, p.place + 1 from list p cross join hold_legs l \
+                     where l.hold_sequence = p.previous and l.account_sequence = {account} \
+                     and p.place < {count}) \
+                 select sequence from list"
             )
         }
-        None => format!(
-            "select sequence from holds where sequence > {after} and sequence <= {until} \
-             order by sequence desc limit {count}"
-        ),
+        None => {
+            let (after, until) = step.bounds(&mut sql);
+            format!(
+                "select sequence from holds where sequence > {after} and sequence <= {until} \
+                 order by sequence desc limit {count}"
+            )
+        }
     };
     let status = filter.status.map(|status| sql.bind(hold_status_word(status)));
     sql.text = match status {

@@ -33,6 +33,30 @@ pub(crate) const BEHIND_SQL: &str = "select e.account_sequence, \
      and s.account_sequence = e.account_sequence and e.entry_key > coalesce(s.last_entry, 0) \
      group by e.account_sequence";
 
+/// What is set aside on the accounts of all holds that were made, captured or ended after
+/// `journal_head.states_through`, and the newest of these holds. It is all there is on the account, whatever its
+/// row has of it, added up from the holds that are pending now.
+pub(crate) const HELD_BEHIND_SQL: &str = "select t.account_sequence, \
+     coalesce(p.debits, 0) as pending_debits, coalesce(p.credits, 0) as pending_credits, t.last_hold \
+     from (select l.account_sequence, max(l.hold_sequence) as last_hold from \
+               (select m.sequence from journal_head h cross join holds m \
+                where h.id = 1 and m.sequence > h.states_through \
+                union select m.sequence from journal_head h cross join transactions t cross join holds m \
+                where h.id = 1 and t.sequence > h.states_through and t.captures is not null \
+                and m.id = t.captures \
+                union select c.hold_sequence from journal_head h cross join hold_changes c \
+                where h.id = 1 and c.sequence > h.states_through) moved \
+           cross join hold_legs l where l.hold_sequence = moved.sequence \
+           group by l.account_sequence) t \
+     left join (select l.account_sequence, \
+                    cast(sum(case when l.amount > 0 then l.amount - s.captured else 0 end) as bigint) \
+                        as debits, \
+                    cast(sum(case when l.amount < 0 then -l.amount - s.captured else 0 end) as bigint) \
+                        as credits \
+                from hold_states s cross join hold_legs l \
+                where s.status = 'pending' and l.hold_sequence = s.hold_sequence \
+                group by l.account_sequence) p on p.account_sequence = t.account_sequence";
+
 /// The end of the journal.
 #[derive(Clone, Copy, Debug, FromQueryResult)]
 struct HeadRow {
@@ -59,14 +83,28 @@ struct BehindRow {
     last_entry: i64,
 }
 
-/// The newest entry of an account.
-enum Newest {
-    /// The one that its row names.
-    InRow,
-    /// Another one, or none.
-    Known(Option<i64>),
-    /// The engine is not where the journal is.
-    Unknown,
+#[derive(FromQueryResult)]
+struct HeldBehindRow {
+    id: Uuid,
+    pending_debits: i64,
+    pending_credits: i64,
+    last_hold: i64,
+}
+
+/// What rows of accounts lack, by account.
+#[derive(Default)]
+struct Lacking {
+    entries: IdMap<Uuid, BehindRow>,
+    holds: IdMap<Uuid, HeldBehindRow>,
+}
+
+/// Where an account's lists of entries and holds begin, each `None` where the account's row says so.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Newest {
+    /// The key of its newest entry.
+    pub(crate) entry: Option<i64>,
+    /// The number of its newest hold.
+    pub(crate) hold: Option<i64>,
 }
 
 impl Journal {
@@ -89,16 +127,17 @@ impl Journal {
             pause(attempt).await;
         }
         let snapshot = self.store().snapshot().await?;
-        let mut behind: IdMap<Uuid, BehindRow> = IdMap::default();
-        for row in self.behind(&snapshot).await? {
-            behind.insert(row.id, row);
-        }
+        let lacking = self.lacking(&snapshot).await?;
         let rows = self.rows_of(&snapshot, &ids).await?;
         let accounts = rows.into_iter().map(|StoredAccount { mut account, .. }| {
-            if let Some(more) = behind.get(&account.id) {
+            if let Some(more) = lacking.entries.get(&account.id) {
                 // Counters fit, or nothing would have been posted.
                 account.posted_debits = account.posted_debits.saturating_add(more.debits);
                 account.posted_credits = account.posted_credits.saturating_add(more.credits);
+            }
+            if let Some(held) = lacking.holds.get(&account.id) {
+                account.pending_debits = held.pending_debits;
+                account.pending_credits = held.pending_credits;
             }
             account.into_account()
         });
@@ -141,80 +180,89 @@ impl Journal {
         Some(accounts)
     }
 
-    /// The newest entry of an account, when its row may not name it; to be asked for before the list is read.
-    pub(crate) async fn newest_entry(&self, account: AccountId) -> Result<Option<i64>, StoreError> {
+    /// Where an account's lists begin, when its row may not say so; to be asked for before a list is read.
+    pub(crate) async fn newest(&self, account: AccountId) -> Result<Newest, StoreError> {
         if !self.standings().are_kept() {
-            return Ok(None);
+            return Ok(Newest::default());
         }
         for attempt in 0..ATTEMPTS {
-            match self.newest_entry_on(self.store().read(), account).await? {
-                Newest::InRow => return Ok(None),
-                Newest::Known(entry) => return Ok(entry),
-                Newest::Unknown => pause(attempt).await,
+            match self.newest_known(self.store().read(), account).await? {
+                Some(newest) => return Ok(newest),
+                None => pause(attempt).await,
             }
         }
-        self.newest_of_entries(self.store().read(), account).await
+        self.newest_lacking(self.store().read(), account).await
     }
 
-    /// A snapshot, and the newest entry of an account in it when its row may not name it.
+    /// A snapshot, and where an account's lists begin in it when its row may not say so.
     pub(crate) async fn snapshot_of(
         &self,
         account: AccountId,
-    ) -> Result<(DatabaseTransaction, Option<i64>), StoreError> {
+    ) -> Result<(DatabaseTransaction, Newest), StoreError> {
         for attempt in 0..ATTEMPTS {
             let snapshot = self.store().snapshot().await?;
             if !self.standings().are_kept() {
-                return Ok((snapshot, None));
+                return Ok((snapshot, Newest::default()));
             }
-            match self.newest_entry_on(&snapshot, account).await? {
-                Newest::InRow => return Ok((snapshot, None)),
-                Newest::Known(entry) => return Ok((snapshot, entry)),
-                Newest::Unknown => pause(attempt).await,
+            match self.newest_known(&snapshot, account).await? {
+                Some(newest) => return Ok((snapshot, newest)),
+                None => pause(attempt).await,
             }
         }
         let snapshot = self.store().snapshot().await?;
-        let entry = self.newest_of_entries(&snapshot, account).await?;
-        Ok((snapshot, entry))
+        let newest = self.newest_lacking(&snapshot, account).await?;
+        Ok((snapshot, newest))
     }
 
-    async fn newest_entry_on(
+    /// `None` if the engine is not where the journal is.
+    async fn newest_known(
+        &self,
+        connection: &impl ConnectionTrait,
+        account: AccountId,
+    ) -> Result<Option<Newest>, StoreError> {
+        let statement = self.store().statement(HEAD_SQL, []);
+        let head = HeadRow::find_by_statement(statement).one(connection).await?;
+        let head = head.ok_or_else(|| StoreError::inconsistent("journal_head", "id", 1))?;
+        let Some(through) = head.states_through else { return Ok(Some(Newest::default())) };
+        let known = self.standings().at(head.last_sequence, through, &[account]);
+        Ok(known.map(|known| match known.first() {
+            Some(stands) => Newest { entry: stands.last_entry, hold: stands.last_hold },
+            None => Newest::default(),
+        }))
+    }
+
+    async fn newest_lacking(
         &self,
         connection: &impl ConnectionTrait,
         account: AccountId,
     ) -> Result<Newest, StoreError> {
-        let statement = self.store().statement(HEAD_SQL, []);
-        let head = HeadRow::find_by_statement(statement).one(connection).await?;
-        let head = head.ok_or_else(|| StoreError::inconsistent("journal_head", "id", 1))?;
-        let Some(through) = head.states_through else { return Ok(Newest::InRow) };
-        Ok(match self.standings().at(head.last_sequence, through, &[account]) {
-            None => Newest::Unknown,
-            Some(known) => match known.first() {
-                Some(stands) => Newest::Known(stands.last_entry),
-                None => Newest::InRow,
-            },
-        })
+        let lacking = self.lacking(connection).await?;
+        let entry = lacking.entries.get(&account.0).map(|row| row.last_entry);
+        let hold = lacking.holds.get(&account.0).map(|row| row.last_hold);
+        Ok(Newest { entry, hold })
     }
 
-    async fn newest_of_entries(
-        &self,
-        connection: &impl ConnectionTrait,
-        account: AccountId,
-    ) -> Result<Option<i64>, StoreError> {
-        let behind = self.behind(connection).await?;
-        Ok(behind.into_iter().find(|row| row.id == account.0).map(|row| row.last_entry))
-    }
-
-    async fn behind(
-        &self,
-        connection: &impl ConnectionTrait,
-    ) -> Result<Vec<BehindRow>, StoreError> {
-        let sql = format!(
-            "select a.id, b.debits, b.credits, b.last_entry from ({BEHIND_SQL}) as b \
-             join accounts a on a.sequence = b.account_sequence"
-        );
+    async fn lacking(&self, connection: &impl ConnectionTrait) -> Result<Lacking, StoreError> {
+        let mut lacking = Lacking::default();
+        let sql = with_ids("b.debits, b.credits, b.last_entry", BEHIND_SQL);
         let statement = self.store().statement(&sql, []);
-        Ok(BehindRow::find_by_statement(statement).all(connection).await?)
+        for row in BehindRow::find_by_statement(statement).all(connection).await? {
+            lacking.entries.insert(row.id, row);
+        }
+        let sql = with_ids("b.pending_debits, b.pending_credits, b.last_hold", HELD_BEHIND_SQL);
+        let statement = self.store().statement(&sql, []);
+        for row in HeldBehindRow::find_by_statement(statement).all(connection).await? {
+            lacking.holds.insert(row.id, row);
+        }
+        Ok(lacking)
     }
+}
+
+/// Columns of what rows lack, with the accounts' ids.
+fn with_ids(columns: &str, behind: &str) -> String {
+    format!(
+        "select a.id, {columns} from ({behind}) as b join accounts a on a.sequence = b.account_sequence"
+    )
 }
 
 /// Accounts by their ids, `count` of them, and the end of the journal.
