@@ -67,7 +67,7 @@ async fn rates(
     for _ in 0..args.rounds {
         w1.push(bench.send("w1", bench.transfers(&token), report).await?.rate());
         bench.wait_for_delivery().await?;
-        w4.push(over_http::bulk(&bench, &token, report).await?);
+        w4.push(over_http::bulk(&bench, &token, false, report).await?);
         bench.wait_for_delivery().await?;
     }
     let memory = bench.memory.get();

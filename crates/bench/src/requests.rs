@@ -27,11 +27,12 @@ pub(crate) enum Load {
         accounts: Arc<[Uuid]>,
         between: Between,
     },
-    /// So many transfers in each request.
+    /// So many transfers in each request, and whether they need not be sent back.
     Bulk {
         token: Arc<str>,
         accounts: Arc<[Uuid]>,
         size: usize,
+        is_minimal: bool,
     },
     /// A hold, and then its capture.
     Captures {
@@ -116,9 +117,11 @@ impl Requests {
             Load::Transfers { token, .. } | Load::Replays { token, .. } => {
                 Template::post("transactions", token, &transfer())
             }
-            Load::Bulk { token, size, .. } => {
+            Load::Bulk { token, size, is_minimal, .. } => {
                 let all = vec![transfer(); *size].join(",");
-                Template::post("transactions/bulk", token, &format!("{{\"transactions\":[{all}]}}"))
+                let prefer = if *is_minimal { "prefer: return=minimal\r\n" } else { "" };
+                let body = format!("{{\"transactions\":[{all}]}}");
+                Template::post_with(prefer, "transactions/bulk", token, &body)
             }
             Load::Captures { token, .. } => {
                 let capture = format!("{{\"id\":\"{NO_ID}\"}}");
@@ -199,9 +202,14 @@ impl Template {
     }
 
     fn post(path: &str, token: &str, body: &str) -> Self {
+        Self::post_with("", path, token, body)
+    }
+
+    /// With more headers.
+    fn post_with(headers: &str, path: &str, token: &str, body: &str) -> Self {
         Self::new(format!(
             "POST /api/v1/ledger/{path} HTTP/1.1\r\nhost: bench\r\n\
-             authorization: Bearer {token}\r\ncontent-type: application/json\r\n\
+             authorization: Bearer {token}\r\ncontent-type: application/json\r\n{headers}\
              content-length: {}\r\n\r\n{body}",
             body.len()
         ))

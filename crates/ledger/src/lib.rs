@@ -155,17 +155,17 @@ impl Ledger {
         }
     }
 
-    /// Carries out a command that posts several transactions, and tells what came of each.
-    async fn posted_several(
+    /// Carries out a command that posts several transactions, and tells what came of each: `told` of those
+    /// that were not refused.
+    async fn posted_several<T>(
         &self,
         command: Command,
-    ) -> Result<Vec<Result<Recorded<Transaction>, Refusal>>, LedgerError> {
+        told: impl Fn(Recorded<Arc<Transaction>>) -> T,
+    ) -> Result<Vec<Result<T, Refusal>>, LedgerError> {
         match self.0.engine.submit(command).await? {
-            Outcome::PostedAll(posted) => {
-                Ok(posted.into_iter().map(|one| Ok(unshared(one))).collect())
-            }
+            Outcome::PostedAll(posted) => Ok(posted.into_iter().map(|one| Ok(told(one))).collect()),
             Outcome::PostedEach(outcomes) => {
-                Ok(outcomes.into_iter().map(|one| one.map(unshared)).collect())
+                Ok(outcomes.into_iter().map(|one| one.map(&told)).collect())
             }
             _ => Err(mismatched_answer()),
         }

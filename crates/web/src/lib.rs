@@ -9,6 +9,7 @@ mod network;
 mod objects;
 pub mod openapi;
 mod page;
+mod prefer;
 mod problem;
 mod rate_limits;
 mod refusals;
@@ -28,6 +29,7 @@ pub use idempotency::{IdempotencyKey, Replayed, fingerprint};
 pub use layers::{Limits, apply};
 pub use network::{ClientAddress, Network, NetworkError, restrict, trust_proxies};
 pub use page::{ListBody, PageQuery, PageRequest};
+pub use prefer::ReturnPreference;
 pub use problem::{FieldError, Problem};
 pub use rate_limits::{
     Count, Counted, CountingPlace, Quota, RateLimits, RequestCounts, SharedCounter,

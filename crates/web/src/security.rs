@@ -52,8 +52,14 @@ fn cors(origins: Vec<HeaderValue>) -> Option<CorsLayer> {
     if origins.is_empty() {
         return None;
     }
-    let ours = ["idempotency-key", "x-request-id"].map(HeaderName::from_static);
-    let told = ["idempotency-replayed", "ratelimit", "ratelimit-policy", "x-request-id"];
+    let ours = ["idempotency-key", "prefer", "x-request-id"].map(HeaderName::from_static);
+    let told = [
+        "idempotency-replayed",
+        "preference-applied",
+        "ratelimit",
+        "ratelimit-policy",
+        "x-request-id",
+    ];
     let mut exposed = told.map(HeaderName::from_static).to_vec();
     exposed.extend([header::LOCATION, header::RETRY_AFTER]);
     let layer = CorsLayer::new()

@@ -7,7 +7,7 @@ use super::bodies::{LegBody, TransactionBody, check_legs, check_metadata, check_
 use super::hold_bodies::{HoldBody, HoldStatusBody};
 use super::postings::{DryRunQuery, chosen_id};
 use super::problems::{problem, problem_without_legs};
-use super::routes::{Read, location_header};
+use super::routes::{Read, body_if_wanted, created};
 use super::trail::{Books, Deed, Writer, moved};
 use crate::Ledger;
 use crate::engine::Command;
@@ -27,7 +27,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 use web::{
     Authorized, FieldErrors, IdempotencyKey, Json, ListBody, OpenApiRouter, PageQuery, Path,
-    Problem, Query, Replayed, Validate, routes,
+    Problem, Query, Replayed, ReturnPreference, Validate, routes,
 };
 
 pub(super) fn router() -> OpenApiRouter<Books> {
@@ -152,12 +152,15 @@ impl Validate for VoidBody {
     security(("bearer" = ["ledger:write"])),
     params(
         DryRunQuery,
+        ReturnPreference,
         ("Idempotency-Key" = Option<String>, Header, description = "Instead of `id`",
             min_length = 1, max_length = 255),
     ),
     request_body = CreateHoldBody,
     responses(
-        (status = 201, description = "The money is set aside.", body = HoldBody),
+        (status = 201, description = "The money is set aside.", body = HoldBody,
+            headers(("Preference-Applied" = Option<String>,
+                description = "`return=minimal`: there is no body"))),
         (status = 200, description = "It would be (dry run).", body = HoldBody),
         (status = 409, description = "`hold_expired`: its expiry is in the past."),
     ),
@@ -166,6 +169,7 @@ async fn create_hold(
     State(ledger): State<Ledger>,
     writer: Writer,
     Query(query): Query<DryRunQuery>,
+    wanted: ReturnPreference,
     key: Option<IdempotencyKey>,
     Json(body): Json<CreateHoldBody>,
 ) -> Result<Response, Problem> {
@@ -191,11 +195,11 @@ async fn create_hold(
     }
     let held = ledger.held(query.wrap(Command::Hold(new))).await.map_err(problem)?;
     let location = format!("/api/v1/ledger/holds/{}", held.record.id);
-    let (replayed, body) = (Replayed(held.replayed), Json(HoldBody::from(held.record)));
+    let (replayed, body) = (Replayed(held.replayed), || HoldBody::from(held.record));
     if query.dry_run {
-        return Ok((StatusCode::OK, replayed, body).into_response());
+        return Ok((StatusCode::OK, replayed, Json(body())).into_response());
     }
-    Ok((StatusCode::CREATED, replayed, location_header(&location), body).into_response())
+    Ok(created(&location, replayed, wanted, body))
 }
 
 /// Read a hold
@@ -257,12 +261,15 @@ async fn list_holds(
     params(
         ("id" = Uuid, Path, description = "The hold"),
         DryRunQuery,
+        ReturnPreference,
         ("Idempotency-Key" = Option<String>, Header, description = "Instead of `id`",
             min_length = 1, max_length = 255),
     ),
     request_body = CaptureBody,
     responses(
-        (status = 201, description = "The transaction is posted.", body = TransactionBody),
+        (status = 201, description = "The transaction is posted.", body = TransactionBody,
+            headers(("Preference-Applied" = Option<String>,
+                description = "`return=minimal`: there is no body"))),
         (status = 200, description = "It would be posted (dry run).", body = TransactionBody),
         (status = 404, description = "There is no such hold."),
         (status = 409, description = "`hold_not_pending` or `hold_expired`: it has ended."),
@@ -273,6 +280,7 @@ async fn capture_hold(
     writer: Writer,
     Path(hold): Path<Uuid>,
     Query(query): Query<DryRunQuery>,
+    wanted: ReturnPreference,
     key: Option<IdempotencyKey>,
     Json(body): Json<CaptureBody>,
 ) -> Result<Response, Problem> {
@@ -297,7 +305,7 @@ async fn capture_hold(
         initiated_by: Some(writer.actor.user_id),
     }));
     let posted = ledger.posted(command).await.map_err(problem_without_legs)?;
-    Ok(query.answer(posted))
+    Ok(query.answer(posted, wanted))
 }
 
 /// Void a hold
@@ -308,10 +316,12 @@ async fn capture_hold(
     post, path = "/api/v1/ledger/holds/{id}/void", tag = "Ledger",
     operation_id = "voidLedgerHold",
     security(("bearer" = ["ledger:write"])),
-    params(("id" = Uuid, Path, description = "The hold")),
+    params(("id" = Uuid, Path, description = "The hold"), ReturnPreference),
     request_body = VoidBody,
     responses(
-        (status = 200, description = "Nothing is set aside any more.", body = HoldBody),
+        (status = 200, description = "Nothing is set aside any more.", body = HoldBody,
+            headers(("Preference-Applied" = Option<String>,
+                description = "`return=minimal`: there is no body"))),
         (status = 404, description = "There is no such hold."),
         (status = 409, description = "`hold_not_pending`: it was captured or has expired."),
     ),
@@ -320,8 +330,9 @@ async fn void_hold(
     State(ledger): State<Ledger>,
     writer: Writer,
     Path(hold): Path<Uuid>,
+    wanted: ReturnPreference,
     Json(body): Json<VoidBody>,
-) -> Result<Json<HoldBody>, Problem> {
+) -> Result<Response, Problem> {
     let deed = || Deed {
         action: "ledger_void_requested",
         object: Some(hold),
@@ -332,5 +343,5 @@ async fn void_hold(
     let initiated_by = Some(writer.actor.user_id);
     let release = HoldRelease { hold: HoldId(hold), cause, initiated_by };
     let held = ledger.release(release).await.map_err(problem_without_legs)?;
-    Ok(Json(held.record.into()))
+    Ok(body_if_wanted(wanted, || HoldBody::from(held.record)))
 }

@@ -1,6 +1,7 @@
 //! The ledger's routes, for staff and API clients.
 
 mod balances;
+mod batch_bodies;
 pub(crate) mod bodies;
 #[cfg(test)]
 mod fuzz;

@@ -3,9 +3,10 @@
 #[cfg(test)]
 mod tests;
 
+use super::batch_bodies::{BatchAnswerBody, BatchItemBody};
 use super::bodies::{PostTransactionBody, TransactionBody};
-use super::problems::{code, problem, problem_without_legs};
-use super::routes::location_header;
+use super::problems::{problem, problem_without_legs};
+use super::routes::created;
 use super::trail::{Books, Deed, Lot, Writer, moved};
 use crate::Ledger;
 use crate::engine::Command;
@@ -15,16 +16,16 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use kernel::{Actor, UserId};
 use ledger_api::{
-    DESCRIPTION_CHARS_MAX, LedgerError, NewReversal, NewTransaction, Recorded, Refusal,
-    Transaction, TransactionId,
+    DESCRIPTION_CHARS_MAX, LedgerError, NewReversal, NewTransaction, Recorded, Transaction,
+    TransactionId,
 };
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 use web::{
     FieldError, FieldErrors, IdempotencyKey, Json, OpenApiRouter, Path, Problem, Query, Replayed,
-    Validate, routes,
+    ReturnPreference, Validate, routes,
 };
 
 /// The most transactions of one batch.
@@ -72,14 +73,23 @@ impl DryRunQuery {
         if self.dry_run { Command::DryRun(Box::new(command)) } else { command }
     }
 
-    pub(super) fn answer(self, posted: Recorded<Transaction>) -> Response {
+    /// What is to be sent back. Who only tries something does it for the sake of the answer.
+    pub(super) fn sent_back(self, wanted: ReturnPreference) -> ReturnPreference {
+        if self.dry_run { ReturnPreference::Representation } else { wanted }
+    }
+
+    pub(super) fn answer(
+        self,
+        posted: Recorded<Transaction>,
+        wanted: ReturnPreference,
+    ) -> Response {
         let location = format!("/api/v1/ledger/transactions/{}", posted.record.id);
         let replayed = Replayed(posted.replayed);
-        let body = Json(TransactionBody::from(posted.record));
+        let body = || TransactionBody::from(posted.record);
         if self.dry_run {
-            return (StatusCode::OK, replayed, body).into_response();
+            return (StatusCode::OK, replayed, Json(body())).into_response();
         }
-        (StatusCode::CREATED, replayed, location_header(&location), body).into_response()
+        created(&location, replayed, wanted, body)
     }
 }
 
@@ -98,37 +108,6 @@ struct BatchBody {
 
 fn all_or_none() -> bool {
     true
-}
-
-/// What came of each transaction of a batch, in its order.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-struct BatchResultBody {
-    items: Vec<BatchItemBody>,
-}
-
-/// What came of one transaction of a batch.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-struct BatchItemBody {
-    status: BatchItemStatus,
-    /// The transaction, unless it was refused.
-    transaction: Option<TransactionBody>,
-    /// Why it was refused: the `code` of a problem.
-    code: Option<&'static str>,
-    /// Why it was refused, for people.
-    detail: Option<String>,
-}
-
-/// Whether a transaction of a batch was posted.
-#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-enum BatchItemStatus {
-    /// It was, now.
-    Posted,
-    /// It had been before.
-    Replayed,
-    /// It was not.
-    Refused,
 }
 
 /// A transaction to take back.
@@ -171,28 +150,6 @@ impl Validate for ReverseBody {
     }
 }
 
-impl From<Result<Recorded<Transaction>, Refusal>> for BatchItemBody {
-    fn from(outcome: Result<Recorded<Transaction>, Refusal>) -> Self {
-        match outcome {
-            Ok(Recorded { record, replayed }) => Self {
-                status: match replayed {
-                    true => BatchItemStatus::Replayed,
-                    false => BatchItemStatus::Posted,
-                },
-                transaction: Some(record.into()),
-                code: None,
-                detail: None,
-            },
-            Err(refusal) => Self {
-                status: BatchItemStatus::Refused,
-                transaction: None,
-                code: Some(code(&refusal)),
-                detail: Some(refusal.to_string()),
-            },
-        }
-    }
-}
-
 /// Post a transaction
 ///
 /// All legs or none. The caller's `id` is the idempotency key, kept for ever: the same id with the same
@@ -207,12 +164,15 @@ impl From<Result<Recorded<Transaction>, Refusal>> for BatchItemBody {
     security(("bearer" = ["ledger:write"])),
     params(
         DryRunQuery,
+        ReturnPreference,
         ("Idempotency-Key" = Option<String>, Header, description = "Instead of `id`",
             min_length = 1, max_length = 255),
     ),
     request_body = PostTransactionBody,
     responses(
-        (status = 201, description = "The transaction is posted.", body = TransactionBody),
+        (status = 201, description = "The transaction is posted.", body = TransactionBody,
+            headers(("Preference-Applied" = Option<String>,
+                description = "`return=minimal`: there is no body"))),
         (status = 200, description = "It would be posted (dry run).", body = TransactionBody),
     ),
 )]
@@ -220,6 +180,7 @@ async fn post_transaction(
     State(ledger): State<Ledger>,
     writer: Writer,
     Query(query): Query<DryRunQuery>,
+    wanted: ReturnPreference,
     key: Option<IdempotencyKey>,
     Json(body): Json<PostTransactionBody>,
 ) -> Result<Response, Problem> {
@@ -239,7 +200,7 @@ async fn post_transaction(
     }
     let command = query.wrap(Command::Post(new));
     let posted = ledger.posted(command).await.map_err(problem)?;
-    Ok(query.answer(posted))
+    Ok(query.answer(posted, wanted))
 }
 
 /// Post many transactions
@@ -248,26 +209,33 @@ async fn post_transaction(
 /// transaction it is about, and none is posted. Otherwise each on its own, with a result per item; one
 /// that is `linked` shares the fate of the next. Each
 /// needs an `id`, or the request an `Idempotency-Key`, from which each gets one by its place; so the same
-/// request again posts nothing twice.
+/// request again posts nothing twice. With `Prefer: return=minimal` the answer has no transactions: it
+/// counts them, and tells of those that were refused.
 #[utoipa::path(
     post, path = "/api/v1/ledger/transactions/bulk", tag = "Ledger",
     operation_id = "postLedgerTransactions",
     security(("bearer" = ["ledger:write"])),
     params(
         DryRunQuery,
+        ReturnPreference,
         ("Idempotency-Key" = Option<String>, Header, description = "Instead of the `id`s",
             min_length = 1, max_length = 255),
     ),
     request_body = BatchBody,
-    responses((status = 200, description = "What came of each.", body = BatchResultBody)),
+    responses(
+        (status = 200, description = "What came of each.", body = BatchAnswerBody,
+            headers(("Preference-Applied" = Option<String>,
+                description = "`return=minimal`: how many there were, and which were refused"))),
+    ),
 )]
 async fn post_batch(
     State(ledger): State<Ledger>,
     writer: Writer,
     Query(query): Query<DryRunQuery>,
+    wanted: ReturnPreference,
     key: Option<IdempotencyKey>,
     Json(body): Json<BatchBody>,
-) -> Result<Json<BatchResultBody>, Problem> {
+) -> Result<Response, Problem> {
     let mut chains = Chains::default();
     for (index, one) in body.transactions.into_iter().enumerate() {
         let id = chosen_id(one.id(), &writer.actor, key.as_ref(), &format!("\n{index}"))?;
@@ -285,8 +253,18 @@ async fn post_batch(
         true => Command::PostAll(chains.all.into_iter().flatten().collect()),
         false => Command::PostEach(chains.all),
     };
-    let outcomes = ledger.posted_several(query.wrap(command)).await.map_err(problem)?;
-    Ok(Json(BatchResultBody { items: outcomes.into_iter().map(Into::into).collect() }))
+    let (command, wanted) = (query.wrap(command), query.sent_back(wanted));
+    let answer = match wanted {
+        ReturnPreference::Representation => {
+            let outcomes = ledger.posted_several(command, BatchItemBody::of).await;
+            BatchAnswerBody::in_full(outcomes.map_err(problem)?)
+        }
+        ReturnPreference::Minimal => {
+            let outcomes = ledger.posted_several(command, |one| one.replayed).await;
+            BatchAnswerBody::in_short(outcomes.map_err(problem)?)
+        }
+    };
+    Ok((wanted, Json(answer)).into_response())
 }
 
 /// Transactions in the order given; those that are linked stand together.
@@ -320,12 +298,15 @@ impl Chains {
     params(
         ("id" = Uuid, Path, description = "The transaction to take back"),
         DryRunQuery,
+        ReturnPreference,
         ("Idempotency-Key" = Option<String>, Header, description = "Instead of `id`",
             min_length = 1, max_length = 255),
     ),
     request_body = ReverseBody,
     responses(
-        (status = 201, description = "The reversal is posted.", body = TransactionBody),
+        (status = 201, description = "The reversal is posted.", body = TransactionBody,
+            headers(("Preference-Applied" = Option<String>,
+                description = "`return=minimal`: there is no body"))),
         (status = 200, description = "It would be posted (dry run).", body = TransactionBody),
         (status = 404, description = "There is no such transaction."),
     ),
@@ -335,6 +316,7 @@ async fn reverse_transaction(
     writer: Writer,
     Path(original): Path<Uuid>,
     Query(query): Query<DryRunQuery>,
+    wanted: ReturnPreference,
     key: Option<IdempotencyKey>,
     Json(body): Json<ReverseBody>,
 ) -> Result<Response, Problem> {
@@ -354,7 +336,7 @@ async fn reverse_transaction(
         initiated_by: Some(writer.actor.user_id),
     }));
     let posted = ledger.posted(command).await.map_err(problem_without_legs)?;
-    Ok(query.answer(posted))
+    Ok(query.answer(posted, wanted))
 }
 
 /// The id that a caller chose, directly or by an idempotency key. An id made from a key is the same each

@@ -11,9 +11,12 @@ use axum::response::{IntoResponse, Response};
 use identity_api::AuditTrail;
 use kernel::Permission;
 use ledger_api::{AccountId, Ledger as _, TransactionId};
+use serde::Serialize;
 use std::sync::Arc;
 use uuid::Uuid;
-use web::{Authorized, Json, OpenApiRouter, Path, Problem, Replayed, Right, routes};
+use web::{
+    Authorized, Json, OpenApiRouter, Path, Problem, Replayed, ReturnPreference, Right, routes,
+};
 
 pub(super) struct Read;
 impl Right for Read {
@@ -133,6 +136,28 @@ async fn get_trial_balance(
         })
         .collect();
     Ok(Json(TrialBalanceBody { items }))
+}
+
+/// The answer to a request that made something, which can be read at `path`.
+pub(super) fn created<T: Serialize>(
+    path: &str,
+    replayed: Replayed,
+    wanted: ReturnPreference,
+    body: impl FnOnce() -> T,
+) -> Response {
+    (StatusCode::CREATED, replayed, location_header(path), body_if_wanted(wanted, body))
+        .into_response()
+}
+
+/// An answer with a body, which is not even made for who would rather do without it.
+pub(super) fn body_if_wanted<T: Serialize>(
+    wanted: ReturnPreference,
+    body: impl FnOnce() -> T,
+) -> Response {
+    match wanted {
+        ReturnPreference::Representation => Json(body()).into_response(),
+        ReturnPreference::Minimal => (wanted, ()).into_response(),
+    }
 }
 
 pub(super) fn location_header(path: &str) -> [(header::HeaderName, HeaderValue); 1] {

@@ -18,6 +18,7 @@ mod http_batches;
 mod http_holds;
 mod http_initiators;
 mod http_limits;
+mod http_preferences;
 mod http_proofs;
 mod http_refusals;
 mod http_reversals;
