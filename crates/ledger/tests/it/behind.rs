@@ -24,6 +24,7 @@ store::on_every_store! {
     a_row_that_cannot_catch_up_refuses_its_own_account_alone,
     what_is_pending_is_read_all_the_same,
     holds_that_rows_lack_are_listed,
+    rows_get_what_was_posted_and_what_was_held_at_once,
     whatever_was_held_is_added_up_after_a_crash,
     verification_finds_rows_that_were_changed_while_behind,
 }
@@ -240,6 +241,25 @@ async fn holds_that_rows_lack_are_listed(database: TestDatabase) {
     drop(lock);
 }
 
+/// Either without the other would break the account's constraint.
+async fn rows_get_what_was_posted_and_what_was_held_at_once(database: TestDatabase) {
+    let world = World::behind(&database).await;
+    world.ledger.hold(hold(20, 3, 4, 900)).await.unwrap();
+    world.wait_for_rows().await;
+    world.ledger.post(transfer(10, 1, 2, 500)).await.unwrap();
+    world.ledger.hold(hold(21, 2, 4, 1_400)).await.unwrap();
+    world.ledger.capture(capture(22, 20, None)).await.unwrap();
+    world.assert_behind(&database).await;
+    let other = start(&world.store, BEHIND, Arc::clone(&world.clock) as Arc<dyn Clock>);
+    other.post(transfer(11, 3, 4, 100)).await.unwrap();
+    assert_eq!(balances(&other).await, [3_500, 1_500, 0, 2_000]);
+    let held = other.account(account_id(2)).await.unwrap().unwrap().balances;
+    assert_eq!((held.pending_debits, held.pending_credits), (1_400, 0));
+    world.verify_clean().await;
+    world.wait_for_rows().await;
+    world.verify_clean().await;
+}
+
 /// The numbers of an account's holds, a page after the other.
 async fn listed(ledger: &Ledger, account: u128, limit: u16) -> Vec<u128> {
     let client = Client::of(ledger);
@@ -261,7 +281,8 @@ async fn listed(ledger: &Ledger, account: u128, limit: u16) -> Vec<u128> {
 /// Holds of all kinds, made, captured and let go at random while the rows are behind, and partly written
 /// between: who starts with what is stored has what they had who wrote it.
 async fn whatever_was_held_is_added_up_after_a_crash(database: TestDatabase) {
-    let world = World::behind(&database).await;
+    // Little enough for constraints to matter.
+    let world = World::with(&database, BEHIND).await.with_customers(4, 100).await;
     let mut dice = 20_261_124_u64;
     let mut roll = |sides: u64| {
         dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
@@ -287,7 +308,7 @@ async fn whatever_was_held_is_added_up_after_a_crash(database: TestDatabase) {
         }
         if round % 2 == 1 {
             world.wait_for_rows().await;
-            world.ledger.hold(hold(1_090 + round * 100, 2, 3, 1)).await.unwrap();
+            world.ledger.post(transfer(1_090 + round * 100, 1, 2, 1)).await.unwrap();
         }
         let ids = [1, 2, 3, 4].map(account_id);
         let known = world.ledger.accounts(&ids).await.unwrap();

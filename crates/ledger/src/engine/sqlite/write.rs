@@ -7,7 +7,7 @@ use crate::engine::decide::WorkingSet;
 use crate::engine::seal::Seal;
 use crate::journal::encode::{self, day_of};
 use crate::journal::limits::{counter_text, limits_text};
-use crate::journal::standings::repo::{BEHIND_SQL, HELD_BEHIND_SQL};
+use crate::journal::standings::repo::lacking_sql;
 use kernel::Timestamp;
 use ledger_api::{AccountId, Hold};
 use rusqlite::{Connection, Row, params};
@@ -29,52 +29,54 @@ pub(super) fn write(
     write_rows(tx, rows)
 }
 
+/// What the row of an account lacks ([`lacking_sql`]): what is to be added to what was posted and to the number
+/// of its entries, and what stands instead of the others.
+struct Lacking {
+    id: Uuid,
+    account: i64,
+    added: [i64; 3],
+    last_entry: Option<i64>,
+    pending: [Option<i64>; 2],
+    last_hold: Option<i64>,
+}
+
 /// Makes all rows from what they lack of the records after `journal_head.states_through`; tells the accounts
 /// whose rows cannot be made, because the database refuses them.
 pub(super) fn catch_up(tx: &Connection) -> Result<Vec<AccountId>, Error> {
-    let sql = format!(
-        "update account_states as s set \
-         pending_debits = b.pending_debits, pending_credits = b.pending_credits, \
-         last_hold = max(coalesce(s.last_hold, 0), b.last_hold) \
-         from ({HELD_BEHIND_SQL}) as b where s.account_sequence = b.account_sequence"
-    );
-    tx.execute(&sql, [])?;
-    let sql = format!(
-        "update account_states as s set \
-         posted_debits = s.posted_debits + b.debits, posted_credits = s.posted_credits + b.credits, \
-         last_entry = b.last_entry, entry_count = s.entry_count + b.entry_count \
-         from ({BEHIND_SQL}) as b where s.account_sequence = b.account_sequence"
-    );
-    match tx.execute(&sql, []).map_err(Error::from) {
-        Ok(_) => {
-            tx.execute("update journal_head set states_through = null where id = 1", [])?;
-            Ok(Vec::new())
-        }
-        Err(error) if error.is_about_data() => catch_up_one_by_one(tx),
-        Err(error) => Err(error),
-    }
-}
-
-fn catch_up_one_by_one(tx: &Connection) -> Result<Vec<AccountId>, Error> {
-    let sql = format!(
-        "select a.id, b.account_sequence, b.debits, b.credits, b.last_entry, b.entry_count \
-         from ({BEHIND_SQL}) as b join accounts a on a.sequence = b.account_sequence"
-    );
-    let mut statement = tx.prepare(&sql)?;
+    let mut statement = tx.prepare(&lacking_sql())?;
     let columns = |row: &Row<'_>| {
-        let id: Uuid = row.get(0)?;
-        Ok((id, [row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?, row.get(5)?]))
+        Ok(Lacking {
+            id: row.get("id")?,
+            account: row.get("account_sequence")?,
+            added: [row.get("debits")?, row.get("credits")?, row.get("entry_count")?],
+            last_entry: row.get("last_entry")?,
+            pending: [row.get("pending_debits")?, row.get("pending_credits")?],
+            last_hold: row.get("last_hold")?,
+        })
     };
-    let rows = statement.query_map([], columns)?;
-    let rows: Vec<(Uuid, [i64; 5])> = rows.collect::<Result<_, _>>()?;
+    let rows: Vec<Lacking> = statement.query_map([], columns)?.collect::<Result<_, _>>()?;
     let mut state = tx.prepare(
         "update account_states set posted_debits = posted_debits + ?2, \
-         posted_credits = posted_credits + ?3, last_entry = ?4, entry_count = entry_count + ?5 \
+         posted_credits = posted_credits + ?3, entry_count = entry_count + ?4, \
+         last_entry = coalesce(?5, last_entry), pending_debits = coalesce(?6, pending_debits), \
+         pending_credits = coalesce(?7, pending_credits), \
+         last_hold = max(coalesce(?8, last_hold), coalesce(last_hold, ?8)) \
          where account_sequence = ?1",
     )?;
     let mut damaged = Vec::new();
-    for (id, numbers) in rows {
-        match state.execute(numbers).map_err(Error::from) {
+    for Lacking { id, account, added, last_entry, pending, last_hold } in rows {
+        let ([debits, credits, count], [held_debits, held_credits]) = (added, pending);
+        let values = params![
+            account,
+            debits,
+            credits,
+            count,
+            last_entry,
+            held_debits,
+            held_credits,
+            last_hold
+        ];
+        match state.execute(values).map_err(Error::from) {
             Ok(_) => {}
             Err(error) if error.is_about_data() => {
                 tracing::error!(account = %id, %error, "the row of an account is damaged");
@@ -82,6 +84,9 @@ fn catch_up_one_by_one(tx: &Connection) -> Result<Vec<AccountId>, Error> {
             }
             Err(error) => return Err(error),
         }
+    }
+    if damaged.is_empty() {
+        tx.execute("update journal_head set states_through = null where id = 1", [])?;
     }
     Ok(damaged)
 }

@@ -22,7 +22,7 @@ async fn pause(attempt: u64) {
     tokio::time::sleep(Duration::from_millis(attempt.clamp(1, 10))).await;
 }
 
-/// What the rows that are behind lack, account by account: the entries after `journal_head.states_through` that
+/// What the rows that are behind lack of entries, account by account: those after `journal_head.states_through` that
 /// come after the row's own last one.
 pub(crate) const BEHIND_SQL: &str = "select e.account_sequence, \
      cast(sum(case when e.amount > 0 then e.amount else 0 end) as bigint) as debits, \
@@ -36,7 +36,7 @@ pub(crate) const BEHIND_SQL: &str = "select e.account_sequence, \
 /// What is set aside on the accounts of all holds that were made, captured or ended after
 /// `journal_head.states_through`, and the newest of these holds. It is all there is on the account, whatever its
 /// row has of it, added up from the holds that are pending now.
-pub(crate) const HELD_BEHIND_SQL: &str = "select t.account_sequence, \
+const HELD_BEHIND_SQL: &str = "select t.account_sequence, \
      coalesce(p.debits, 0) as pending_debits, coalesce(p.credits, 0) as pending_credits, t.last_hold \
      from (select l.account_sequence, max(l.hold_sequence) as last_hold from \
                (select m.sequence from journal_head h cross join holds m \
@@ -57,6 +57,25 @@ pub(crate) const HELD_BEHIND_SQL: &str = "select t.account_sequence, \
                 where s.status = 'pending' and l.hold_sequence = s.hold_sequence \
                 group by l.account_sequence) p on p.account_sequence = t.account_sequence";
 
+/// All that rows of accounts lack: what is to be added to what was posted, and what stands instead of what was
+/// pending, of the last entry and of the last hold, unless null. Together, because the database checks a row
+/// whenever a part of it is changed.
+pub(crate) fn lacking_sql() -> String {
+    format!(
+        "select b.account_sequence, a.id, cast(sum(b.debits) as bigint) as debits, \
+         cast(sum(b.credits) as bigint) as credits, \
+         cast(sum(b.entry_count) as bigint) as entry_count, max(b.last_entry) as last_entry, \
+         max(b.pending_debits) as pending_debits, max(b.pending_credits) as pending_credits, \
+         max(b.last_hold) as last_hold \
+         from (select account_sequence, debits, credits, entry_count, last_entry, \
+                   cast(null as bigint) as pending_debits, cast(null as bigint) as pending_credits, \
+                   cast(null as bigint) as last_hold from ({BEHIND_SQL}) e \
+               union all select account_sequence, 0, 0, 0, null, pending_debits, pending_credits, \
+                   last_hold from ({HELD_BEHIND_SQL}) h) b \
+         join accounts a on a.sequence = b.account_sequence group by b.account_sequence, a.id"
+    )
+}
+
 /// The end of the journal.
 #[derive(Clone, Copy, Debug, FromQueryResult)]
 struct HeadRow {
@@ -75,27 +94,16 @@ struct StoredAccount {
     head: HeadRow,
 }
 
+/// What the row of an account lacks ([`lacking_sql`]).
 #[derive(FromQueryResult)]
-struct BehindRow {
+struct LackingRow {
     id: Uuid,
     debits: i64,
     credits: i64,
-    last_entry: i64,
-}
-
-#[derive(FromQueryResult)]
-struct HeldBehindRow {
-    id: Uuid,
-    pending_debits: i64,
-    pending_credits: i64,
-    last_hold: i64,
-}
-
-/// What rows of accounts lack, by account.
-#[derive(Default)]
-struct Lacking {
-    entries: IdMap<Uuid, BehindRow>,
-    holds: IdMap<Uuid, HeldBehindRow>,
+    last_entry: Option<i64>,
+    pending_debits: Option<i64>,
+    pending_credits: Option<i64>,
+    last_hold: Option<i64>,
 }
 
 /// Where an account's lists of entries and holds begin, each `None` where the account's row says so.
@@ -130,14 +138,12 @@ impl Journal {
         let lacking = self.lacking(&snapshot).await?;
         let rows = self.rows_of(&snapshot, &ids).await?;
         let accounts = rows.into_iter().map(|StoredAccount { mut account, .. }| {
-            if let Some(more) = lacking.entries.get(&account.id) {
+            if let Some(row) = lacking.get(&account.id) {
                 // Counters fit, or nothing would have been posted.
-                account.posted_debits = account.posted_debits.saturating_add(more.debits);
-                account.posted_credits = account.posted_credits.saturating_add(more.credits);
-            }
-            if let Some(held) = lacking.holds.get(&account.id) {
-                account.pending_debits = held.pending_debits;
-                account.pending_credits = held.pending_credits;
+                account.posted_debits = account.posted_debits.saturating_add(row.debits);
+                account.posted_credits = account.posted_credits.saturating_add(row.credits);
+                account.pending_debits = row.pending_debits.unwrap_or(account.pending_debits);
+                account.pending_credits = row.pending_credits.unwrap_or(account.pending_credits);
             }
             account.into_account()
         });
@@ -237,32 +243,19 @@ impl Journal {
         account: AccountId,
     ) -> Result<Newest, StoreError> {
         let lacking = self.lacking(connection).await?;
-        let entry = lacking.entries.get(&account.0).map(|row| row.last_entry);
-        let hold = lacking.holds.get(&account.0).map(|row| row.last_hold);
-        Ok(Newest { entry, hold })
+        let row = lacking.get(&account.0);
+        let entry = row.and_then(|row| row.last_entry);
+        Ok(Newest { entry, hold: row.and_then(|row| row.last_hold) })
     }
 
-    async fn lacking(&self, connection: &impl ConnectionTrait) -> Result<Lacking, StoreError> {
-        let mut lacking = Lacking::default();
-        let sql = with_ids("b.debits, b.credits, b.last_entry", BEHIND_SQL);
-        let statement = self.store().statement(&sql, []);
-        for row in BehindRow::find_by_statement(statement).all(connection).await? {
-            lacking.entries.insert(row.id, row);
-        }
-        let sql = with_ids("b.pending_debits, b.pending_credits, b.last_hold", HELD_BEHIND_SQL);
-        let statement = self.store().statement(&sql, []);
-        for row in HeldBehindRow::find_by_statement(statement).all(connection).await? {
-            lacking.holds.insert(row.id, row);
-        }
-        Ok(lacking)
+    async fn lacking(
+        &self,
+        connection: &impl ConnectionTrait,
+    ) -> Result<IdMap<Uuid, LackingRow>, StoreError> {
+        let statement = self.store().statement(&lacking_sql(), []);
+        let rows = LackingRow::find_by_statement(statement).all(connection).await?;
+        Ok(rows.into_iter().map(|row| (row.id, row)).collect())
     }
-}
-
-/// Columns of what rows lack, with the accounts' ids.
-fn with_ids(columns: &str, behind: &str) -> String {
-    format!(
-        "select a.id, {columns} from ({behind}) as b join accounts a on a.sequence = b.account_sequence"
-    )
 }
 
 /// Accounts by their ids, `count` of them, and the end of the journal.
