@@ -37,10 +37,10 @@ pub(super) struct Greatest {
 }
 
 impl Cache {
-    /// Whether the journal ends where it ended for this engine. If it does not, everything is forgotten, and
-    /// nothing is known until a group has ended.
-    pub(super) fn check(&mut self, head: Head) -> bool {
-        let is_known = self.as_of == Some(head);
+    /// Whether the journal ends, and its rows are behind, where this engine left them. If not, everything is
+    /// forgotten, and nothing is known until a group has ended.
+    pub(super) fn check(&mut self, head: Head, states_through: Option<i64>) -> bool {
+        let is_known = self.as_of == Some(head) && self.states_through == states_through;
         if !is_known {
             self.forget();
         }

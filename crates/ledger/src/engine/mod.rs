@@ -57,7 +57,7 @@ pub struct EngineConfig {
     /// them is a group of its own.
     pub group_max: usize,
     /// On SQLite, the most accounts that a group may move and write their rows itself. With more of them the
-    /// rows are written later, once for many groups; their entries are durable before the answer all the same.
+    /// rows are written later, once for many groups; what moves them is durable before the answer all the same.
     pub rows_at_once: usize,
 }
 
@@ -267,7 +267,7 @@ fn run_sqlite(mut writer: sqlite::Writer, mut queue: mpsc::Receiver<Waiting>, gr
             tracing::warn!(%error, "the log of the ledger's database is not copied into it");
         }
     }
-    // What cannot be written, the next process makes from the entries.
+    // What cannot be written, the next process makes from entries and holds.
     while catch_up(&mut writer) == Some(true) {}
 }
 

@@ -342,8 +342,7 @@ pub(super) async fn unlinked(
     scan.rows(sql, &keys(first, last)).await
 }
 
-/// The accounts with entries in a range that do not stand where their last entry says, as far as their rows
-/// are not behind.
+/// The accounts with entries in a range that do not stand where their last entry says.
 pub(super) async fn misplaced(
     scan: &mut Scan,
     first: i64,
@@ -352,8 +351,6 @@ pub(super) async fn misplaced(
     let sql = "select moved.account_sequence from \
                    (select account_sequence, max(entry_key) as newest from entries \
                     where entry_key between $1 and $2 \
-                    and entry_key < coalesce((select (states_through + 1) * 1024 from journal_head \
-                                              where id = 1), 9223372036854775807) \
                     group by account_sequence) moved \
                left join account_states s on s.account_sequence = moved.account_sequence \
                left join entries l on l.entry_key = s.last_entry \

@@ -112,7 +112,7 @@ impl Writer {
         let mut set = WorkingSet::new(head, self.clock.now());
         // Groups come one after the other: nobody waits here.
         let mut cache = self.cache.lock().await;
-        cache.check(head);
+        cache.check(head, None);
         load::load(&mut tx, group, &mut cache, &mut set).await?;
         let decisions = group.commands.iter().map(|command| set.decide(command)).collect();
         if set.is_changed() {

@@ -18,8 +18,8 @@ pub(super) struct Memory {
     cache: Arc<RwLock<Cache>>,
     behind: Behind,
     rows_at_once: usize,
-    /// Whether nobody else has written since this engine began. Where several do, each would add up the
-    /// entries of the others again and again, so no row stays behind.
+    /// Whether nobody else has written since this engine began. Where several do, each would add up what the
+    /// others did again and again, so no row stays behind.
     is_alone: bool,
     /// Whether a group has begun and not ended: what is known here may be more than what was committed.
     is_in_doubt: bool,
@@ -39,7 +39,7 @@ struct Damaged {
 pub(super) struct Rows {
     /// With the account's number, in the order in which they are stored.
     pub(super) standings: Vec<(i64, Standing)>,
-    /// The last record that then all rows have the entries of; `None` when they have all there are.
+    /// The last record that then all rows have the moves of; `None` when they have all there are.
     pub(super) states_through: Option<i64>,
 }
 
@@ -64,7 +64,7 @@ impl Memory {
         self.is_in_doubt || !self.behind.is_empty()
     }
 
-    /// Whether the account's row says less than its entries, and cannot say more.
+    /// Whether the account's row says less than its entries and holds, and cannot say more.
     pub(super) fn is_damaged(&self, account: AccountId) -> bool {
         self.damaged.accounts.contains(&account)
     }
@@ -78,7 +78,7 @@ impl Memory {
     }
 
     /// Begins a group under the lock of the journal's head. If somebody else has written, or it is not
-    /// certain what this engine wrote last, rows that are behind are made from the entries; tells whether any
+    /// certain what this engine wrote last, rows that are behind are made from entries and holds; tells whether any
     /// were, and then wants to be asked again once that is committed, so that no group can take it back.
     pub(super) fn begin(
         &mut self,
@@ -92,7 +92,7 @@ impl Memory {
             if was_in_doubt {
                 cache.forget();
             }
-            if cache.check(head) {
+            if cache.check(head, states_through) {
                 return Ok(false);
             }
         }

@@ -51,7 +51,7 @@ pub(super) enum Error {
     Database(#[from] rusqlite::Error),
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A defect, after which rows are made from entries again.
+    /// A defect, after which rows are made from entries and holds again.
     #[error("the row of account {} is behind, and nobody knows where it stands", .0.0)]
     Forgotten(AccountId),
 }

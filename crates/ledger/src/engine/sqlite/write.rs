@@ -60,7 +60,7 @@ pub(super) fn catch_up(tx: &Connection) -> Result<Vec<AccountId>, Error> {
          posted_credits = posted_credits + ?3, entry_count = entry_count + ?4, \
          last_entry = coalesce(?5, last_entry), pending_debits = coalesce(?6, pending_debits), \
          pending_credits = coalesce(?7, pending_credits), \
-         last_hold = max(coalesce(?8, last_hold), coalesce(last_hold, ?8)) \
+         last_hold = coalesce(?8, last_hold) \
          where account_sequence = ?1",
     )?;
     let mut damaged = Vec::new();

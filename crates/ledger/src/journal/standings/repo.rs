@@ -34,10 +34,11 @@ pub(crate) const BEHIND_SQL: &str = "select e.account_sequence, \
      group by e.account_sequence";
 
 /// What is set aside on the accounts of all holds that were made, captured or ended after
-/// `journal_head.states_through`, and the newest of these holds. It is all there is on the account, whatever its
-/// row has of it, added up from the holds that are pending now.
+/// `journal_head.states_through`: all there is, whatever their rows have of it, added up from the holds that are
+/// pending now. And the newest hold of the account: that of its row, unless one of these is newer.
 const HELD_BEHIND_SQL: &str = "select t.account_sequence, \
-     coalesce(p.debits, 0) as pending_debits, coalesce(p.credits, 0) as pending_credits, t.last_hold \
+     coalesce(p.debits, 0) as pending_debits, coalesce(p.credits, 0) as pending_credits, \
+     case when r.last_hold > t.last_hold then r.last_hold else t.last_hold end as last_hold \
      from (select l.account_sequence, max(l.hold_sequence) as last_hold from \
                (select m.sequence from journal_head h cross join holds m \
                 where h.id = 1 and m.sequence > h.states_through \
@@ -48,6 +49,7 @@ const HELD_BEHIND_SQL: &str = "select t.account_sequence, \
                 where h.id = 1 and c.sequence > h.states_through) moved \
            cross join hold_legs l where l.hold_sequence = moved.sequence \
            group by l.account_sequence) t \
+     join account_states r on r.account_sequence = t.account_sequence \
      left join (select l.account_sequence, \
                     cast(sum(case when l.amount > 0 then l.amount - s.captured else 0 end) as bigint) \
                         as debits, \
