@@ -80,6 +80,25 @@ mod tests {
     use axum::routing::get;
     use tower::ServiceExt;
 
+    fn names(answer: &Response, header: &str) -> Vec<String> {
+        let line = answer.headers()[header].to_str().unwrap();
+        line.split(',').map(|name| name.trim().to_owned()).collect()
+    }
+
+    #[tokio::test]
+    async fn the_sites_may_send_and_read_the_headers_of_the_interface() {
+        let named = HeaderValue::from_static("https://app.example.com");
+        let policy = BrowserPolicy { allowed_origins: vec![named] };
+        let asked = send(policy.clone(), "OPTIONS", "https://app.example.com").await;
+        let sent = ["authorization", "content-type", "idempotency-key", "prefer", "x-request-id"];
+        assert_eq!(names(&asked, "access-control-allow-headers"), sent);
+        let answer = send(policy, "GET", "https://app.example.com").await;
+        let read = names(&answer, "access-control-expose-headers");
+        for name in ["idempotency-replayed", "preference-applied", "location", "retry-after"] {
+            assert!(read.iter().any(|read| read == name), "{name}: {read:?}");
+        }
+    }
+
     async fn send(policy: BrowserPolicy, method: &str, origin: &str) -> Response {
         let routes = Router::new().route("/", get(async || "x"));
         let request = Request::builder()

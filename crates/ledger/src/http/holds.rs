@@ -7,14 +7,13 @@ use super::bodies::{LegBody, TransactionBody, check_legs, check_metadata, check_
 use super::hold_bodies::{HoldBody, HoldStatusBody};
 use super::postings::{DryRunQuery, chosen_id};
 use super::problems::{problem, problem_without_legs};
-use super::routes::{Read, body_if_wanted, created};
+use super::routes::{Read, body_if_wanted};
 use super::trail::{Books, Deed, Writer, moved};
 use crate::Ledger;
 use crate::engine::Command;
 use crate::journal::search::HoldFilter;
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use kernel::Timestamp;
 use ledger_api::{
     AccountId, DESCRIPTION_CHARS_MAX, HoldId, HoldRelease, Ledger as _, NewCapture, NewHold,
@@ -27,7 +26,7 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 use web::{
     Authorized, FieldErrors, IdempotencyKey, Json, ListBody, OpenApiRouter, PageQuery, Path,
-    Problem, Query, Replayed, ReturnPreference, Validate, routes,
+    Problem, Query, ReturnPreference, Validate, routes,
 };
 
 pub(super) fn router() -> OpenApiRouter<Books> {
@@ -159,7 +158,7 @@ impl Validate for VoidBody {
     request_body = CreateHoldBody,
     responses(
         (status = 201, description = "The money is set aside.", body = HoldBody,
-            headers(("Preference-Applied" = Option<String>,
+            headers(("Preference-Applied" = String,
                 description = "`return=minimal`: there is no body"))),
         (status = 200, description = "It would be (dry run).", body = HoldBody),
         (status = 409, description = "`hold_expired`: its expiry is in the past."),
@@ -194,12 +193,8 @@ async fn create_hold(
         writer.note_of_person(deed).await?;
     }
     let held = ledger.held(query.wrap(Command::Hold(new))).await.map_err(problem)?;
-    let location = format!("/api/v1/ledger/holds/{}", held.record.id);
-    let (replayed, body) = (Replayed(held.replayed), || HoldBody::from(held.record));
-    if query.dry_run {
-        return Ok((StatusCode::OK, replayed, Json(body())).into_response());
-    }
-    Ok(created(&location, replayed, wanted, body))
+    let path = format!("/api/v1/ledger/holds/{}", held.record.id);
+    Ok(query.created(&path, held.replayed, wanted, || HoldBody::from(held.record)))
 }
 
 /// Read a hold
@@ -268,7 +263,7 @@ async fn list_holds(
     request_body = CaptureBody,
     responses(
         (status = 201, description = "The transaction is posted.", body = TransactionBody,
-            headers(("Preference-Applied" = Option<String>,
+            headers(("Preference-Applied" = String,
                 description = "`return=minimal`: there is no body"))),
         (status = 200, description = "It would be posted (dry run).", body = TransactionBody),
         (status = 404, description = "There is no such hold."),
@@ -320,7 +315,7 @@ async fn capture_hold(
     request_body = VoidBody,
     responses(
         (status = 200, description = "Nothing is set aside any more.", body = HoldBody,
-            headers(("Preference-Applied" = Option<String>,
+            headers(("Preference-Applied" = String,
                 description = "`return=minimal`: there is no body"))),
         (status = 404, description = "There is no such hold."),
         (status = 409, description = "`hold_not_pending`: it was captured or has expired."),

@@ -6,7 +6,7 @@ mod tests;
 use super::batch_bodies::{BatchAnswerBody, BatchItemBody};
 use super::bodies::{PostTransactionBody, TransactionBody};
 use super::problems::{problem, problem_without_legs};
-use super::routes::created;
+use super::routes::{body_if_wanted, location_header};
 use super::trail::{Books, Deed, Lot, Writer, moved};
 use crate::Ledger;
 use crate::engine::Command;
@@ -19,7 +19,7 @@ use ledger_api::{
     DESCRIPTION_CHARS_MAX, LedgerError, NewReversal, NewTransaction, Recorded, Transaction,
     TransactionId,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
@@ -83,13 +83,23 @@ impl DryRunQuery {
         posted: Recorded<Transaction>,
         wanted: ReturnPreference,
     ) -> Response {
-        let location = format!("/api/v1/ledger/transactions/{}", posted.record.id);
-        let replayed = Replayed(posted.replayed);
-        let body = || TransactionBody::from(posted.record);
-        if self.dry_run {
-            return (StatusCode::OK, replayed, Json(body())).into_response();
+        let path = format!("/api/v1/ledger/transactions/{}", posted.record.id);
+        self.created(&path, posted.replayed, wanted, || TransactionBody::from(posted.record))
+    }
+
+    /// The answer to a request that made something, which can be read at `path`, or tried to.
+    pub(super) fn created<T: Serialize>(
+        self,
+        path: &str,
+        replayed: bool,
+        wanted: ReturnPreference,
+        body: impl FnOnce() -> T,
+    ) -> Response {
+        let (replayed, body) = (Replayed(replayed), body_if_wanted(self.sent_back(wanted), body));
+        match self.dry_run {
+            true => (StatusCode::OK, replayed, body).into_response(),
+            false => (StatusCode::CREATED, replayed, location_header(path), body).into_response(),
         }
-        created(&location, replayed, wanted, body)
     }
 }
 
@@ -171,7 +181,7 @@ impl Validate for ReverseBody {
     request_body = PostTransactionBody,
     responses(
         (status = 201, description = "The transaction is posted.", body = TransactionBody,
-            headers(("Preference-Applied" = Option<String>,
+            headers(("Preference-Applied" = String,
                 description = "`return=minimal`: there is no body"))),
         (status = 200, description = "It would be posted (dry run).", body = TransactionBody),
     ),
@@ -224,7 +234,7 @@ async fn post_transaction(
     request_body = BatchBody,
     responses(
         (status = 200, description = "What came of each.", body = BatchAnswerBody,
-            headers(("Preference-Applied" = Option<String>,
+            headers(("Preference-Applied" = String,
                 description = "`return=minimal`: how many there were, and which were refused"))),
     ),
 )]
@@ -305,7 +315,7 @@ impl Chains {
     request_body = ReverseBody,
     responses(
         (status = 201, description = "The reversal is posted.", body = TransactionBody,
-            headers(("Preference-Applied" = Option<String>,
+            headers(("Preference-Applied" = String,
                 description = "`return=minimal`: there is no body"))),
         (status = 200, description = "It would be posted (dry run).", body = TransactionBody),
         (status = 404, description = "There is no such transaction."),

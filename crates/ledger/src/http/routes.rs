@@ -138,17 +138,6 @@ async fn get_trial_balance(
     Ok(Json(TrialBalanceBody { items }))
 }
 
-/// The answer to a request that made something, which can be read at `path`.
-pub(super) fn created<T: Serialize>(
-    path: &str,
-    replayed: Replayed,
-    wanted: ReturnPreference,
-    body: impl FnOnce() -> T,
-) -> Response {
-    (StatusCode::CREATED, replayed, location_header(path), body_if_wanted(wanted, body))
-        .into_response()
-}
-
 /// An answer with a body, which is not even made for who would rather do without it.
 pub(super) fn body_if_wanted<T: Serialize>(
     wanted: ReturnPreference,
