@@ -48,6 +48,11 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 #[cfg(test)]
 pub(crate) const REVERSED_SQL: (&str, &str) = (sqlite::REVERSED_SQL, postgres::REVERSED_SQL);
 
+/// How PostgreSQL's writer reads the legs of what is sent again, and how it wants its statements planned.
+#[cfg(test)]
+pub(crate) const POSTED_LEGS: (&str, [(&str, &str); 5]) =
+    (postgres::POSTED_LEGS_SQL, postgres::PLANS);
+
 /// How the engine gathers commands. Zero counts as one.
 #[derive(Clone, Copy, Debug)]
 pub struct EngineConfig {

@@ -189,6 +189,16 @@ fn account_row(row: &PgRow) -> Result<AccountRow, sqlx::Error> {
     })
 }
 
+/// The legs of several transactions, each of which has at most 1,024. Without saying so the planner may walk
+/// through all entries there are and look each up among the numbers: as long as it has no statistics it takes a
+/// range for a good part of the table.
+pub(in crate::engine) const POSTED_LEGS_SQL: &str = "select n.sequence, a.id, e.amount, s.currency_code \
+     from unnest($1::bigint[]) as n(sequence) cross join lateral \
+         (select entry_key, account_sequence, amount from entries \
+          where entry_key between n.sequence * 1024 and n.sequence * 1024 + 1023 limit 1024) e \
+     join accounts a on a.sequence = e.account_sequence \
+     join account_states s on s.account_sequence = a.sequence order by e.entry_key";
+
 async fn load_transactions(
     tx: &mut PgConnection,
     needs: &Needs,
@@ -203,12 +213,7 @@ async fn load_transactions(
         return Ok(());
     }
     let sequences = rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<i64>, _>>()?;
-    let legs = "select n.sequence, a.id, e.amount, s.currency_code \
-                from unnest($1::bigint[]) as n(sequence) \
-                join entries e on e.entry_key between n.sequence * 1024 and n.sequence * 1024 + 1023 \
-                join accounts a on a.sequence = e.account_sequence \
-                join account_states s on s.account_sequence = a.sequence order by e.entry_key";
-    let mut legs = load_legs(tx, legs, sequences).await?;
+    let mut legs = load_legs(tx, POSTED_LEGS_SQL, sequences).await?;
     for row in rows {
         let (sequence, id): (i64, Uuid) = (row.try_get(0)?, row.try_get(1)?);
         let transaction = Transaction {

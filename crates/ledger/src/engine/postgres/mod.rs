@@ -5,7 +5,7 @@ mod load;
 mod write;
 
 #[cfg(test)]
-pub(super) use load::REVERSED_SQL;
+pub(super) use load::{POSTED_LEGS_SQL, REVERSED_SQL};
 
 use super::Decisions;
 use super::cache::Cache;
@@ -51,7 +51,7 @@ const PAUSE_BETWEEN_ATTEMPTS: Duration = Duration::from_millis(200);
 
 /// Every statement of the engine looks rows up by a key, some in tables that were empty when it was planned
 /// and are large soon after: a walk through the table or a hash of it must never be the plan.
-const PLANS: [(&str, &str); 5] = [
+pub(super) const PLANS: [(&str, &str); 5] = [
     ("plan_cache_mode", "force_generic_plan"),
     ("enable_seqscan", "off"),
     ("enable_hashjoin", "off"),
