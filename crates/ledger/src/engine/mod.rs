@@ -68,7 +68,7 @@ pub struct EngineConfig {
 
 impl Default for EngineConfig {
     fn default() -> Self {
-        Self { queue_max: 16_384, group_max: 4_096, rows_at_once: 64 }
+        Self { queue_max: 16_384, group_max: 4_096, rows_at_once: 8 }
     }
 }
 

@@ -11,7 +11,7 @@ use std::collections::VecDeque;
 const ACCOUNTS_BEHIND_MAX: usize = ACCOUNTS_MAX / 2;
 
 /// The most moves that a row may be behind: what a process that starts after a crash has to add up.
-const MOVES_BEHIND_MAX: u64 = 2_097_152;
+const MOVES_BEHIND_MAX: u64 = 4_194_304;
 
 /// Which rows are behind, and since when.
 #[derive(Debug, Default)]
