@@ -199,8 +199,23 @@ fn number(value: f64) -> String {
     text
 }
 
+/// The value in the middle, or the mean of the two there; of none, not a number.
 pub(crate) fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
+    let middle = sorted.len().saturating_sub(1) / 2..=sorted.len() / 2;
+    sorted.get(middle).map_or(f64::NAN, |both| both.iter().sum::<f64>() / both.len() as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::median;
+
+    #[test]
+    fn of_two_rounds_neither_is_the_median() {
+        assert!(median(&[]).is_nan());
+        assert_eq!(median(&[3.0]).to_bits(), 3.0_f64.to_bits());
+        assert_eq!(median(&[1.0, 3.0]).to_bits(), 2.0_f64.to_bits());
+        assert_eq!(median(&[9.0, 1.0, 3.0]).to_bits(), 3.0_f64.to_bits());
+    }
 }
